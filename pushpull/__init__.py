@@ -1,0 +1,9 @@
+"""Adversarial robustness of audio-visual active speaker detection: the public API."""
+
+from pushpull import _torchaudio
+
+_torchaudio.prepare()
+
+from pushpull.clip import Clip  # noqa: E402
+
+__all__ = ["Clip"]

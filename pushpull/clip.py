@@ -1,0 +1,97 @@
+"""Clip: one face and its sound, the value that flows from media through models and attacks to files."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+FPS = 25  # video frames per second; TalkNet sees four 10 ms audio feature frames per video frame
+SAMPLE_RATE = 16_000  # Hz, mono
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640 audio samples belong to one video frame, exactly
+FACE_SIZE = 112  # pixels, side of the grey face crop
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A face track with its sound.
+
+    Args:
+        audio: (N,) float32, full scale [-1, 1], 16 kHz mono, N = 640 T exactly.
+        video: (T, 112, 112), grey levels 0..255; uint8 as decoded, float32 once perturbed.
+        labels: (T,) int64, 1 speaking, 0 not; None when unknown.
+        name: what a person would call it; used in file names and plots.
+
+    Raises:
+        ValueError: shapes, types or ranges are not those above; the message names the offending one.
+    """
+
+    audio: np.ndarray
+    video: np.ndarray
+    labels: np.ndarray | None = None
+    name: str = "clip"
+
+    def __post_init__(self):
+        frames = len(self.video)
+        if self.video.ndim != 3 or self.video.shape[1:] != (FACE_SIZE, FACE_SIZE) or frames == 0:
+            raise ValueError(f"video must be (T, {FACE_SIZE}, {FACE_SIZE}) with T >= 1, got {self.video.shape}")
+        if self.video.dtype not in (np.uint8, np.float32):
+            raise ValueError(f"video must be uint8 or float32 grey levels, got {self.video.dtype}")
+        if self.audio.dtype != np.float32:
+            raise ValueError(f"audio must be float32 full scale, got {self.audio.dtype}")
+        if self.audio.shape != (frames * SAMPLES_PER_FRAME,):
+            raise ValueError(
+                f"audio must have {SAMPLES_PER_FRAME} samples for each of the {frames} video frames, "
+                f"that is ({frames * SAMPLES_PER_FRAME},), got {self.audio.shape}; see fit_audio"
+            )
+        if not np.isfinite(self.audio).all() or np.abs(self.audio).max() > 1:
+            raise ValueError("audio must be finite and within full scale [-1, 1]")
+        if self.video.dtype == np.float32 and not (self.video.min() >= 0 and self.video.max() <= 255):
+            raise ValueError("video must be finite and within grey levels 0..255")
+        if self.labels is not None and self.labels.shape != (frames,):
+            raise ValueError(f"labels must be ({frames},), one per video frame, got {self.labels.shape}")
+
+    @property
+    def frames(self) -> int:
+        """T, the number of video frames."""
+        return len(self.video)
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / FPS
+
+    def inputs(self, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+        """The model's input as a batch of one: {"audio": (1, N), "video": (1, T, 112, 112)}, float32."""
+        return {
+            "audio": torch.from_numpy(self.audio)[None].to(device),
+            "video": torch.from_numpy(self.video)[None].to(device=device, dtype=torch.float32),
+        }
+
+    def targets(self, device: torch.device | str = "cpu") -> torch.Tensor | None:
+        """Labels as (1, T) int64, or None."""
+        return None if self.labels is None else torch.from_numpy(self.labels)[None].to(device)
+
+    def with_inputs(self, inputs: dict[str, torch.Tensor], suffix: str = "") -> "Clip":
+        """The same clip with the (first of the batch of) ``inputs`` in place of its own, as float32."""
+        return replace(
+            self,
+            audio=inputs["audio"][0].detach().cpu().float().numpy(),
+            video=inputs["video"][0].detach().cpu().float().numpy(),
+            name=self.name + suffix,
+        )
+
+    def span(self, start: int, stop: int) -> "Clip":
+        """Frames ``start`` to ``stop`` (exclusive) with their samples."""
+        return replace(
+            self,
+            audio=self.audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME],
+            video=self.video[start:stop],
+            labels=None if self.labels is None else self.labels[start:stop],
+        )
+
+
+def fit_audio(audio: np.ndarray, frames: int) -> np.ndarray:
+    """Cut or zero-pad (N,) ``audio`` to exactly 640 samples per video frame."""
+    wanted = frames * SAMPLES_PER_FRAME
+    if len(audio) >= wanted:
+        return audio[:wanted]
+    return np.pad(audio, (0, wanted - len(audio)))
