@@ -1,0 +1,52 @@
+# make demo       set everything up and serve the app at http://127.0.0.1:7860
+# make test       the same set-up plus the test dependencies, then the fast tests
+# make test-all   every test, the slow ones too
+# make lint       ruff, check and format
+# make clean      remove the virtual environment and caches
+#
+# PYTHON=python3.12 chooses the interpreter, ARGS="--port 8000" reaches app.py, T="tests/test_media.py -k webm" pytest.
+
+VENV := .venv
+BIN := $(VENV)/bin
+T ?=
+
+# The first interpreter that is in range. Ours to find: `python3` is 3.9 on some systems and 3.14 on others.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test test-all lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/python app.py $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow" $(T)
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest $(T)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "pushpull needs Python 3.10 to 3.13 and none is on PATH. Install one \
+	(Debian: apt install python3 python3-venv), or name it: make demo PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) lacks the venv module. \
+	Install it (Debian: apt install python3-venv) and run make again."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are newer than the requirements they satisfied, so a second run installs nothing.
+$(VENV)/.demo: requirements.txt | $(BIN)/python
+	@echo "Installing what requirements.txt names into $(VENV) (once; torch is large) ..."
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing what requirements-dev.txt names into $(VENV) (once; torch is large) ..."
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $@ $(VENV)/.demo
