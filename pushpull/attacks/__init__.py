@@ -1,0 +1,28 @@
+"""Adversarial attacks on any number of modalities, each with its own budget.
+
+``FGSM``, ``BIM``, ``MIM``, ``PGD`` and ``Noise`` are parameter sets of one loop; ``attack.run(model, inputs, labels,
+budgets=...)`` knows nothing of the model but that it takes a dict of tensors.
+"""
+
+from pushpull.attacks.budget import MODALITIES, Box, Budget, as_stored, bounds, paper_budget
+from pushpull.attacks.families import ATTACKS, BIM, FGSM, MIM, PGD, Attack, Noise
+from pushpull.attacks.loop import AttackResult, Cancelled, Step
+
+__all__ = [
+    "ATTACKS",
+    "BIM",
+    "FGSM",
+    "MIM",
+    "MODALITIES",
+    "PGD",
+    "Attack",
+    "AttackResult",
+    "Box",
+    "Budget",
+    "Cancelled",
+    "Noise",
+    "Step",
+    "as_stored",
+    "bounds",
+    "paper_budget",
+]

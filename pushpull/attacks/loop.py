@@ -1,0 +1,302 @@
+"""The one loop behind every attack: evaluate, keep the best, move, project; over any number of modalities."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pushpull.attacks.budget import Box, as_stored
+from pushpull.attacks.victim import Victim
+from pushpull.objectives import get_objective
+
+Tensors = dict[str, Tensor]
+
+
+class Cancelled(Exception):
+    """Raised by an ``on_step`` callback to stop the attack; the best so far is returned."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one evaluation found, for one restart, as means over the clips of the batch.
+
+    Args:
+        step, steps: iterate 0 is the start; iterate ``steps`` is the last.
+        restart, restarts: which of the restarts, from 0.
+        loss: objective at this iterate.
+        best_loss: highest objective so far in this restart.
+        flipped_share: share of the masked frames that this iterate wins.
+        grad_norm: per modality, l2 norm of the gradient; empty where none was taken (last iterate, noise).
+        zero_grad_share: per modality, share of gradient elements that are exactly zero.
+        progress: share of the whole attack that is done, 0..1.
+    """
+
+    step: int
+    steps: int
+    restart: int
+    restarts: int
+    loss: float
+    best_loss: float
+    flipped_share: float
+    grad_norm: dict[str, float]
+    zero_grad_share: dict[str, float]
+    progress: float
+
+
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """What an attack found.
+
+    Args:
+        adversarial: {name: (B, ...)}, within eps and range of the inputs to the last bit.
+        stored: the same after being written to a file and read back; rounding may exceed eps by half a storage step.
+        delta: adversarial - inputs.
+        loss: (B,) objective of ``adversarial``.
+        clean_loss: (B,) objective of the unattacked clips (on the grid if ``grid``).
+        flipped_ever: (B, T) bool, masked frames that some iterate of some restart won; the unattacked clip is one.
+        movable: {name: (B,)} share of the elements that the budget lets take more than one value.
+        trace: every ``Step``, in order.
+        cancelled: whether the attack was stopped before its end.
+    """
+
+    adversarial: Tensors
+    stored: Tensors
+    delta: Tensors
+    loss: Tensor
+    clean_loss: Tensor
+    flipped_ever: Tensor
+    movable: Tensors
+    trace: tuple[Step, ...]
+    cancelled: bool
+
+
+@contextmanager
+def undisturbed(model: Callable) -> Iterator[None]:
+    """Evaluation mode and frozen parameters inside; exactly what was there before, module by module, after."""
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.eval()
+        model.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad in flags:
+            parameter.requires_grad_(requires_grad)
+
+
+def make_streams(names: list[str], seed: int, clips: int, restarts: range) -> list[dict[str, torch.Generator]]:
+    """One generator per modality for each row, rows ordered restart by restart.
+
+    Each depends on seed + clip, the restart and the modality's name alone: not on the batch, the number of restarts
+    run together, the other modalities or the device.
+    """
+    streams = []
+    for restart in restarts:
+        for clip in range(clips):
+            row = {}
+            for name in names:
+                entropy = np.random.SeedSequence([seed + clip, restart, zlib.crc32(name.encode())])
+                row[name] = torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+            streams.append(row)
+    return streams
+
+
+def _check(inputs: Tensors, labels: Tensor, mask: Tensor | None, budgets: dict, seed: int) -> None:
+    unknown = sorted(set(budgets) - set(inputs))
+    if unknown:
+        raise ValueError(f"there is a budget for {unknown} but the inputs are {sorted(inputs)}")
+    if seed < 0:
+        raise ValueError(f"seed must be >= 0, got {seed}")
+    if labels.ndim != 2 or labels.dtype != torch.int64:
+        raise ValueError(f"labels must be (B, T) int64, got {tuple(labels.shape)} {labels.dtype}")
+    if mask is not None and (mask.shape != labels.shape or mask.dtype != torch.bool):
+        raise ValueError(f"mask must be {tuple(labels.shape)} bool like labels, got {tuple(mask.shape)} {mask.dtype}")
+    for name, x in inputs.items():
+        if x.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"{name} must be float32 or float64, got {x.dtype}")
+        if len(x) != len(labels):
+            raise ValueError(f"{name} holds {len(x)} clips, labels {len(labels)}")
+        if not torch.isfinite(x).all():
+            raise ValueError(f"{name} holds values that are not finite")
+        if name in budgets and not (x.min() >= budgets[name].lo and x.max() <= budgets[name].hi):
+            raise ValueError(
+                f"{name} goes from {x.min().item():g} to {x.max().item():g} {budgets[name].unit}, "
+                f"outside its range {budgets[name].lo:g}..{budgets[name].hi:g}"
+            )
+
+
+def _require_finite(loss: Tensor) -> None:
+    bad = torch.nonzero(~torch.isfinite(loss)).flatten().tolist()
+    if bad:
+        raise ValueError(f"the loss of the unattacked clips {bad} of the batch is not finite; check model and inputs")
+
+
+class _Rows:
+    """Best-so-far of one chunk: every clip of the batch times some of the restarts, restart by restart."""
+
+    def __init__(self, start: Tensors, frames: int, restarts: range):
+        count, device = len(next(iter(start.values()))), next(iter(start.values())).device
+        self.restarts = restarts
+        self.start_loss = None
+        self.best = {name: values.clone() for name, values in start.items()}
+        self.loss = torch.full((count,), -torch.inf, device=device)
+        self.best_loss = self.loss.clone()
+        self.flipped = torch.zeros(count, frames, dtype=torch.bool, device=device)
+        self.ever = self.flipped.clone()
+
+    def record(self, active: Tensor, x: Tensors, loss: Tensor, flipped: Tensor, keep: str) -> None:
+        if self.start_loss is None:
+            self.start_loss = loss
+            self.loss, self.best_loss = self.loss.to(loss.dtype), self.best_loss.to(loss.dtype)
+        self.loss[active], self.flipped[active] = loss, flipped
+        self.ever[active] |= flipped
+        taken = loss > self.best_loss[active] if keep == "best" else torch.ones_like(loss, dtype=torch.bool)
+        self.best_loss[active[taken]] = loss[taken]
+        for name, values in x.items():
+            self.best[name][active[taken]] = values[taken]
+
+
+def _report(rows: _Rows, active: Tensor, mask: Tensor, gradient: Tensors, step: int, attack) -> Iterator[Step]:
+    """One ``Step`` per restart that still has rows in the batch."""
+    count = len(rows.restarts)
+    clips = len(rows.loss) // count
+    wanted = mask.sum().clamp(min=1)
+    share = (rows.flipped & mask.repeat(count, 1)).reshape(count, -1).sum(1) / wanted
+    means = [value.reshape(count, clips).mean(1).tolist() for value in (rows.loss, rows.best_loss)]
+    which = active // clips
+    norms = {name: values.flatten(1).norm(dim=1) for name, values in gradient.items()}
+    zeros = {name: (values == 0).flatten(1).float().mean(1) for name, values in gradient.items()}
+    done = rows.restarts.start * (attack.steps + 1) + (step + 1) * count
+    for index, restart in enumerate(rows.restarts):
+        mine = which == index
+        if not mine.any():
+            continue
+        yield Step(
+            step=step,
+            steps=attack.steps,
+            restart=restart,
+            restarts=attack.restarts,
+            loss=means[0][index],
+            best_loss=means[1][index],
+            flipped_share=share[index].item(),
+            grad_norm={name: values[mine].mean().item() for name, values in norms.items()},
+            zero_grad_share={name: values[mine].mean().item() for name, values in zeros.items()},
+            progress=done / (attack.restarts * (attack.steps + 1)),
+        )
+
+
+def _attack_rows(
+    attack, victim: Victim, box: Box, streams: list, restarts: range, emit: Callable
+) -> tuple[_Rows, bool]:
+    """Run some restarts of every clip together. Returns their best iterates and whether the caller cancelled."""
+    x, memory = attack.start(box, streams)
+    x = box.project(x)
+    rows = _Rows(x, victim.labels.shape[1], restarts)
+    clips = victim.labels.shape[0] // len(restarts)
+    mask = victim.mask[:clips]
+    active = torch.arange(len(rows.loss), device=rows.loss.device)
+    for step in range(attack.steps + 1):
+        final = step == attack.steps
+        loss, flipped, gradient = victim.evaluate(x, gradient=attack.uses_gradient and not final)
+        if step == 0 and not attack.random_start:
+            _require_finite(loss)
+        rows.record(active, x, loss, flipped, attack.keep)
+        try:
+            for event in _report(rows, active, mask, gradient, step, attack):
+                emit(event)
+        except Cancelled:
+            return rows, True
+        if final:
+            break
+        x = attack.update(x, gradient, loss, memory, box, streams)
+        if attack.early_stop:
+            going = torch.nonzero((~flipped & victim.mask).any(dim=1)).flatten()
+            if len(going) == 0:
+                break
+            if len(going) < len(active):
+                active, victim, box = active[going], victim.rows(going), box.rows(going)
+                x, memory = ({name: values[going] for name, values in part.items()} for part in (x, memory))
+                streams = [streams[i] for i in going.tolist()]
+        x = box.project(x)
+    return rows, False
+
+
+def run_attack(
+    attack, model, inputs: Tensors, labels, *, budgets, objective, targeted, mask, seed, on_step, max_rows, autocast
+) -> AttackResult:
+    """See ``Attack.run``."""
+    _check(inputs, labels, mask, budgets, seed)
+    trace: list[Step] = []
+
+    def emit(event: Step) -> None:
+        trace.append(event)
+        if on_step is not None and on_step(event) is False:
+            raise Cancelled
+
+    with torch.inference_mode(False), torch.enable_grad(), undisturbed(model):
+        inputs = {name: values.detach().clone() for name, values in inputs.items()}
+        labels = labels.detach().clone()
+        mask = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask.detach().clone()
+        box = Box.around({name: inputs[name] for name in budgets}, budgets, grid=attack.grid)
+        movable = box.movable()
+        names = [name for name in movable if movable[name].any()]
+        best = {name: box.origin.get(name, values).clone() for name, values in inputs.items()}
+        frozen = {name: values for name, values in best.items() if name not in names}
+        victim = Victim(model, frozen, labels, mask, get_objective(objective), targeted, autocast)
+        best_loss, ever, clean_loss, cancelled = None, torch.zeros_like(mask), None, False
+
+        # Attacks that start at the unattacked clip evaluate it anyway, as their step 0.
+        if attack.random_start or not names:
+            clean_loss, ever, _ = victim.evaluate({name: box.origin[name] for name in names}, gradient=False)
+            _require_finite(clean_loss)
+            best_loss = clean_loss.clone() if attack.keep == "best" else torch.full_like(clean_loss, -torch.inf)
+        if not names:
+            share = (ever.sum() / mask.sum().clamp(min=1)).item()
+            loss = clean_loss.mean().item()
+            with suppress(Cancelled):
+                emit(Step(0, attack.steps, 0, attack.restarts, loss, loss, share, {}, {}, 1.0))
+
+        box = box.only(names)
+        first, together = 0, max(1, max_rows // len(labels))
+        while names and first < attack.restarts and not cancelled:
+            restarts = range(first, min(first + together, attack.restarts))
+            index = torch.arange(len(labels), device=labels.device).repeat(len(restarts))
+            streams = make_streams(names, seed, len(labels), restarts)
+            try:
+                rows, cancelled = _attack_rows(attack, victim.rows(index), box.rows(index), streams, restarts, emit)
+            except torch.OutOfMemoryError:
+                if len(restarts) == 1:
+                    raise
+                together = len(restarts) // 2
+                continue
+            if clean_loss is None:
+                clean_loss, best_loss = rows.start_loss, torch.full_like(rows.start_loss, -torch.inf)
+            # In the order of the restarts, so that ties fall the same way however many ran together.
+            for slot in range(len(restarts)):
+                mine = slice(slot * len(labels), (slot + 1) * len(labels))
+                better = rows.best_loss[mine] > best_loss
+                best_loss = torch.where(better, rows.best_loss[mine], best_loss)
+                for name in names:
+                    best[name][better] = rows.best[name][mine][better]
+                ever = ever | rows.ever[mine]
+            first = restarts.stop
+    return AttackResult(
+        adversarial=best,
+        stored={name: as_stored(name, values) for name, values in best.items()},
+        delta={name: values - inputs[name] for name, values in best.items()},
+        loss=best_loss,
+        clean_loss=clean_loss,
+        flipped_ever=ever,
+        movable={name: movable.get(name, torch.zeros(len(labels))) for name in inputs},
+        trace=tuple(trace),
+        cancelled=cancelled,
+    )

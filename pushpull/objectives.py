@@ -1,0 +1,129 @@
+"""Objectives: what an attacker maximises, one number per clip.
+
+An objective is any callable ``objective(outputs, labels, *, mask=None, targeted=False) -> (B,)``. The attack always
+*maximises* it: untargeted, ``labels`` are what the model must stop saying; targeted, what it must start saying.
+``outputs`` needs ``logits_av`` (B, T, K); ``training_aware`` also needs ``logits_a`` and ``logits_v``. A bare tensor
+of logits (B, T, K) counts as ``logits_av``.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pushpull.clip import FPS
+
+HEAD_WEIGHT = 0.4  # weight of the audio-only and the visual-only head, paper Eq. 4
+MARGIN_CAP = 10.0  # log-odds; a frame pushed past it (probability .99995) yields its share of the effort to the others
+
+
+def logits_of(outputs) -> Tensor:
+    """The logits that inference uses: ``outputs.logits_av``, or ``outputs`` itself if it is a tensor; (B, T, K)."""
+    return outputs if isinstance(outputs, Tensor) else outputs.logits_av
+
+
+def clip_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of (B, T) ``values`` over the frames of each clip that ``mask`` (B, T bool) selects, as (B,).
+
+    A clip with no selected frame gives 0: it has nothing to attack.
+    """
+    if mask is None:
+        return values.mean(dim=1)
+    kept = torch.where(mask, values, torch.zeros_like(values))
+    return kept.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Per-frame cross entropy in nats: (B, T, K), (B, T) -> (B, T)."""
+    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    return -logits.log_softmax(dim=-1).gather(-1, labels[..., None])[..., 0]
+
+
+def inference_aware(outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False) -> Tensor:
+    """Cross entropy of the head that inference uses (paper Eq. 3), mean over the masked frames: (B,)."""
+    loss = clip_mean(cross_entropy(logits_of(outputs), labels), mask)
+    return -loss if targeted else loss
+
+
+def training_aware(outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False) -> Tensor:
+    """CE_av + 0.4 CE_a + 0.4 CE_v (paper Eq. 4), mean over the masked frames: (B,).
+
+    Raises:
+        ValueError: the model has no audio-only or visual-only head.
+    """
+    heads = [getattr(outputs, name, None) for name in ("logits_a", "logits_v")]
+    if any(head is None for head in heads):
+        raise ValueError(
+            "the training_aware objective needs the outputs logits_a and logits_v, which this model does not give; "
+            "use inference_aware or margin"
+        )
+    loss = cross_entropy(logits_of(outputs), labels)
+    for head in heads:
+        loss = loss + HEAD_WEIGHT * cross_entropy(head, labels)
+    loss = clip_mean(loss, mask)
+    return -loss if targeted else loss
+
+
+def margin(
+    outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False, cap: float = MARGIN_CAP
+) -> Tensor:
+    """Logit of the wanted class minus the other's, clipped from above at ``cap`` per frame, mean per clip: (B,).
+
+    Untargeted, the wanted class is the likeliest one that is not the label; targeted, it is the label. Unlike cross
+    entropy its gradient does not vanish where softmax saturates: only frames already won by ``cap`` drop out.
+    """
+    logits = logits_of(outputs)
+    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    own = logits.gather(-1, labels[..., None])[..., 0]
+    is_own = torch.nn.functional.one_hot(labels, logits.shape[-1]).bool()
+    other = logits.masked_fill(is_own, -torch.inf).amax(dim=-1)
+    won = own - other if targeted else other - own
+    return clip_mean(won.clamp(max=cap), mask)
+
+
+OBJECTIVES: dict[str, Callable[..., Tensor]] = {
+    "training_aware": training_aware,
+    "inference_aware": inference_aware,
+    "margin": margin,
+}
+
+
+def get_objective(objective: str | Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The callable behind a name of ``OBJECTIVES``; a callable is returned as it is.
+
+    Raises:
+        ValueError: no objective has that name.
+    """
+    if callable(objective):
+        return objective
+    if objective not in OBJECTIVES:
+        raise ValueError(f"unknown objective {objective!r}; known are {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[objective]
+
+
+def span_targets(
+    labels: Tensor, start: float, stop: float, *, speaking: bool, hold: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Targets and mask for "make this face speak (or fall silent) from ``start`` to ``stop``".
+
+    Args:
+        labels: (B, T) int64, what the frames outside the span are.
+        start, stop: seconds from the start of the clip; every frame whose first instant lies in [start, stop) counts.
+        speaking: the target inside the span.
+        hold: True asks the attack to keep ``labels`` outside the span; False leaves those frames out of the loss.
+
+    Returns:
+        (targets, mask): (B, T) int64 and (B, T) bool, for ``attack.run(..., targets, mask=mask, targeted=True)``.
+
+    Raises:
+        ValueError: the span holds no frame of the clip.
+    """
+    frames = labels.shape[1]
+    instants = torch.arange(frames, device=labels.device) / FPS
+    # Half a sample of slack: 1.2 s is frame 30 although 30 / 25 is not 1.2 in float32.
+    inside = (instants >= start - 1e-5) & (instants < stop - 1e-5)
+    if not inside.any():
+        raise ValueError(f"the span {start:g}-{stop:g} s holds no frame of a clip of {frames / FPS:g} s")
+    inside = inside.expand_as(labels)
+    targets = torch.where(inside, torch.full_like(labels, int(speaking)), labels)
+    return targets, torch.ones_like(inside) if hold else inside.clone()
