@@ -1,8 +1,8 @@
 """Bit-exact stimuli out: what an attack made is what a browser shows and plays, to the last bit.
 
 MP4 with lossless VP9 and FLAC. The luma plane is the grey picture itself and is piped in with constant chroma, so
-that no colour conversion ever touches it; the full-range tag makes Chromium show each level as it is (without it 92-97 %
-of the pixels are wrong).
+that no colour conversion ever touches it; the full-range tag makes Chromium show each level as it is (without it
+92-97 % of the pixels are wrong).
 """
 
 import os
@@ -21,6 +21,11 @@ NEUTRAL = 128  # chroma of grey
 EXACT_CODECS = {
     "vp9": ["-c:v", "libvpx-vp9", "-lossless", "1", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1", "-g", "25"],
     "av1": ["-c:v", "libsvtav1", "-svtav1-params", "lossless=1", "-preset", "8", "-g", "25"],
+}
+# A second encoding of the same bits whose streams have no bytes in common with the first: other searches, other blocks.
+OTHER_VARIANT = {
+    "vp9": ["-cpu-used", "2", "-g", "19", "-auto-alt-ref", "0", "-lag-in-frames", "0"],
+    "av1": ["-preset", "7", "-g", "19"],
 }
 FULL_RANGE = "setparams=range=full:colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1"
 
@@ -43,7 +48,13 @@ def quantise_video(video: np.ndarray) -> np.ndarray:
 
 
 def write_stimulus(
-    path: str | os.PathLike, frames: np.ndarray, audio: np.ndarray, *, codec: str = "vp9", timeout: float = 600.0
+    path: str | os.PathLike,
+    frames: np.ndarray,
+    audio: np.ndarray,
+    *,
+    codec: str = "vp9",
+    variant: int = 0,
+    timeout: float = 600.0,
 ) -> Path:
     """Write grey frames and sound to an MP4 from which browsers and :func:`read_stimulus` get the same bits back.
 
@@ -54,6 +65,7 @@ def write_stimulus(
         frames: (T, H, W) uint8 grey levels at 25 fps.
         audio: (N,) int16 at 16 kHz.
         codec: "vp9", or "av1" where a page would re-encode VP9 in MP4.
+        variant: 0, or 1 for a different encoding of the same bits.
         timeout: seconds that ffmpeg may take.
 
     Raises:
@@ -67,10 +79,19 @@ def write_stimulus(
         raise ValueError(f"audio must be (N,) int16 with N >= 1, got {audio.shape} {audio.dtype}; see quantise_audio")
     if codec not in EXACT_CODECS:
         raise ValueError(f"codec must be one of {', '.join(EXACT_CODECS)}, got {codec!r}")
+    if variant not in (0, 1):
+        raise ValueError(f"variant must be 0 or 1, got {variant!r}")
     _, height, width = frames.shape
     chroma = bytes([NEUTRAL]) * (2 * ((height + 1) // 2) * ((width + 1) // 2))
     planes = (frame.tobytes() + chroma for frame in frames)
-    video = ["-vf", FULL_RANGE, *EXACT_CODECS[codec], "-c:a", "flac", "-sample_fmt", "s16"]
+    video = ["-vf", FULL_RANGE, *EXACT_CODECS[codec], *(OTHER_VARIANT[codec] if variant else [])]
+    video += [
+        "-c:a",
+        "flac",
+        "-sample_fmt",
+        "s16",
+        *(["-compression_level", "8", "-frame_size", "1600"] if variant else []),
+    ]
     _encode(path, planes, "yuv420p", (height, width), audio, video, timeout, check=(frames, audio))
     return path
 
@@ -83,8 +104,7 @@ def read_stimulus(path: str | os.PathLike, *, limits: Limits = Limits()) -> tupl
     """
     name = Path(path).name
     with FFmpeg(source(path, limits), name=name, timeout=limits.timeout, loglevel="info") as run:
-        run.read_all(0)
-        said = run.finish(accept=range(256))
+        _, said = run.wait()
     lines = [line for line in said.splitlines() if " Video: " in line or " Audio: " in line]
     exact = len(lines) == 2 and any("yuv420p(pc" in line and ("vp9" in line or "av1" in line) for line in lines)
     if not exact or not any(" Audio: flac" in line and f"{SAMPLE_RATE} Hz, mono" in line for line in lines):
