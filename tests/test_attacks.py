@@ -81,7 +81,7 @@ class Fixing(Linear):
 
         def call(rest):
             encoded = {**fixed, **self.encode(rest)}
-            return self.fuse(encoded["audio"], encoded["video"])
+            return self.fuse(*torch.broadcast_tensors(encoded["audio"], encoded["video"]))
 
         return call
 
@@ -323,6 +323,13 @@ def test_frozen_modality_is_encoded_once(attack, frozen, other):
     inputs, labels = batch(3)
     attack.run(model, inputs, labels, budgets=paper_budget(5, other))
     assert model.calls == {frozen: 1, other: 7}
+
+
+def test_restarts_of_one_clip_share_the_frozen_encoding():
+    model = Fixing()
+    inputs, labels = batch(1)
+    PGD(steps=3, restarts=6).run(model, inputs, labels, budgets=paper_budget(5, "audio"), max_rows=4)
+    assert model.calls == {"video": 1, "audio": 1 + 2 * 4}
 
 
 def test_input_without_a_budget_is_frozen():

@@ -84,7 +84,7 @@ class Attack:
         Args:
             model: takes {name: (B, ...)} and returns outputs with ``logits_av`` (B, T, K), or those logits. If it has
                 a method ``fix(inputs)``, the modalities whose budget is 0 go through it once, and the callable it
-                returns takes the others.
+                returns takes the others (with more rows than were fixed if that was one).
             inputs: {name: (B, ...)} float32 or float64, within the range of their budget.
             labels: (B, T) int64; untargeted, what to move away from; targeted, what to move to.
             budgets: one per modality; a modality without one is frozen.

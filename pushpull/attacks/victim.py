@@ -18,7 +18,7 @@ class Victim:
 
     Args:
         model: takes {name: (rows, ...)}, returns outputs with ``logits_av``, or logits.
-        frozen: inputs that no row changes.
+        frozen: inputs that no row changes; one entry per row, or one for all.
         labels, mask: (rows, T).
         objective: see ``pushpull.objectives``.
         targeted: whether ``labels`` are targets.
@@ -36,8 +36,12 @@ class Victim:
 
     def rows(self, index: Tensor) -> "Victim":
         """The same model for some of the rows, in the order of ``index``; a row may appear several times."""
-        frozen = {name: values[index] for name, values in self.frozen.items()}
-        return replace(self, frozen=frozen, labels=self.labels[index], mask=self.mask[index])
+        alone = all(len(values) == 1 for values in self.frozen.values())
+        frozen = self.frozen if alone else {name: values[index] for name, values in self.frozen.items()}
+        other = replace(self, frozen=frozen, labels=self.labels[index], mask=self.mask[index])
+        if alone:  # all restarts of a single clip share its encoding
+            other._fixed = self._fixed
+        return other
 
     def _precision(self):
         if self.autocast is None:
@@ -46,7 +50,9 @@ class Victim:
 
     def _call(self, x: Tensors):
         if not self.frozen or not hasattr(self.model, "fix"):
-            return self.model({**self.frozen, **x})
+            rows = len(self.labels)
+            frozen = {name: values.expand(rows, *values.shape[1:]) for name, values in self.frozen.items()}
+            return self.model({**frozen, **x})
         if self._fixed is None:
             with torch.no_grad():
                 self._fixed = self.model.fix(self.frozen)
