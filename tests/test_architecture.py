@@ -67,9 +67,9 @@ def test_imports_run_one_way(path):
     if within(name, "pushpull"):
         assert not any(within(other, "xab", "app") for other in imported), f"{name} imports a page"
     if mine is not None:
-        assert not any(
-            within(other, "pushpull.train", "pushpull.perturb", "pushpull.demo") for other in imported
-        ), f"{name} imports a command or a page"
+        assert not any(within(other, "pushpull.train", "pushpull.perturb", "pushpull.demo") for other in imported), (
+            f"{name} imports a command or a page"
+        )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -88,5 +88,7 @@ def test_attacks_know_no_talknet():
 
 
 def test_no_file_holds_two_ideas():
-    long = {str(p.relative_to(ROOT)): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400}
+    long = {
+        str(p.relative_to(ROOT)): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400
+    }
     assert not long, f"split these: {long}"
