@@ -1,0 +1,75 @@
+"""One engine for SQLite and PostgreSQL: how to connect, begin, and bring the schema up to date."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+BUSY_MS = 15_000  # how long a writer waits for another process before it gives up
+MIGRATION_LOCK = 7_241_163  # any number that nothing else in the database uses
+
+
+class StoreError(Exception):
+    """The database cannot be used; the message says why and what to do."""
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine whose transactions are begun in full and durable.
+
+    Args:
+        url: "sqlite:///PATH" or "postgresql://..." (the psycopg 3 driver is used).
+    """
+    if url.startswith("postgres://"):
+        url = "postgresql://" + url.removeprefix("postgres://")
+    if url.startswith("postgresql://"):
+        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
+    try:
+        kind = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise StoreError(
+            "PUSHPULL_DATABASE_URL is no database URL; write postgresql://USER:PASSWORD@HOST/NAME"
+        ) from error
+    if kind.get_backend_name() == "postgresql":
+        return sa.create_engine(kind, pool_size=8, max_overflow=4, pool_pre_ping=True)
+    if kind.get_backend_name() != "sqlite" or not kind.database or kind.database == ":memory:":
+        raise StoreError(f"{kind.get_backend_name()!r}: XAB keeps its data in an SQLite file or in PostgreSQL")
+    engine = sa.create_engine(
+        kind, pool_size=8, max_overflow=4, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False}
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection, _record):
+        # Transactions are begun below, explicitly: the driver's own would start too late to lock for writing.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # an acknowledged answer survives a power cut, not only a crash
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection):
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def migrate(engine: sa.Engine, revision: str = "head") -> None:
+    """Bring the schema to ``revision``; several processes may start at once."""
+    config = Config()
+    # Alembic reads % as interpolation, and a path may hold one.
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    try:
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            if revision == "base":
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
+    except sa.exc.OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        shown = engine.url.render_as_string(hide_password=True)
+        raise StoreError(f"cannot open the database {shown}: {reason}") from error

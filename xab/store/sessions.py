@@ -1,0 +1,270 @@
+"""A volunteer's session: the server alone knows the step, the trial and the answer.
+
+Every method takes the token from the link; a token that is unknown, erased or withdrawn is NotFound. Every write
+locks the session's row first, so tabs, double clicks and retries pass one after the other.
+"""
+
+import json
+
+import sqlalchemy as sa
+
+from ..plan import PlannedPair, make_plan
+from . import schema as t
+from .errors import Conflict, NotFound, Refused
+from .records import add_session, freeze, load_pairs, load_study, new_token
+from .transactions import Database
+from .trials import TrialMedia, log_events, media_of, newest_consent, position_of, require_played, shown, trials_of
+
+STEPS = ("consent", "instructions", "check", "sound", "trials", "done")
+
+
+class Sessions:
+    def __init__(self, database: Database):
+        self._db = database
+
+    def issue(self, open_token: str) -> str:
+        """A link of one's own from a study's open link."""
+        with self._db.write() as connection:
+            query = sa.select(t.studies.c.id).where(t.studies.c.open_token == open_token)
+            study_id = connection.scalar(query)
+            if study_id is None:
+                raise _unknown()
+            study = load_study(connection, study_id, lock=True)
+            if study.open_token != open_token or study.state not in ("ready", "frozen"):
+                raise _unknown()
+            return add_session(connection, study_id, "open", self._db.clock())[1]
+
+    def state(self, token: str) -> dict:
+        """What the volunteer's page shows now. Delivering a trial for the first time starts its clock."""
+        with self._db.read() as connection:
+            if connection.scalar(sa.select(t.studies.c.id).where(t.studies.c.open_token == token)):
+                return {"step": "open"}
+            session = self._session(connection, token)
+            page, unopened = shown(connection, session)
+        if unopened is not None:
+            with self._db.write() as connection:
+                session = self._session(connection, token, lock=True)
+                page, unopened = shown(connection, session)
+                if unopened is not None:
+                    connection.execute(
+                        sa.update(t.trials).where(t.trials.c.id == unopened).values(opened_at=self._db.clock())
+                    )
+        return page
+
+    def consent(self, token: str, version: int, user_agent: str = "") -> None:
+        """Store the consent and, before anything else happens, the whole plan. Freezes the study at the first one."""
+        with self._db.write() as connection:
+            session = self._at(connection, token, "consent")
+            newest = newest_consent(connection, session["study_id"])
+            if version != newest["version"]:
+                raise Conflict("consent_changed", "the consent text has changed: please read it again")
+            study = load_study(connection, session["study_id"], lock=True)
+            now = self._db.clock()
+            slot = None
+            if session["kind"] != "preview":
+                if study.state == "ready":
+                    freeze(connection, study, now)
+                slot = self._free_slot(connection, study.id)
+            self._set(
+                connection,
+                session,
+                consent_id=newest["id"],
+                consent_at=now,
+                seen_at=now,
+                slot=slot,
+                step="instructions",
+                user_agent=user_agent[:400],
+            )
+            pairs = [
+                PlannedPair(pair=pair.id, phase=pair.phase, stratum=f"{pair.model}/{pair.attack}/{pair.modality}")
+                for pair in load_pairs(connection, study.id)
+            ]
+            plan = make_plan(seed=study.design.seed, slot=slot or 0, pairs=pairs)
+            connection.execute(
+                sa.insert(t.trials),
+                [
+                    {
+                        "session_id": session["id"],
+                        "position": trial.position,
+                        "pair_id": trial.pair,
+                        "phase": trial.phase,
+                        "x": trial.x,
+                        "match": trial.match,
+                        "handle": new_token(),
+                        "media_x": new_token(),
+                        "media_a": new_token(),
+                        "media_b": new_token(),
+                    }
+                    for trial in plan
+                ],
+            )
+
+    def advance(self, token: str, step: str) -> None:
+        """Leave ``step`` ("instructions" or "sound") for the next one; repeating what is done already is no error."""
+        if step not in ("instructions", "sound"):
+            raise Refused("bad_step", "there is no such step to confirm")
+        with self._db.write() as connection:
+            session = self._session(connection, token, lock=True)
+            self._open(connection, session)
+            if STEPS.index(session["step"]) > STEPS.index(step):
+                return
+            if session["step"] != step:
+                raise Conflict("other_step", "this step has not been reached yet")
+            self._set(connection, session, step=STEPS[STEPS.index(step) + 1], seen_at=self._db.clock())
+
+    def check(self, token: str, *, passed: bool, report: dict) -> None:
+        """Store a self-check, passed or not; the step is left when it passed or the study only records it."""
+        with self._db.write() as connection:
+            session = self._session(connection, token, lock=True)
+            study = self._open(connection, session)
+            if session["step"] == "consent":
+                raise Conflict("other_step", "this step has not been reached yet")
+            stored = connection.scalar(
+                sa.select(sa.func.count()).select_from(t.checks).where(t.checks.c.session_id == session["id"])
+            )
+            if stored < 50:
+                now = self._db.clock()
+                connection.execute(
+                    sa.insert(t.checks).values(
+                        session_id=session["id"], at=now, passed=passed, report=json.dumps(report)[:10_000]
+                    )
+                )
+                if session["step"] == "check" and (passed or not study.design.require_check):
+                    self._set(connection, session, step="sound", seen_at=now)
+
+    def log(self, token: str, page: str, events: list[dict]) -> int:
+        """Append events {seq, kind, role, clip_time, page_ms, handle}; known ones are skipped. Returns those added."""
+        with self._db.write() as connection:
+            session = self._session(connection, token, lock=True)
+            self._open(connection, session)
+            return log_events(connection, session, page, events, self._db.clock())
+
+    def answer(
+        self,
+        token: str,
+        *,
+        handle: str,
+        choice: str,
+        nonce: str,
+        response_ms: int | None = None,
+        viewport: dict | None = None,
+        page: str = "",
+        events: tuple[dict, ...] | list[dict] = (),
+    ) -> dict:
+        """Commit one judgment; on return it is on disk.
+
+        A repeated request with the same ``nonce`` is acknowledged again and changes nothing; anything else about a
+        trial that is answered, still to come or someone else's is refused.
+
+        Returns:
+            {"duplicate": bool, "correct": bool | None}, the latter in training only.
+        """
+        if choice not in ("A", "B"):
+            raise Refused("bad_choice", "the answer is A or B")
+        with self._db.write() as connection:
+            session = self._session(connection, token, lock=True)
+            self._open(connection, session)
+            trial = (
+                connection.execute(
+                    sa.select(t.trials, t.pairs.c.frames)
+                    .join(t.pairs)
+                    .where(t.trials.c.session_id == session["id"], t.trials.c.handle == handle)
+                )
+                .mappings()
+                .first()
+            )
+            if trial is None:
+                raise NotFound("unknown_trial", "this trial is not one of yours")
+            feedback = trial["phase"] == "training"
+            given = (
+                connection.execute(
+                    sa.select(t.judgments).where(
+                        t.judgments.c.session_id == session["id"], t.judgments.c.position == trial["position"]
+                    )
+                )
+                .mappings()
+                .first()
+            )
+            if given is not None:
+                if given["nonce"] and given["nonce"] == nonce and given["choice"] == choice:
+                    correct = given["choice"] == trial["match"] if feedback else None
+                    return {"duplicate": True, "correct": correct}
+                raise Conflict("already_answered", "this trial has been answered already; your first answer is kept")
+            position = position_of(connection, session["id"])
+            if session["step"] != "trials" or trial["position"] != position or trial["opened_at"] is None:
+                raise Conflict("not_current", "this is not the current trial")
+            log_events(connection, session, page, events, self._db.clock())
+            now = self._db.clock()
+            require_played(connection, session, trial, now)
+            connection.execute(
+                sa.insert(t.judgments).values(
+                    session_id=session["id"],
+                    position=position,
+                    choice=choice,
+                    nonce=nonce,
+                    at=now,
+                    response_ms=response_ms,
+                    viewport=json.dumps(viewport or {}),
+                )
+            )
+            total = trials_of(connection, session["id"])
+            done = position + 1 == total
+            self._set(
+                connection,
+                session,
+                seen_at=now,
+                **({"step": "done", "finished_at": now} if done else {}),
+            )
+            return {"duplicate": False, "correct": choice == trial["match"] if feedback else None}
+
+    def withdraw(self, token: str) -> None:
+        """Delete the session with every row about it; the study keeps a count."""
+        with self._db.write() as connection:
+            session = self._session(connection, token, lock=True)
+            connection.execute(sa.delete(t.sessions).where(t.sessions.c.id == session["id"]))
+            if session["kind"] != "preview":
+                connection.execute(
+                    sa.update(t.studies)
+                    .where(t.studies.c.id == session["study_id"])
+                    .values(withdrawn=t.studies.c.withdrawn + 1)
+                )
+
+    def media(self, handle: str) -> TrialMedia:
+        """The files behind an opaque media name, while its trial is the current one."""
+        with self._db.read() as connection:
+            return media_of(connection, handle)
+
+    # Below: parts of the above, inside its transaction.
+
+    def _session(self, connection, token: str, *, lock: bool = False):
+        query = sa.select(t.sessions).where(t.sessions.c.token == token)
+        row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+        if row is None:
+            raise _unknown()
+        return row
+
+    def _open(self, connection, session):
+        study = load_study(connection, session["study_id"])
+        if study.state == "archived":
+            raise Conflict("closed", "this study is closed; thank you for your interest")
+        return study
+
+    def _at(self, connection, token: str, step: str):
+        session = self._session(connection, token, lock=True)
+        self._open(connection, session)
+        if session["step"] != step:
+            raise Conflict("other_step", "this step is done already")
+        return session
+
+    def _set(self, connection, session, **values) -> None:
+        connection.execute(sa.update(t.sessions).where(t.sessions.c.id == session["id"]).values(**values))
+
+    def _free_slot(self, connection, study_id: str) -> int:
+        """The lowest free slot: one left by a withdrawal is filled again, which keeps the arrangements balanced."""
+        query = sa.select(t.sessions.c.slot).where(t.sessions.c.study_id == study_id, t.sessions.c.slot.is_not(None))
+        taken = set(connection.scalars(query))
+        return next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+def _unknown() -> NotFound:
+    return NotFound("unknown_link", "this link is not valid, or no longer")

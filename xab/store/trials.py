@@ -1,0 +1,198 @@
+"""What a session's trials are, were, and show: parts of the transactions in sessions.py."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ..plan import FRAME_SECONDS
+from . import schema as t
+from .errors import Conflict, NotFound
+from .records import load_study
+
+ROLES = ("X", "A", "B")
+# Each clip must be played to its end before an answer; a clock that runs a little fast is no reason to refuse.
+SHORTEST_SHARE = 0.9
+MOST_EVENTS = 5000  # in one session, so that no page can fill the disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaFile:
+    path: str
+    bytes: int
+    file_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialMedia:
+    """What is needed to serve one role of a trial, and all of its roles alike.
+
+    Args:
+        trial: the trial's key in the database.
+        role: the one asked for.
+        handles: {role: opaque name}.
+        files: {role: stored file}.
+        ceiling: bytes of the largest file of the pair, whichever twin and encoding.
+    """
+
+    trial: int
+    role: str
+    handles: dict[str, str]
+    files: dict[str, MediaFile]
+    ceiling: int
+
+
+def newest_consent(connection, study_id: str):
+    query = sa.select(t.consents).where(t.consents.c.study_id == study_id)
+    return connection.execute(query.order_by(t.consents.c.version.desc()).limit(1)).mappings().one()
+
+
+def position_of(connection, session_id: int) -> int:
+    query = sa.select(sa.func.count()).select_from(t.judgments).where(t.judgments.c.session_id == session_id)
+    return connection.scalar(query)
+
+
+def trials_of(connection, session_id: int) -> int:
+    query = sa.select(sa.func.count()).select_from(t.trials).where(t.trials.c.session_id == session_id)
+    return connection.scalar(query)
+
+
+def played(connection, session_id: int, position: int) -> set[str]:
+    query = sa.select(t.events.c.role).where(
+        t.events.c.session_id == session_id, t.events.c.position == position, t.events.c.kind == "ended"
+    )
+    return set(connection.scalars(query)) & set(ROLES)
+
+
+def require_played(connection, session, trial, now: float) -> None:
+    missing = [role for role in ROLES if role not in played(connection, session["id"], trial["position"])]
+    if missing:
+        raise Conflict("not_played", f"please play {' and '.join(missing)} to the end first")
+    if now - trial["opened_at"] < SHORTEST_SHARE * len(ROLES) * trial["frames"] * FRAME_SECONDS:
+        raise Conflict("too_early", "three clips cannot have been played in so short a time")
+
+
+def log_events(connection, session, page: str, events, now: float) -> int:
+    if not events:
+        return 0
+    known = t.events.c.session_id == session["id"]
+    stored = connection.scalar(sa.select(sa.func.count()).select_from(t.events).where(known))
+    seen = set(connection.scalars(sa.select(t.events.c.seq).where(known, t.events.c.page == page)))
+    query = sa.select(t.trials.c.handle, t.trials.c.position).where(t.trials.c.session_id == session["id"])
+    positions = {row.handle: row.position for row in connection.execute(query)}
+    rows = []
+    for event in events:
+        if event["seq"] in seen or stored + len(rows) >= MOST_EVENTS:
+            continue
+        seen.add(event["seq"])
+        rows.append(
+            {
+                "session_id": session["id"],
+                "page": page,
+                "seq": event["seq"],
+                "position": positions.get(event.get("handle")),
+                "kind": event["kind"],
+                "role": event.get("role"),
+                "clip_time": event.get("clip_time"),
+                "page_ms": event["page_ms"],
+                "at": now,
+            }
+        )
+    if rows:
+        connection.execute(sa.insert(t.events), rows)
+    return len(rows)
+
+
+def shown(connection, session) -> tuple[dict, int | None]:
+    """The page's state, and the trial whose clock is to be started."""
+    study = load_study(connection, session["study_id"])
+    base = {"title": study.title, "preview": session["kind"] == "preview"}
+    step = session["step"]
+    if study.state == "archived" and step != "done":
+        return {**base, "step": "closed"}, None
+    if step == "consent":
+        newest = newest_consent(connection, study.id)
+        return {**base, "step": step, "text": newest["text"], "version": newest["version"]}, None
+    design = study.design
+    base["trials"] = design.pairs + design.catch
+    base["training"] = design.training
+    base["minutes"] = design.minutes
+    if step == "done":
+        return {**base, "step": step, **own_result(connection, session, design)}, None
+    if step != "trials":
+        return {**base, "step": step, "require_check": design.require_check}, None
+    position = position_of(connection, session["id"])
+    trial = (
+        connection.execute(
+            sa.select(t.trials, t.pairs.c.frames)
+            .join(t.pairs)
+            .where(t.trials.c.session_id == session["id"], t.trials.c.position == position)
+        )
+        .mappings()
+        .one()
+    )
+    training = trial["phase"] == "training"
+    return {
+        **base,
+        "step": step,
+        # A catch trial is called what a main trial is: nobody but the server tells them apart.
+        "phase": "training" if training else "test",
+        "number": position + 1 if training else position + 1 - design.training,
+        "handle": trial["handle"],
+        "seconds": trial["frames"] * FRAME_SECONDS,
+        "media": {"X": trial["media_x"], "A": trial["media_a"], "B": trial["media_b"]},
+        "played": sorted(played(connection, session["id"], position)),
+    }, (trial["id"] if trial["opened_at"] is None else None)
+
+
+def own_result(connection, session, design) -> dict:
+    if not design.show_result:
+        return {}
+    query = (
+        sa.select(t.judgments.c.choice, t.trials.c.match)
+        .join(
+            t.trials,
+            sa.and_(t.trials.c.session_id == t.judgments.c.session_id, t.trials.c.position == t.judgments.c.position),
+        )
+        .where(t.judgments.c.session_id == session["id"], t.trials.c.phase == "main")
+    )
+    rows = connection.execute(query).all()
+    return {"result": {"correct": sum(row.choice == row.match for row in rows), "trials": len(rows)}}
+
+
+def media_of(connection: sa.Connection, handle: str) -> TrialMedia:
+    """The files behind an opaque media name, while its trial is the current one."""
+    columns = {"X": t.trials.c.media_x, "A": t.trials.c.media_a, "B": t.trials.c.media_b}
+    trial = (
+        connection.execute(sa.select(t.trials).where(sa.or_(*(column == handle for column in columns.values()))))
+        .mappings()
+        .first()
+    )
+    if trial is None or trial["opened_at"] is None:
+        raise _no_media()
+    state = connection.scalar(
+        sa.select(t.studies.c.state).join(t.sessions).where(t.sessions.c.id == trial["session_id"])
+    )
+    if state == "archived" or trial["position"] != position_of(connection, trial["session_id"]):
+        raise _no_media()
+    rows = connection.execute(sa.select(t.stimuli).where(t.stimuli.c.pair_id == trial["pair_id"])).mappings().all()
+    stored = {(row["twin"], row["encoding"]): row for row in rows}
+    other = "adversarial" if trial["x"] == "genuine" else "genuine"
+    twins = {"X": trial["x"], "A": trial["x"], "B": other}
+    if trial["match"] == "B":
+        twins["A"], twins["B"] = other, trial["x"]
+    files = {}
+    for role, twin in twins.items():
+        row = stored[twin, "reference" if role == "X" else "choice"]
+        files[role] = MediaFile(path=row["path"], bytes=row["bytes"], file_sha256=row["file_sha256"])
+    handles = {role: trial[column.name] for role, column in columns.items()}
+    return TrialMedia(
+        trial=trial["id"],
+        role=next(role for role, name in handles.items() if name == handle),
+        handles=handles,
+        files=files,
+        ceiling=max(row["bytes"] for row in rows),
+    )
+
+
+def _no_media() -> NotFound:
+    return NotFound("no_media", "there is no such clip, or its trial is over")
