@@ -1,0 +1,98 @@
+"""Augmentation on batches of tensors: faces flipped, cropped, turned, relit; voices mixed, made louder or softer."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Each happens to a whole clip, independently of the others.
+
+    Args:
+        flip: probability of mirroring left and right.
+        crop: probability of cutting out a square at a random place and scaling it up.
+        smallest_crop: the shortest side of that square, as a share of the picture's (TalkNet: .7).
+        rotate: probability of a rotation.
+        degrees: its largest angle (TalkNet: 15).
+        light: probability of another brightness (+-30 grey levels) and contrast (x 0.7..1.3).
+        overlap: probability that another clip's sound is mixed in (TalkNet: .5).
+        overlap_db: the signal-to-noise ratio of that mixture is drawn from +- this many dB (TalkNet: 5).
+        gain_db: the loudness of the result is changed by up to this many dB.
+
+    TalkNet picks one of {none, flip, crop, rotate} per clip; independent draws cover those and their combinations.
+    """
+
+    flip: float = 0.5
+    crop: float = 0.5
+    smallest_crop: float = 0.7
+    rotate: float = 0.5
+    degrees: float = 15.0
+    light: float = 0.5
+    overlap: float = 0.25
+    overlap_db: float = 5.0
+    gain_db: float = 6.0
+
+
+def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """(B, T, H, W) grey levels 0..255 -> the same, float32; all frames of a clip get the same treatment.
+
+    Random numbers come from a CPU ``generator`` so that every device gets the same ones. Differentiable in ``video``.
+    """
+    clips = len(video)
+
+    def uniform(low, high, chance):
+        """(B,) draws, and (B,) whether each clip is to be treated at all."""
+        values = low + (high - low) * torch.rand(clips, generator=generator)
+        return values, torch.rand(clips, generator=generator) < chance
+
+    _, flipped = uniform(0, 1, options.flip)
+    side, cropped = uniform(options.smallest_crop, 1, options.crop)
+    angle, turned = uniform(-options.degrees, options.degrees, options.rotate)
+    place = torch.rand(clips, 2, generator=generator) * 2 - 1
+    shift, relit = uniform(-30, 30, options.light)
+    contrast, _ = uniform(0.7, 1.3, 1)
+
+    side = torch.where(cropped, side, 1.0)
+    angle = torch.where(turned, torch.deg2rad(angle), 0.0)
+    mirror = torch.where(flipped, -1.0, 1.0)
+    # Where output pixels come from: x_in = A x_out + b in grid_sample's coordinates, [-1, 1] over the picture.
+    theta = torch.zeros(clips, 2, 3)
+    theta[:, 0, 0], theta[:, 0, 1] = side * torch.cos(angle) * mirror, -side * torch.sin(angle)
+    theta[:, 1, 0], theta[:, 1, 1] = side * torch.sin(angle) * mirror, side * torch.cos(angle)
+    theta[:, :, 2] = place * (1 - side)[:, None]
+
+    video = video.float()
+    grid = F.affine_grid(theta.to(video.device), (clips, 1, *video.shape[2:]), align_corners=False)
+    # The T frames of a clip stand where grid_sample expects channels: one grid serves them all.
+    video = F.grid_sample(video, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    contrast = torch.where(relit, contrast, 1.0).to(video.device)[:, None, None, None]
+    shift = torch.where(relit, shift, 0.0).to(video.device)[:, None, None, None]
+    middle = video.mean(dim=(1, 2, 3), keepdim=True)
+    return ((video - middle) * contrast + middle + shift).clamp(0, 255)
+
+
+def augment_audio(
+    audio: torch.Tensor, other: torch.Tensor, options: Augmentation, generator: torch.Generator
+) -> torch.Tensor:
+    """(B, N) full-scale sound, some of it mixed with the (B, N) ``other`` sound at a random SNR, then a random gain.
+
+    A sum that would leave full scale is scaled down as a whole: neither clipped nor wrapped round.
+    """
+    clips = len(audio)
+    snr = (torch.rand(clips, generator=generator) * 2 - 1) * options.overlap_db
+    gain = (torch.rand(clips, generator=generator) * 2 - 1) * options.gain_db
+    mixed = torch.rand(clips, generator=generator) < options.overlap
+    snr, gain, mixed = (x.to(audio.device)[:, None] for x in (snr, gain, mixed))
+
+    level, other_level = _rms(audio), _rms(other)
+    # Silence has no level to keep a ratio to: what is mixed into it stays as loud as it was.
+    reference = torch.where(level > 1e-3, level * 10 ** (-snr / 20), other_level)
+    audio = torch.where(mixed, audio + other * reference / other_level.clamp(min=1e-6), audio)
+    audio = audio * 10 ** (gain / 20)
+    return audio / audio.abs().amax(dim=1, keepdim=True).clamp(min=1)
+
+
+def _rms(audio):
+    return audio.square().mean(dim=1, keepdim=True).sqrt()

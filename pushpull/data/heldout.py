@@ -1,0 +1,102 @@
+"""How well a model does on held-out clips, kind by kind."""
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from pushpull.clip import Clip
+from pushpull.data.kinds import Kinds, make_example
+from pushpull.data.speech import detect_speech
+from pushpull.metrics import average_precision
+
+VOICED = ("in_sync", "swapped", "shifted", "still", "frozen")  # kinds whose sound is a voice
+
+
+@torch.no_grad()
+def evaluate_kinds(
+    model, pool: Sequence[Clip], *, kinds: Sequence[str] = Kinds().names, seed: int = 0, device="cpu", progress=None
+) -> dict[str, dict]:
+    """Every whole clip of ``pool`` as every kind; the same examples for the same seed, whatever the model.
+
+    Args:
+        model: a TalkNet in evaluation mode on ``device``.
+        pool: clips in sync with speech activity, as ``TalkSet`` gives them; none that the model was trained on.
+        kinds: ``in_sync`` is always evaluated: it has the only frames labelled speaking.
+        progress: wraps the range of clip numbers, as tqdm does.
+
+    Returns:
+        For each kind, and for ``all`` of them together:
+
+        * ``ap``: AVA average precision in percent over the frames of this kind and those of ``in_sync``;
+        * ``prevalence``: the share of speaking frames among them in percent, the floor of ``ap``;
+        * ``accuracy``: percent of this kind's own frames on the right side of log-odds 0;
+        * ``accuracy_voiced``: the same over the frames in which a voice (for ``noise`` and ``silence``: anything)
+          is to be heard; a silent frame is easily right. For ``in_sync`` this is nearly the recall of speech;
+        * ``frames``: how many of this kind.
+    """
+    names = ["in_sync", *(kind for kind in kinds if kind != "in_sync")]
+    scores, labels, voiced = ({name: [] for name in names} for _ in range(3))
+    numbers = range(len(pool))
+    for number in progress(numbers) if progress else numbers:
+        examples = [_example(pool, number, kind, seed) for kind in names]
+        margins = _margins(model, examples, device)
+        for name, example, margin in zip(names, examples, margins, strict=True):
+            scores[name].append(margin)
+            labels[name].append(example.labels)
+            heard = detect_speech(example.audio) if name in VOICED else np.ones(example.frames, dtype=bool)
+            voiced[name].append(heard)
+    scores, labels, voiced = ({k: np.concatenate(v) for k, v in x.items()} for x in (scores, labels, voiced))
+    report = {}
+    for name in names:
+        with_in_sync = [name] if name == "in_sync" else ["in_sync", name]
+        right = (scores[name] > 0) == (labels[name] == 1)
+        report[name] = _ranked(scores, labels, with_in_sync) | {
+            "accuracy": 100 * float(right.mean()),
+            "accuracy_voiced": 100 * float(right[voiced[name]].mean()) if voiced[name].any() else None,
+            "frames": len(right),
+        }
+    everything = np.concatenate([(scores[name] > 0) == (labels[name] == 1) for name in names])
+    report["all"] = _ranked(scores, labels, names) | {
+        "accuracy": 100 * float(everything.mean()),
+        "accuracy_voiced": None,
+        "frames": len(everything),
+    }
+    return report
+
+
+def report_table(report: dict[str, dict]) -> str:
+    """A plain-text table of what :func:`evaluate_kinds` returns."""
+    lines = [f"{'kind':<10}{'AVA-AP':>8}{'floor':>8}{'accuracy':>10}{'voiced':>8}{'frames':>8}"]
+    for name, row in report.items():
+        voiced = "" if row["accuracy_voiced"] is None else f"{row['accuracy_voiced']:.1f}"
+        lines.append(
+            f"{name:<10}{row['ap']:>8.1f}{row['prevalence']:>8.1f}{row['accuracy']:>10.1f}{voiced:>8}{row['frames']:>8}"
+        )
+    return "\n".join(lines)
+
+
+def _example(pool, number, kind, seed):
+    rng = np.random.default_rng([seed, number, crc32(kind.encode())])
+    clip = pool[number]
+
+    def neighbour():
+        return pool[int((number + rng.integers(1, len(pool))) % len(pool))]
+
+    return make_example(kind, clip, neighbour, rng, start=0, frames=clip.frames)
+
+
+def _margins(model, examples, device):
+    """(T,) float32 log-odds of each of the examples, all as long; pictures that several share are encoded once."""
+    distinct = {example.video.__array_interface__["data"][0]: example.video for example in examples}
+    places = [list(distinct).index(example.video.__array_interface__["data"][0]) for example in examples]
+    video = torch.from_numpy(np.stack(list(distinct.values()))).to(device=device, dtype=torch.float32)
+    audio = torch.from_numpy(np.stack([example.audio for example in examples])).to(device)
+    e_v = model.encode_video(video)[torch.tensor(places, device=device)]
+    return model.fuse(model.encode_audio(audio, video.shape[1]), e_v).margin.float().cpu().numpy()
+
+
+def _ranked(scores, labels, names):
+    s, y = (np.concatenate([x[name] for name in names]) for x in (scores, labels))
+    return {"ap": 100 * average_precision(s, y) if y.any() else None, "prevalence": 100 * float(y.mean())}
