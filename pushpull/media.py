@@ -83,6 +83,10 @@ def probe(path: str | os.PathLike, *, limits: Limits = Limits()) -> Probe:
             f"{name} is not a video that can be read: the file is no video, or is damaged or cut off. Export it again, "
             f"as MP4, WebM, MKV, AVI or MPEG. ffmpeg says: {trim(said)}"
         )
+    if re.search(r"^Input #0, mov,mp4", said, re.MULTILINE) and _mp4_is_cut(Path(path)):
+        raise MediaError(
+            f"{name} is truncated: it stops before its end. Copy, record or export it again, and let it finish."
+        )
     streams = re.findall(r"^\s*Stream #0:\d+.*?: (Video|Audio): (.*)$", said, re.MULTILINE)
     found = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said)
     seconds = None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
@@ -184,6 +188,25 @@ def grey(rgb: np.ndarray) -> np.ndarray:
     """
     weighted = rgb[..., 0] * np.uint32(299) + rgb[..., 1] * np.uint32(587) + rgb[..., 2] * np.uint32(114)
     return ((weighted + np.uint32(500)) // np.uint32(1000)).astype(np.uint8)
+
+
+def _mp4_is_cut(path: Path) -> bool:
+    """True if an MP4's last box is longer than what is left of the file.
+
+    ffmpeg opens a file whose index is cut off as one with fewer streams, and the advice would be about missing sound.
+    """
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at + 8 <= size:
+            file.seek(at)
+            header = file.read(16)
+            length = int.from_bytes(header[:4], "big")
+            if length == 1:  # the length follows, in 64 bits
+                length = int.from_bytes(header[8:16], "big")
+            if length < 8:  # 0: to the end of the file; the rest is no box
+                return False
+            at += length
+    return at > size
 
 
 def _read_ppm(run: FFmpeg, name: str) -> np.ndarray | None:

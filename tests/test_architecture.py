@@ -10,7 +10,10 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     "pushpull._torchaudio",
     "pushpull.clip",
+    "pushpull.ffmpeg",
+    "pushpull.stimulus",
     "pushpull.media",
+    "pushpull.tracking",
     "pushpull.faces",
     "pushpull.features",
     "pushpull.models",
