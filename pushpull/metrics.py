@@ -68,7 +68,7 @@ def robust_accuracy(flipped_ever, mask=None) -> float:
     """Share of frames that no iterate of the attack won (``AttackResult.flipped_ever``). nan if no frames."""
     flipped = _array(flipped_ever)
     flipped = flipped if mask is None else flipped[_array(mask)]
-    return float(1 - flipped.mean()) if flipped.size else math.nan
+    return float((~flipped).mean()) if flipped.size else math.nan
 
 
 def success_rate(clean, attacked, labels) -> float:

@@ -1,0 +1,9 @@
+"""Figures for the app, reports and README, as matplotlib ``Figure`` objects; no pyplot, no global state."""
+
+from pushpull.plots.embeddings import embedding_figure
+from pushpull.plots.perturbation import perturbation_figure
+from pushpull.plots.scores import scores_figure
+from pushpull.plots.style import save
+from pushpull.plots.trace import trace_figure
+
+__all__ = ["embedding_figure", "perturbation_figure", "save", "scores_figure", "trace_figure"]
