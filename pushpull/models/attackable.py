@@ -3,12 +3,13 @@
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pushpull.models.audio import AudioEncoder, SEBlock
 from pushpull.models.talknet import TalkNet
-from pushpull.models.visual import ResidualLayer, VisualConv1D, VisualFrontend
+from pushpull.models.visual import ResidualLayer, ResNet, VisualConv1D, VisualFrontend
 
 
 class ScaleShift(nn.Module):
@@ -24,6 +25,30 @@ class ScaleShift(nn.Module):
         return torch.addcmul(self.shift, x, self.scale)
 
 
+class FoldedResidualLayer(nn.Module):
+    """:class:`ResidualLayer` in evaluation mode, normalisations folded.
+
+    The last one scales conv2b's sum with the running total: its scale goes into conv2b, and into the total as
+    they are added.
+    """
+
+    def __init__(self, layer: ResidualLayer):
+        super().__init__()
+        self.conv1a = _folded(layer.conv1a, layer.bn1a)
+        self.conv2a = layer.conv2a
+        self.downsample = None if layer.stride == 1 else layer.downsample
+        self.outbna = ScaleShift(layer.outbna)
+        self.conv1b = _folded(layer.conv1b, layer.bn1b)
+        self.conv2b = _folded(layer.conv2b, layer.outbnb)
+        self.register_buffer("scale", ScaleShift(layer.outbnb).scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        total = self.conv2a(F.relu_(self.conv1a(x))) + shortcut
+        x = self.conv2b(F.relu_(self.conv1b(F.relu_(self.outbna(total)))))
+        return F.relu_(torch.addcmul(x, total, self.scale))
+
+
 def attackable(model: TalkNet) -> TalkNet:
     """Copy ``model`` for attacks; the original is untouched and shares nothing with it.
 
@@ -31,16 +56,14 @@ def attackable(model: TalkNet) -> TalkNet:
     folded into the convolutions before them, and weights in channels-last order. It is called as the original,
     ``fix`` included, and agrees with it to float32 rounding.
     """
-    fast = copy.deepcopy(model).eval().requires_grad_(False)
-    for module in fast.modules():
+    fast = copy.deepcopy(model).eval()
+    for module in list(fast.modules()):
         match module:
             case VisualFrontend():
                 _fold(module.frontend3D, "0", "1")
-            case ResidualLayer():
-                _fold(module, "conv1a", "bn1a")
-                _fold(module, "conv1b", "bn1b")
-                module.outbna = ScaleShift(module.outbna)
-                module.outbnb = ScaleShift(module.outbnb)
+            case ResNet():
+                for name, layer in list(module.named_children()):
+                    setattr(module, name, FoldedResidualLayer(layer))
             case VisualConv1D():
                 _fold(module.net, "0", "1")
             case AudioEncoder():
@@ -56,10 +79,14 @@ def attackable(model: TalkNet) -> TalkNet:
     return fast.requires_grad_(False)
 
 
-def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:
-    """Put the normalisation's scale into the convolution's weights and its shift into the bias."""
-    conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
+def _folded(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    """``conv`` with the normalisation's scale in its weights and its shift in its bias."""
     conv.weight, conv.bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
-    setattr(parent, norm_name, nn.Identity())
+    return conv
+
+
+def _fold(parent: nn.Module, conv: str, norm: str) -> None:
+    setattr(parent, conv, _folded(getattr(parent, conv), getattr(parent, norm)))
+    setattr(parent, norm, nn.Identity())

@@ -117,7 +117,7 @@ SIZES = {
         "visual_strides": (1, 2, 2, 2),
         "tcn_blocks": 6,
         "visual_hidden": 96,
-        "audio_widths": (16, 32, 64, 128),
+        "audio_widths": (16, 32, 40, 128),
         "audio_blocks": (1, 1, 1, 1),
         "feedforward": 1,
     },

@@ -6,8 +6,12 @@ Attribute names (frontend3D, conv1a, outbna, ...) are the official state dict's,
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 STEM_FRAMES = 5  # frames the stem sees at once
+SPAN = 256  # frames encoded at once in evaluation mode; full size keeps about 4 MB per frame for the backward pass
+EARLY_LAYERS = 2  # residual layers whose activations are large, and weights small, enough for cached spans
+CACHED_VALUES = 3_000_000  # of the stem's output per cached span, 12 MB: 15 frames of the full size
 NORM = {"momentum": 0.01, "eps": 1e-3}
 
 
@@ -33,42 +37,42 @@ class ResidualLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.stride == 1 else self.downsample(x)
-        total = self.conv2a(F.relu(self.bn1a(self.conv1a(x)))) + shortcut
-        x = F.relu(self.outbna(total))
-        x = self.conv2b(F.relu(self.bn1b(self.conv1b(x))))
-        return F.relu(self.outbnb(x + total))
+        total = self.conv2a(F.relu_(self.bn1a(self.conv1a(x)))) + shortcut
+        x = F.relu_(self.outbna(total))
+        x = self.conv2b(F.relu_(self.bn1b(self.conv1b(x))))
+        return F.relu_(self.outbnb(x + total))
 
 
 class ResNet(nn.Module):
-    """(frames, C, H, W) -> (frames, widths[-1])."""
+    """layer1, layer2, ... of the visual front-end."""
 
     def __init__(self, widths: tuple[int, ...], strides: tuple[int, ...]):
         super().__init__()
         for index, stride in enumerate(strides):
             self.add_module(f"layer{index + 1}", ResidualLayer(widths[index], widths[index + 1], stride))
 
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.children():
-            x = layer(x)
-        return x.mean(dim=(2, 3))
+    def layers(self) -> list[nn.Module]:
+        return list(self.children())
 
 
 class VisualFrontend(nn.Module):
     """(B, T, 112, 112) normalised frames -> (B, T, widths[-1]), each clip on its own.
 
-    The stem is a convolution over 5 x k x k of one channel. It is computed as a 2-D convolution whose input
-    channels are the five frames: the same sums, and on a CPU a backward pass 2-3 times cheaper.
+    In evaluation mode frames are taken in spans, which changes nothing but time and memory: long spans bound
+    what a long clip needs (and are computed again in the backward pass), short ones keep the large early
+    activations in a CPU's cache.
     """
 
     def __init__(self, kernel: int, stride: int, pool: bool, widths: tuple[int, ...], strides: tuple[int, ...]):
         super().__init__()
+        padding = (kernel - stride + 1) // 2
         self.frontend3D = nn.Sequential(
             nn.Conv3d(
                 1,
                 widths[0],
                 (STEM_FRAMES, kernel, kernel),
                 stride=(1, stride, stride),
-                padding=(STEM_FRAMES // 2, kernel // 2, kernel // 2),
+                padding=(STEM_FRAMES // 2, padding, padding),
                 bias=False,
             ),
             nn.BatchNorm3d(widths[0], **NORM),
@@ -79,24 +83,65 @@ class VisualFrontend(nn.Module):
         self.resnet = ResNet(widths, strides)
 
     def forward(self, video: Tensor) -> Tensor:
-        batch, frames = video.shape[:2]
-        return self.resnet(self.stem(video)).view(batch, frames, -1)
+        windows = self.windows(video)
+        batch, frames = windows.shape[:2]
+        span = max(1, SPAN // batch)
+        if self.training or frames <= span:
+            return self.encode(windows)
+        if not torch.is_grad_enabled():
+            return torch.cat([self.encode(part) for part in windows.split(span, dim=1)], dim=1)
+        parts = [
+            checkpoint(self.encode, part, use_reentrant=False, preserve_rng_state=False)
+            for part in windows.split(span, dim=1)
+        ]
+        return torch.cat(parts, dim=1)
 
-    def stem(self, video: Tensor) -> Tensor:
-        """(B, T, H, W) -> (B*T, C, h, w)."""
+    def encode(self, windows: Tensor) -> Tensor:
+        """(B, T, h, w, 5, s, s) windows -> (B, T, widths[-1])."""
+        batch, frames = windows.shape[:2]
+        layers = self.resnet.layers()
+        early, late = nn.Sequential(*layers[:EARLY_LAYERS]), nn.Sequential(*layers[EARLY_LAYERS:])
+        if self.training or windows.device.type != "cpu":
+            x = early(self.stem(windows))
+        else:
+            area = windows.shape[2] * windows.shape[3]
+            span = max(1, CACHED_VALUES // (area * self.frontend3D[0].out_channels * batch))
+            parts = [early(self.stem(part)).unflatten(0, (batch, -1)) for part in windows.split(span, dim=1)]
+            x = torch.cat(parts, dim=1).flatten(0, 1)
+        return late(x).mean(dim=(2, 3)).unflatten(0, (batch, frames))
+
+    def windows(self, video: Tensor) -> Tensor:
+        """(B, T, H, W) -> (B, T, h, w, 5, s, s): blocks of stride x stride pixels over five frames, a view.
+
+        Zeros lie beyond the clip and around the frame, as the convolution's padding would put them.
+        """
+        conv = self.frontend3D[0]
+        stride, padding, kernel = conv.stride[1], conv.padding[1], conv.kernel_size[1]
+        half = STEM_FRAMES // 2
+        size = video.shape[-1]
+        blocks = (size + 2 * padding - kernel) // stride + -(-kernel // stride)
+        after = blocks * stride - size - padding
+        padded = F.pad(video, (padding, after, padding, after, half, half))
+        blocked = padded.unflatten(3, (blocks, stride)).unflatten(2, (blocks, stride)).transpose(3, 4).contiguous()
+        return blocked.unfold(1, STEM_FRAMES, 1).permute(0, 1, 2, 3, 6, 4, 5)
+
+    def stem(self, windows: Tensor) -> Tensor:
+        """(B, T, h, w, 5, s, s) -> (B*T, C, h', w').
+
+        The 5 x k x k convolution of one channel and stride s, as a dense one of 5 s^2 channels and stride 1: the
+        same sums, and on a CPU a backward pass 2-3 times cheaper.
+        """
         conv, norm = self.frontend3D[0], self.frontend3D[1]
-        x = stack_frames(video).contiguous(memory_format=torch.channels_last)
-        x = F.conv2d(x, conv.weight[:, 0], conv.bias, conv.stride[1:], conv.padding[1:])
-        x = norm(x[:, :, None])[:, :, 0]
+        stride, kernel = conv.stride[1], conv.kernel_size[1]
+        taps = -(-kernel // stride)
+        missing = taps * stride - kernel
+        weight = F.pad(conv.weight[:, 0], (0, missing, 0, missing))
+        weight = weight.unflatten(3, (taps, stride)).unflatten(2, (taps, stride))
+        weight = weight.permute(0, 1, 3, 5, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
+        x = windows.flatten(4).flatten(0, 1).permute(0, 3, 1, 2)
+        x = norm(F.conv2d(x, weight, conv.bias).unsqueeze(2)).squeeze(2)
         # A maximum commutes with ReLU, and after it there is a quarter of the values to rectify.
-        return F.relu(F.max_pool2d(x, 3, stride=2, padding=1) if self.pool else x)
-
-
-def stack_frames(video: Tensor) -> Tensor:
-    """(B, T, H, W) -> (B*T, 5, H, W): each frame with its two neighbours either side, zeros beyond the clip."""
-    half = STEM_FRAMES // 2
-    padded = F.pad(video, (0, 0, 0, 0, half, half))
-    return padded.unfold(1, STEM_FRAMES, 1).permute(0, 1, 4, 2, 3).flatten(0, 1)
+        return F.relu_(F.max_pool2d(x, 3, stride=2, padding=1) if self.pool else x)
 
 
 class GlobalLayerNorm(nn.Module):
