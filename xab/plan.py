@@ -47,6 +47,8 @@ class Design:
         eps_av: the paper's joint budget; eps_a = 1e-4 eps_av full scale, eps_v = 0.1 eps_av grey levels.
         speech, non_speech: pairs in each cell, by what the genuine face does.
         steps: iterations of the attack.
+        on_grid: attack the values that files hold, so that what is stored keeps the budget: at eps_av = 5 no grey level
+            can move. Otherwise the result is rounded, and a stored value may exceed the budget by half a step.
         seconds: length of a stimulus, rounded down to whole video frames.
         training, training_eps_av: trials with feedback before the test, and their (visible) budget.
         catch, catch_eps_av: hidden trials inside the test that a volunteer who attends passes.
@@ -70,6 +72,7 @@ class Design:
     speech: int = 2
     non_speech: int = 2
     steps: int = 10
+    on_grid: bool = True
     seconds: float = 3.0
     training: int = 2
     training_eps_av: float = 300.0
@@ -116,6 +119,11 @@ class Design:
             need(low <= value <= high, f"{name} must lie in [{low:g}, {high:g}], got {value:g}")
         need(1 <= self.pairs <= 120, f"a study has 1 to 120 main pairs, this one {self.pairs}")
         need(0 < len(self.consent.strip()) <= 20_000, "consent must have 1 to 20000 characters")
+        for name in ("title", "consent", "clips", "models"):
+            text = "".join(getattr(self, name))
+            # Neither database stores these, and no keyboard writes them.
+            bad = "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
+            need(not bad, f"{name} holds characters that are no text")
 
     @property
     def cells(self) -> list[tuple[str, str, str]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
+from .engine import StoreError
+
 
 class Database:
     """An engine, a clock, and the two kinds of transaction."""
@@ -19,10 +21,20 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Commits at the end of the block; an exception undoes all of it."""
-        with self._writer, self.engine.connect().execution_options(writes=True) as connection, connection.begin():
-            yield connection
+        with self._writer, _explained(), self.engine.connect().execution_options(writes=True) as connection:
+            with connection.begin():
+                yield connection
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        with self.engine.connect() as connection, connection.begin():
+        with _explained(), self.engine.connect() as connection, connection.begin():
             yield connection
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """A database that is away, full or locked is no fault of the request: it may be sent again."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
+        raise StoreError(f"the database does not answer: {error}") from error

@@ -1,0 +1,118 @@
+"""The web side of the test: plain pages and a JSON API below /xab, in the same process as the demo.
+
+No gradio here: its queue, its copies of files under names that hold their hashes, and its public description of
+every endpoint are what a blind test cannot have (docs/xab.md).
+"""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse
+
+from ..settings import ROOT, Gate, Settings
+from ..store import Refused, Store, StoreError
+from ..veil import StimulusDamaged, Wardrobe
+from . import lab, lab_results, volunteer
+from .http import HEADERS, Headers, Pool, refusal
+
+STATIC = Path(__file__).parents[1] / "static"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What the routes work with."""
+
+    settings: Settings
+    store: Store
+    gate: Gate
+    pool: Pool
+    wardrobe: Wardrobe
+    start_worker: Callable[[str], None]
+    static: Path = STATIC
+    static_files: dict[str, Path] = field(default_factory=lambda: {path.name: path for path in STATIC.iterdir()})
+
+
+def start_worker(settings: Settings, study: str) -> None:
+    """Make a study's stimuli in a process of its own: it is slow, and must not slow down an answer."""
+    environment = {**settings.environment(), "OMP_NUM_THREADS": "1"}
+    with (settings.data / "worker.log").open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "xab", "make", study],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -> FastAPI:
+    """The application below /xab.
+
+    Raises:
+        StoreError: the database cannot be opened.
+    """
+    settings.prepare()
+    store = Store(settings.url)
+    gate = Gate(settings)
+    store.links.forget()
+    desk = Desk(
+        settings=settings,
+        store=store,
+        gate=gate,
+        pool=Pool(),
+        wardrobe=Wardrobe(settings.data / "stimuli", gate.secret),
+        start_worker=worker or (lambda study: start_worker(settings, study)),
+    )
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.desk = desk
+    for error in (Refused, StoreError, StimulusDamaged):
+        app.add_exception_handler(error, _refuse)
+    app.add_middleware(Headers)
+    app.include_router(volunteer.routes(desk))
+    app.include_router(lab.routes(desk))
+    app.include_router(lab_results.routes(desk))
+    return app
+
+
+async def _refuse(request: Request, error: Exception):
+    if request.url.path.partition("/lab")[1]:
+        return lab.refusal_page(request, error)
+    return refusal(error)
+
+
+def mount(app: FastAPI, settings: Settings | None = None) -> FastAPI:
+    """Serve the test below /xab of ``app``, and say where its data are and, once, the password.
+
+    Mount before anything that takes every address, as gradio at "/" does.
+    """
+    settings = settings or Settings.from_env()
+    inner = create(settings)
+
+    @app.get("/xab", include_in_schema=False)
+    async def page():
+        return FileResponse(STATIC / "volunteer.html", headers=HEADERS)
+
+    app.mount("/xab", inner)
+    announce(inner)
+    return inner
+
+
+def announce(inner: FastAPI) -> None:
+    """Say on the terminal where the data are and how the experimenter gets in."""
+    desk = inner.state.desk
+    print(f"XAB test: data in {desk.settings.data}, database {desk.store.shown}")
+    if desk.settings.password:
+        print("XAB test: experimenter's page at /xab/lab, password from PUSHPULL_XAB_PASSWORD")
+    elif desk.gate.generated:
+        print(f"XAB test: experimenter's page at /xab/lab, password: {desk.gate.generated}  (shown this once)")
+    else:
+        print("XAB test: experimenter's page at /xab/lab (password lost? python -m xab password)")
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()

@@ -1,0 +1,129 @@
+"""Where the XAB test keeps its things, and who may see them: environment, files, password."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SESSION_SECONDS = 12 * 3600
+
+
+def _default_data() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "pushpull" / "xab"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that differs between installations.
+
+    Args:
+        data: folder of the database, stimuli and secrets; never below a served folder.
+        database_url: None for the SQLite file xab.sqlite in ``data``.
+        assets: folder of the clips that studies are made from.
+        password: the experimenter's; None for the one that is generated at first start.
+        public_url: how volunteers reach the server ("https://lab.example/"); None takes the experimenter's own address.
+    """
+
+    data: Path
+    database_url: str | None = None
+    assets: Path = ROOT / "assets"
+    password: str | None = None
+    public_url: str | None = None
+
+    @classmethod
+    def from_env(cls) -> "Settings":
+        """PUSHPULL_XAB_DATA, PUSHPULL_DATABASE_URL, PUSHPULL_XAB_ASSETS, PUSHPULL_XAB_PASSWORD, PUSHPULL_PUBLIC_URL."""
+        env = os.environ
+        return cls(
+            data=Path(env.get("PUSHPULL_XAB_DATA") or _default_data()).expanduser().absolute(),
+            database_url=env.get("PUSHPULL_DATABASE_URL") or None,
+            assets=Path(env.get("PUSHPULL_XAB_ASSETS") or ROOT / "assets").absolute(),
+            password=env.get("PUSHPULL_XAB_PASSWORD") or None,
+            public_url=env.get("PUSHPULL_PUBLIC_URL") or None,
+        )
+
+    @property
+    def url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'xab.sqlite'}"
+
+    def environment(self) -> dict[str, str]:
+        """The same settings for a child process."""
+        changed = {
+            "PUSHPULL_XAB_DATA": str(self.data),
+            "PUSHPULL_DATABASE_URL": self.database_url or "",
+            "PUSHPULL_XAB_ASSETS": str(self.assets),
+        }
+        return {**os.environ, **changed}
+
+    def prepare(self) -> None:
+        """Make the folder, for its owner alone."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.chmod(stat.S_IRWXU)
+
+
+def _private(path: Path, make) -> bytes:
+    """The content of a file that only its owner reads, made once even if two processes start together."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        for _ in range(50):
+            if content := path.read_bytes():
+                return content
+            time.sleep(0.02)  # the other process is between creating and writing it
+        raise RuntimeError(f"{path} is empty: delete it and start again") from None
+    with os.fdopen(handle, "wb") as file:
+        content = make()
+        file.write(content)
+    return content
+
+
+class Gate:
+    """The experimenter's password and the cookie that remembers it was given."""
+
+    def __init__(self, settings: Settings):
+        settings.prepare()
+        self._secret = _private(settings.data / "secret", lambda: secrets.token_bytes(32))
+        self.generated: str | None = None
+        if settings.password:
+            self._stored = self._hash(settings.password, self._secret[:16])
+        else:
+            self._stored = _private(settings.data / "password", self._generate)
+
+    @property
+    def secret(self) -> bytes:
+        return self._secret
+
+    def _generate(self) -> bytes:
+        self.generated = secrets.token_urlsafe(9)
+        return self._hash(self.generated, secrets.token_bytes(16))
+
+    @staticmethod
+    def _hash(password: str, salt: bytes) -> bytes:
+        return salt + hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+
+    def admits(self, password: str) -> bool:
+        return hmac.compare_digest(self._hash(password[:1000], self._stored[:16]), self._stored)
+
+    def cookie(self) -> str:
+        """A signed value that expires; a changed password ends it too."""
+        until = str(int(time.time()) + SESSION_SECONDS)
+        return f"{until}.{self._sign('cookie', until)}"
+
+    def knows(self, cookie: str | None) -> bool:
+        until, _, signature = (cookie or "").partition(".")
+        signed = hmac.compare_digest(signature.encode(), self._sign("cookie", until).encode())
+        return signed and until.isdecimal() and int(until) > time.time()
+
+    def form_token(self, cookie: str) -> str:
+        """Goes into every form of a page, so that no other site can post one."""
+        return self._sign("form", cookie)
+
+    def _sign(self, purpose: str, text: str) -> str:
+        key = self._secret + self._stored
+        return hmac.new(key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,71 @@
+// A clip's pixels and samples as this browser decodes them: what a volunteer sees and hears, as numbers.
+
+const RATE = 16000; // the clips' own: at another rate the browser would resample
+const PATIENCE = 12000;
+
+function once(target, name, failure = "error") {
+  return new Promise((done, fail) => {
+    const timer = setTimeout(() => fail(new Error(`timeout waiting for ${name}`)), PATIENCE);
+    target.addEventListener(name, () => (clearTimeout(timer), done()), { once: true });
+    target.addEventListener(
+      failure,
+      () => (clearTimeout(timer), fail(new Error(target.error?.message || `media error ${target.error?.code ?? ""}`))),
+      { once: true },
+    );
+  });
+}
+
+/**
+ * Frames of a clip at the given indices, 25 a second.
+ * @returns {Promise<{grey: Uint8Array, coloured: number}[]>} the red channel row by row, and how many pixels are no grey
+ */
+export async function grabFrames(blob, indices) {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.playsInline = true;
+  video.preload = "auto";
+  const url = URL.createObjectURL(blob);
+  try {
+    const loaded = once(video, "loadeddata");
+    video.src = url;
+    // Phones load nothing before something plays; muted playing is always allowed.
+    const nudge = setTimeout(() => video.play().then(() => video.pause(), () => {}), 1500);
+    await loaded.finally(() => clearTimeout(nudge));
+    const canvas = document.createElement("canvas");
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const frames = [];
+    for (const index of indices) {
+      const found = once(video, "seeked");
+      video.currentTime = (index + 0.5) / 25;
+      await found;
+      context.drawImage(video, 0, 0);
+      frames.push(greyOf(context.getImageData(0, 0, canvas.width, canvas.height).data));
+    }
+    return frames;
+  } finally {
+    video.removeAttribute("src");
+    video.load();
+    URL.revokeObjectURL(url);
+  }
+}
+
+function greyOf(rgba) {
+  const grey = new Uint8Array(rgba.length / 4);
+  let coloured = 0;
+  for (let i = 0; i < grey.length; i++) {
+    grey[i] = rgba[4 * i];
+    if (rgba[4 * i] !== rgba[4 * i + 1] || rgba[4 * i] !== rgba[4 * i + 2]) coloured++;
+  }
+  return { grey, coloured };
+}
+
+/** All samples of a clip on the 16-bit grid. @returns {Promise<Int16Array>} */
+export async function decodeSamples(blob) {
+  const Context = window.OfflineAudioContext ?? window.webkitOfflineAudioContext;
+  const decoded = await new Context(1, RATE, RATE).decodeAudioData(await blob.arrayBuffer());
+  return Int16Array.from(decoded.getChannelData(0), (sample) =>
+    Math.max(-32768, Math.min(32767, Math.round(sample * 32768))),
+  );
+}

@@ -1,0 +1,256 @@
+"""From shipped clips to pairs of files: attack, store bit-exactly, read back, and score what was stored."""
+
+import hashlib
+import json
+import os
+import random
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pushpull.attacks import ATTACKS, paper_budget
+from pushpull.clip import FPS, Clip
+from pushpull.faces import read_clips
+from pushpull.media import dequantise_audio, quantise_audio, quantise_video, read_stimulus, write_stimulus
+from pushpull.models import attackable, load_model
+
+from .plan import Design, DesignError, PairSpec, pair_specs
+from .selfcheck import clip_path
+from .store import Conflict, Pair, Stimulus, Store
+
+SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".mpg")
+PURE = 0.9  # share of a span's frames that must be of its class
+BEAT = 3.0  # seconds between a worker's signs of life
+ENCODINGS = {"reference": 1, "choice": 0}  # shown as X; shown as A or B
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """A stretch of one face: ``clip.labels`` say where it speaks, ``speech`` what it mostly does."""
+
+    clip: Clip
+    speech: bool
+    labelled: bool
+
+
+def clip_names(assets: Path) -> list[str]:
+    """The clips that studies can be made from, by file name."""
+    if not assets.is_dir():
+        return []
+    return sorted(path.name for path in assets.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def find_spans(clip: Clip, frames: int) -> list[Span]:
+    """Stretches of ``frames`` frames, one after the other, in which the face (almost) only speaks or only does not."""
+    spans, start = [], 0
+    while start + frames <= clip.frames:
+        share = float(clip.labels[start : start + frames].mean())
+        if share >= PURE or share <= 1 - PURE:
+            part = replace(clip.span(start, start + frames), name=f"{clip.name} at {start / FPS:.2f} s")
+            spans.append(Span(clip=part, speech=share >= PURE, labelled=True))
+            start += frames
+        else:
+            start += max(1, frames // 8)
+    return spans
+
+
+def read_labels(path: Path, clip_index: int, frames: int) -> np.ndarray | None:
+    """Labels of a face from the clip's sidecar NAME.json: {"labels": [[0, 1, ...] for each face]}, or None."""
+    sidecar = path.with_suffix(".json")
+    try:
+        labels = json.loads(sidecar.read_text(encoding="utf-8")).get("labels")
+    except (OSError, ValueError, AttributeError):
+        return None
+    if not labels:
+        return None
+    rows = labels if isinstance(labels[0], list) else [labels]
+    if clip_index >= len(rows) or len(rows[clip_index]) != frames:
+        return None
+    return np.array(rows[clip_index], dtype=np.int64)
+
+
+def speaking_scores(model: Callable, video: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    """(T,) log-odds of speaking for stored arrays: video (T, 112, 112) uint8, audio (N,) int16."""
+    clip = Clip(audio=dequantise_audio(audio), video=video)
+    with torch.no_grad():
+        return model(clip.inputs()).margin[0].double().numpy()
+
+
+def collect_spans(assets: Path, design: Design, model: Callable, progress: Callable[[str], None]) -> list[Span]:
+    """All usable stretches of the design's clips. A face without labels gets those the model gives it, and says so."""
+    frames = max(1, int(design.seconds * FPS + 1e-9))
+    spans = []
+    for name in design.clips or clip_names(assets):
+        progress(f"reading {name}")
+        path = assets / Path(name).name
+        footage = read_clips(path)
+        for index, clip in enumerate(footage.clips):
+            stored = replace(clip, audio=dequantise_audio(quantise_audio(clip.audio)), name=f"{name} face {index + 1}")
+            labels = read_labels(path, index, clip.frames)
+            labelled = labels is not None
+            if labels is None:
+                scores = speaking_scores(model, stored.video, quantise_audio(stored.audio))
+                labels = (scores > 0).astype(np.int64)
+            for span in find_spans(replace(stored, labels=labels), frames):
+                spans.append(replace(span, labelled=labelled))
+    return spans
+
+
+def assign(specs: list[PairSpec], spans: list[Span], seed: int) -> dict[int, Span]:
+    """A span for each pair, by what its face does; each is used once before any is used again.
+
+    Raises:
+        DesignError: there is no span of a class that the design asks for.
+    """
+    chosen = {}
+    for speech in (True, False):
+        pool = [span for span in spans if span.speech == speech]
+        random.Random(f"{seed}/spans/{speech}").shuffle(pool)
+        wanted = [spec for spec in specs if spec.speech == speech]
+        if wanted and not pool:
+            kind = "speaks" if speech else "is silent"
+            raise DesignError(
+                f"no stretch of the chosen clips is long enough in which a face {kind} throughout: choose more clips, "
+                f"make the stimuli shorter, or ask for no {'speech' if speech else 'non-speech'} pairs"
+            )
+        # Main pairs first, so that training and catch trials repeat a clip rather than they.
+        for index, spec in enumerate(sorted(wanted, key=lambda spec: spec.phase != "main")):
+            chosen[spec.position] = pool[index % len(pool)]
+    return chosen
+
+
+def measure(genuine, adversarial, scores: tuple[np.ndarray, np.ndarray], spec: PairSpec, labels: np.ndarray) -> dict:
+    """What is really in the two files, and what the model makes of exactly them."""
+    video = np.abs(adversarial[0].astype(int) - genuine[0].astype(int))
+    audio = np.abs(adversarial[1].astype(int) - genuine[1].astype(int))
+    budgets = paper_budget(spec.eps_av, spec.modality)
+    power = float((genuine[1].astype(float) ** 2).sum())
+    noise = float((audio.astype(float) ** 2).sum())
+    right = [(score > 0) == (labels == 1) for score in scores]
+    return {
+        "nominal_eps_audio_full_scale": budgets["audio"].eps,
+        "nominal_eps_audio_steps": budgets["audio"].eps * 32768,
+        "nominal_eps_video_levels": budgets["video"].eps,
+        "stored_video_max_levels": int(video.max()),
+        "stored_video_mean_levels": float(video.mean()),
+        "stored_video_changed_share": float((video > 0).mean()),
+        "stored_audio_max_steps": int(audio.max()),
+        "stored_audio_mean_steps": float(audio.mean()),
+        "stored_audio_changed_share": float((audio > 0).mean()),
+        "audio_snr_db": 10 * float(np.log10(power / noise)) if power and noise else None,
+        "identical": not video.any() and not audio.any(),
+        "score_genuine": float(scores[0].mean()),
+        "score_adversarial": float(scores[1].mean()),
+        "frames_right_genuine": float(right[0].mean()),
+        "frames_right_adversarial": float(right[1].mean()),
+        "frames_flipped": float(((scores[0] > 0) != (scores[1] > 0)).mean()),
+    }
+
+
+def make_pair(
+    spec: PairSpec, span: Span, model, design: Design, folder: Path, *, on_step: Callable | None = None
+) -> Pair:
+    """Attack one span and store both twins in both encodings, by the same path; paths are relative to ``folder``."""
+    clip = span.clip
+    options = {"grid": design.on_grid}
+    if spec.attack != "fgsm":
+        options["steps"] = design.steps
+    if spec.attack == "pgd":
+        options["restarts"] = 1  # section 4.2 gives one clip of each; restarts only cost time here
+    result = ATTACKS[spec.attack](**options).run(
+        attackable(model),
+        clip.inputs(),
+        clip.targets(),
+        budgets=paper_budget(spec.eps_av, spec.modality),
+        seed=design.seed * 1000 + spec.position,
+        on_step=on_step,
+    )
+    attacked = clip.with_inputs(result.stored)
+    twins = {
+        "genuine": (clip.video, quantise_audio(clip.audio)),
+        "adversarial": (quantise_video(attacked.video), quantise_audio(attacked.audio)),
+    }
+    stimuli, stored = [], {}
+    for twin, (video, audio) in twins.items():
+        for encoding, variant in ENCODINGS.items():
+            # A name that tells nothing, should a path ever be seen.
+            path = folder / f"{secrets.token_hex(12)}.mp4"
+            write_stimulus(path, video, audio, variant=variant)
+            stored[twin] = read_stimulus(path)
+            data = path.read_bytes()
+            stimuli.append(
+                Stimulus(
+                    twin=twin,
+                    encoding=encoding,
+                    path=f"{folder.name}/{path.name}",
+                    bytes=len(data),
+                    file_sha256=hashlib.sha256(data).hexdigest(),
+                    video_sha256=hashlib.sha256(stored[twin][0].tobytes()).hexdigest(),
+                    audio_sha256=hashlib.sha256(stored[twin][1].astype("<i2").tobytes()).hexdigest(),
+                )
+            )
+    scores = tuple(speaking_scores(model, *stored[twin]) for twin in ("genuine", "adversarial"))
+    measures = measure(stored["genuine"], stored["adversarial"], scores, spec, clip.labels)
+    measures["labels"] = "shipped" if span.labelled else "the model's own"
+    measures["model_sha256"] = model.card.get("sha256") if isinstance(getattr(model, "card", None), dict) else None
+    return Pair(**vars(spec), clip=clip.name, frames=clip.frames, measures=measures, stimuli=tuple(stimuli))
+
+
+def stimuli_folder(data: Path, study: str) -> Path:
+    """Where the files of a study are; stored paths are relative to its parent."""
+    return data / "stimuli" / study
+
+
+def make_study(
+    store: Store, study_id: str, *, data: Path, assets: Path, load: Callable = load_model, clock=time.monotonic
+) -> None:
+    """Make every pair that a study still lacks: run by a process of its own, which may be killed and run again.
+
+    Errors end in the study's state "failed" with a message for the experimenter.
+    """
+    design = store.studies.get(study_id).design
+    specs = pair_specs(design)
+    worker = f"{os.getpid()}-{secrets.token_hex(4)}"
+    store.studies.claim(study_id, worker, len(specs))
+    last = [0.0]
+
+    def beat(note: str) -> None:
+        if clock() - last[0] >= BEAT:
+            last[0] = clock()
+            store.studies.progress(study_id, worker, note)
+
+    try:
+        folder = stimuli_folder(data, study_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        clip_path(data)
+        models = {name: load(name, "cpu") for name in design.models}
+        spans = collect_spans(assets, design, models[design.models[0]], beat)
+        chosen = assign(specs, spans, design.seed)
+        done = {pair.position for pair in store.studies.pairs(study_id)}
+        for spec in specs:
+            if spec.position in done:
+                continue
+            note = f"pair {spec.position + 1} of {len(specs)}: {spec.attack} on {chosen[spec.position].clip.name}"
+            beat(note)
+            pair = make_pair(
+                spec,
+                chosen[spec.position],
+                models[spec.model],
+                design,
+                folder,
+                on_step=lambda step, note=note: beat(f"{note}, step {step.step} of {step.steps}"),
+            )
+            store.studies.add_pair(study_id, worker, pair)
+    except Conflict:
+        raise  # another worker, or the experimenter, took the study: nothing to report there
+    except Exception as error:
+        traceback.print_exc()
+        store.studies.finish(study_id, worker, error=f"{error}" or type(error).__name__)
+    else:
+        store.studies.finish(study_id, worker)
