@@ -23,6 +23,12 @@ ROOMS = [
     "pushpull.metrics",
     "pushpull.plots",
     "pushpull.data",
+    "pushpull.order",
+    "pushpull.job",
+    "pushpull.scene",
+    "pushpull.annotate",
+    "pushpull.report",
+    "pushpull.results",
 ]
 SOURCES = sorted(
     path for folder in ("pushpull", "xab") for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts
