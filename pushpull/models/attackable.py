@@ -54,9 +54,11 @@ def attackable(model: TalkNet) -> TalkNet:
 
     The copy is in evaluation mode with frozen parameters (only inputs get gradients), batch normalisations
     folded into the convolutions before them, and weights in channels-last order. It is called as the original,
-    ``fix`` included, and agrees with it to float32 rounding.
+    ``fix`` included, and agrees with it to float32 rounding. A copy made for attacks gives a copy of itself.
     """
     fast = copy.deepcopy(model).eval()
+    if any(isinstance(module, FoldedResidualLayer) for module in fast.modules()):
+        return fast
     for module in list(fast.modules()):
         match module:
             case VisualFrontend():

@@ -38,12 +38,22 @@ class CheckpointError(ValueError):
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """ "auto" is CUDA, else Apple's MPS, else the CPU; anything else is taken as it is."""
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """ "auto" is CUDA, else Apple's MPS, else the CPU; anything else must be a device that is there.
+
+    Raises:
+        ValueError: no such device, or not on this machine.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name, there in present.items() if there))
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"unknown device {device!r}; known are auto, {', '.join(present)}") from None
+    count = torch.cuda.device_count() if found.type == "cuda" else 1
+    if not present.get(found.type, True) or (found.index or 0) >= count:
+        raise ValueError(f"there is no {found} on this machine (or this torch was built without it); use auto or cpu")
+    return found
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "auto") -> TalkNet:
