@@ -7,3 +7,4 @@ _torchaudio.prepare()
 from pushpull.clip import Clip  # noqa: E402
 
 __all__ = ["Clip"]
+__version__ = "0.1.0"
