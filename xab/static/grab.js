@@ -65,7 +65,17 @@ function greyOf(rgba) {
 export async function decodeSamples(blob) {
   const Context = window.OfflineAudioContext ?? window.webkitOfflineAudioContext;
   const decoded = await new Context(1, RATE, RATE).decodeAudioData(await blob.arrayBuffer());
-  return Int16Array.from(decoded.getChannelData(0), (sample) =>
-    Math.max(-32768, Math.min(32767, Math.round(sample * 32768))),
-  );
+  return onGrid(decoded.getChannelData(0));
+}
+
+/**
+ * Floats back to the 16-bit steps they stand for. Firefox divides every step by 32768; Chromium divides those above
+ * zero by 32767, so that both ends of the range become full scale. Neither loses a bit, and the right divisor is the
+ * one under which samples fall on whole steps.
+ */
+function onGrid(samples) {
+  const astray = (divisor) =>
+    samples.reduce((sum, sample) => sum + (sample > 0 ? Math.abs(sample * divisor - Math.round(sample * divisor)) : 0), 0);
+  const above = astray(32767) < astray(32768) ? 32767 : 32768;
+  return Int16Array.from(samples, (sample) => Math.round(sample * (sample > 0 ? above : 32768)));
 }

@@ -19,7 +19,8 @@ export class Tabs {
       if (data.kind === "mine") {
         this.other = true;
         // Two pages believe they are active after one was frozen by the browser: the later claim wins.
-        if (this.active && data.since > this.since) this.yield_();
+        if (this.active && data.since > this.since) this.pass();
+        else if (this.active && data.since < this.since) this.say("mine");
       }
       if (data.kind === "bye" && !this.active) onFree();
     };
@@ -52,7 +53,7 @@ export class Tabs {
     if (this.active) this.say("who");
   }
 
-  yield_() {
+  pass() {
     this.active = false;
     this.onPassive();
   }

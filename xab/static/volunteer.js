@@ -1,0 +1,214 @@
+// The volunteer's page: asks the server what comes next and shows it. It holds no secret and no plan of its own, so
+// a reload, a crash or another device goes on exactly where the server says.
+
+import { Api, Refusal } from "./api.js";
+import { help, pause, withdraw } from "./dialogs.js";
+import { Journal } from "./journal.js";
+import { keep, kept } from "./keep.js";
+import { shortcuts } from "./keys.js";
+import * as screens from "./screens.js";
+import { Tabs } from "./tabs.js";
+import { Trial } from "./trial.js";
+
+const STEPS = ["consent", "instructions", "check", "sound", "trials"];
+const find = (id) => document.getElementById(id);
+
+class Desk {
+  constructor(token) {
+    this.token = token;
+    this.api = new Api(token, (wait) => this.line(wait));
+    this.journal = new Journal(this.api);
+    this.tabs = new Tabs(token, {
+      onPassive: () => this.present(screens.elsewhere(false, this)),
+      onFree: () => this.present(screens.elsewhere(true, this)),
+    });
+    this.now = null;
+    this.submitting = null;
+    find("again").onclick = () => this.api.nudge();
+    find("pause").onclick = () => pause(this);
+    find("help").onclick = () => help();
+    find("withdraw").onclick = () => withdraw(this);
+    shortcuts((key) => key === "?" && (help(), true));
+    addEventListener("pageshow", (event) => {
+      if (!event.persisted) return;
+      this.tabs.recheck();
+      this.next();
+    });
+    document.addEventListener("visibilitychange", () => this.looked());
+    addEventListener("beforeunload", (event) => {
+      if (this.submitting) event.preventDefault();
+    });
+  }
+
+  async start() {
+    // A token that no server gave out: no need to ask.
+    if (!/^[A-Za-z0-9_-]{8,64}$/.test(this.token)) return this.present(screens.invalid(), { foot: false });
+    if (!(await this.tabs.free())) return this.present(screens.elsewhere(false, this));
+    await this.takeOver();
+  }
+
+  async takeOver() {
+    this.tabs.take();
+    await this.next();
+  }
+
+  /** Ask what comes next and show it; `note` says what has just happened. */
+  async next(note) {
+    try {
+      let state = await this.api.post("state");
+      state = (await this.resend(state)) ?? state;
+      this.show(state, note);
+    } catch (error) {
+      this.refused(error);
+    }
+  }
+
+  /** An answer that a crash or reload kept from being acknowledged is sent now, under its old name. */
+  async resend(state) {
+    const answer = kept(`answer-${this.token}`);
+    if (!answer) return null;
+    if (answer.handle !== state.handle) {
+      keep(`answer-${this.token}`, null);
+      return null;
+    }
+    await this.submit(answer).catch((error) => {
+      if (!(error instanceof Refusal)) throw error;
+    });
+    return this.api.post("state");
+  }
+
+  async submit(answer) {
+    this.submitting = answer;
+    try {
+      const reply = await this.api.post("answer", answer);
+      this.journal.acknowledged(answer.page === this.journal.page ? answer.events : []);
+      keep(`answer-${this.token}`, null);
+      return reply;
+    } catch (error) {
+      if (error instanceof Refusal) keep(`answer-${this.token}`, null);
+      throw error;
+    } finally {
+      this.submitting = null;
+    }
+  }
+
+  /** Finish a step and show what follows. A step that another page has finished already is no failure. */
+  async step(path, body) {
+    try {
+      this.show(await this.api.post(path, body));
+    } catch (error) {
+      if (error instanceof Refusal && error.status === 409) await this.next(error.message);
+      else this.refused(error);
+    }
+  }
+
+  async join() {
+    try {
+      const { t } = await this.api.post("join");
+      keep(`own-${this.token}`, t);
+      location.replace(`?t=${t}`);
+    } catch (error) {
+      this.refused(error);
+    }
+  }
+
+  refused(error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error.status === 404) this.present(screens.invalid(), { foot: false });
+    else this.next(error.message);
+  }
+
+  async show(state, note) {
+    if (!this.tabs.active) return;
+    if (state.step === "open") {
+      const own = kept(`own-${this.token}`);
+      keep(`own-${this.token}`, null); // asked once: it may have been withdrawn meanwhile
+      if (own && (await known(own))) {
+        keep(`own-${this.token}`, own);
+        location.replace(`?t=${own}`);
+        return;
+      }
+    }
+    find("study").textContent = state.title ?? "Perception test";
+    find("preview").hidden = !state.preview;
+    this.progress(state);
+    const foot = state.step !== "open";
+    if (state.step === "trials") {
+      const trial = new Trial(state, this);
+      const title = `${state.phase === "training" ? "Practice" : "Trial"} ${state.number}`;
+      const screen = { title, nodes: [trial.node], trial, close: () => trial.close(), pause: () => trial.player.pause() };
+      this.present(screen, { foot, note });
+    } else {
+      this.present(screens[state.step](state, this), { foot, note });
+    }
+  }
+
+  present(screen, { foot = true, note = "" } = {}) {
+    this.now?.close?.();
+    this.now = screen;
+    const main = find("main");
+    main.replaceChildren(...screen.nodes.filter(Boolean));
+    main.classList.toggle("wide", Boolean(screen.trial));
+    find("foot").hidden = !foot;
+    if (!foot) find("steps").hidden = true;
+    document.title = `${screen.title} · ${find("study").textContent}`;
+    scrollTo(0, 0);
+    main.querySelector("h1")?.focus({ preventScroll: true });
+    find("note").textContent = note && note !== "Your answer is stored." ? note : "";
+    find("note").hidden = !find("note").textContent;
+    this.say([note, find("count").hidden ? "" : find("count").textContent].filter(Boolean).join(" "));
+  }
+
+  progress(state) {
+    const index = STEPS.indexOf(state.step);
+    const trial = state.step === "trials";
+    find("steps").hidden = index < 0 || trial;
+    STEPS.forEach((step, position) => {
+      const item = find("steps").children[position];
+      item.dataset.now = position < index ? "past" : position === index ? "here" : "ahead";
+      if (position === index) item.setAttribute("aria-current", "step");
+      else item.removeAttribute("aria-current");
+    });
+    find("count").hidden = find("meter").hidden = !trial;
+    if (!trial) return;
+    const total = state.phase === "training" ? state.training : state.trials;
+    find("count").textContent = `${state.phase === "training" ? "Practice" : "Trial"} ${state.number} of ${total}`;
+    find("meter").max = total;
+    find("meter").value = state.number - 1;
+  }
+
+  /** The line about the connection: shown while something waits, gone when all is through. */
+  line(wait) {
+    const away = wait !== null;
+    find("line").hidden = !away;
+    if (!away) return;
+    const cause = navigator.onLine ? "The server does not answer right now." : "You are offline.";
+    const safe = this.submitting ? " Your answer is kept on this device and will be sent by itself." : "";
+    const text = `${cause}${safe} Trying again …`;
+    if (find("line-text").textContent !== text) find("line-text").textContent = text;
+  }
+
+  /** For screen readers; the same words twice are still two announcements. */
+  say(text) {
+    const place = find("say");
+    place.textContent = "";
+    setTimeout(() => (place.textContent = text), 60);
+  }
+
+  looked() {
+    if (!this.now?.trial) return;
+    this.journal.add(document.hidden ? "hidden" : "visible");
+    if (document.hidden) this.now.pause?.();
+  }
+}
+
+async function known(token) {
+  try {
+    await new Api(token, () => {}).post("state");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+new Desk(new URLSearchParams(location.search).get("t") ?? "").start();
