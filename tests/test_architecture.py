@@ -27,8 +27,10 @@ ROOMS = [
     "pushpull.job",
     "pushpull.scene",
     "pushpull.annotate",
+    "pushpull.labels",
     "pushpull.report",
     "pushpull.results",
+    "pushpull.summary",
 ]
 SOURCES = sorted(
     path for folder in ("pushpull", "xab") for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts

@@ -1,0 +1,292 @@
+"""Attack one face of a video and write what came of it.
+
+Usage:
+    python -m pushpull.perturb clip.mp4 --model talknet-lite --attack pgd --eps-av 5 --out result
+    python -m pushpull.perturb clip.mp4 --list-faces
+    python -m pushpull.perturb clip.mp4 --face 2 --attack bim --steps 20 --span 1.2:2.0 --say silent
+    python -m pushpull.perturb --from result/report.json --out again
+"""
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pushpull.attacks import ATTACKS, MODALITIES, Step
+from pushpull.clip import FPS
+from pushpull.faces import Footage, read_clips
+from pushpull.job import Outcome, carry_out
+from pushpull.labels import read_labels
+from pushpull.models import TalkNet, load_model, resolve_device
+from pushpull.objectives import OBJECTIVES
+from pushpull.order import TARGETS, Order, Target, make_attack
+from pushpull.report import Past, Source, environment, read_report
+from pushpull.results import FILES, taken, write_results
+from pushpull.scene import Scene, part_of
+from pushpull.summary import faces_table, outcome_text
+
+REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
+PARAMETERS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "grid", "early_stop")
+# What may be given beside --from: where things are, not what to do.
+PLACES = {"clip", "past", "model", "out", "overwrite", "device"}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Options that were not given are absent from the namespace: with --from, to give one is a contradiction."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pushpull.perturb",
+        description="Attack one face of a video and write the adversarial clip, scores, figures and a report.",
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("clip", nargs="?", type=Path, default=None, help="a video that shows who speaks")
+    add = parser.add_argument
+    add("--model", help="name or path of a checkpoint (talknet-lite)")
+    add("--device", help="auto, cpu, cuda or mps (auto)")
+    add("--face", type=int, metavar="N", help="which face, from 1 (the one the model says speaks most)")
+    add("--list-faces", action="store_true", help="show the faces and stop")
+    add("--start", type=float, metavar="S", help="seconds of the video to skip (0)")
+    add("--seconds", type=float, metavar="S", help="length of the part to use (all)")
+    add("--labels", type=Path, metavar="FILE", help="what is right: CSV with time_s and label, or .align")
+    attack = parser.add_argument_group("attack")
+    add = attack.add_argument
+    add("--attack", choices=ATTACKS, help="(pgd)")
+    add("--modality", choices=MODALITIES, help="what may change (both)")
+    add("--eps-av", type=float, metavar="X", help="budget: X x 1e-4 of full scale, X x 0.1 grey levels (5)")
+    add("--objective", choices=OBJECTIVES, help="what is maximised (training_aware)")
+    add("--target", choices=TARGETS, help="what the model is to say (untargeted: the opposite)")
+    add("--span", metavar="A:B", help="seconds from A to B of the face's clip, for --target span")
+    add("--say", choices=("speaking", "silent"), help="what the model is to say in the span (silent)")
+    add("--rest", choices=("hold", "free"), help="frames outside the span stay as they are, or do not count (hold)")
+    add("--steps", type=int, metavar="N", help="gradient steps, or draws of noise (10)")
+    add("--restarts", type=int, metavar="N", help="of pgd (5)")
+    add("--step-size", type=float, metavar="X", help="share of the budget per step (2.5 / steps)")
+    add("--momentum", type=float, metavar="X", help="of mim (1)")
+    add("--kind", choices=("sign", "uniform"), help="of noise (sign)")
+    add("--keep", choices=("best", "last"), help="iterate that is kept (best)")
+    add("--grid", action="store_true", help="only values that a file can store")
+    add("--early-stop", action="store_true", help="stop once every frame is won")
+    add("--seed", type=int, metavar="N", help="of random starts (0)")
+    files = parser.add_argument_group("files")
+    files.add_argument("--out", type=Path, metavar="DIR", help="where results go (CLIP-ATTACK)")
+    files.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    files.add_argument("--from", dest="past", type=Path, metavar="REPORT", help="repeat the run of a report.json")
+    return parser
+
+
+def make_order(given: dict) -> Order:
+    """The order that the options describe, labels and face aside.
+
+    Raises:
+        ValueError: options that contradict each other, or values out of range.
+    """
+    name = given.get("attack", "pgd")
+    attack = make_attack(name, **{key: given[key] for key in PARAMETERS if key in given})
+    keys = ("model", "start", "seconds", "modality", "eps_av", "objective", "seed", "face")
+    return Order(attack=attack, target=make_target(given), **{key: given[key] for key in keys if key in given})
+
+
+def make_target(given: dict) -> Target:
+    """The target of ``--target``, ``--span``, ``--say`` and ``--rest``; a span alone says what the target is."""
+    kind = given.get("target", "span" if "span" in given else "untargeted")
+    if kind != "span":
+        if extra := [f"--{key}" for key in ("span", "say", "rest") if key in given]:
+            raise ValueError(f"{', '.join(extra)} belongs to --target span, not to --target {kind}")
+        return Target(kind=kind)
+    if "span" not in given:
+        raise ValueError("--target span needs --span A:B in seconds, such as --span 1.2:2.0")
+    try:
+        start, stop = (float(word) for word in given["span"].split(":"))
+    except ValueError:
+        raise ValueError(f"--span takes two times in seconds, such as 1.2:2.0, got {given['span']!r}") from None
+    speaking = given.get("say", "silent") == "speaking"
+    return Target(kind="span", start=start, stop=stop, speaking=speaking, hold=given.get("rest", "hold") == "hold")
+
+
+def load(name: str, device: str) -> TalkNet:
+    """The model on the device.
+
+    Raises:
+        ValueError: no such checkpoint, or no such device here.
+    """
+    try:
+        torch.empty(1, device=resolve_device(device))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"the device {device!r} cannot be used here ({error}). Try --device cpu.") from error
+    return load_model(name, device)
+
+
+def read_faces(path: Path) -> Footage:
+    """The faces of a video, with a progress bar."""
+    with tqdm(total=100, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}|", leave=False) as bar:
+
+        def progress(share, text):
+            bar.set_description(text, refresh=False)
+            bar.update(0 if share is None else 100 * share - bar.n)
+
+        return read_clips(path, progress=progress)
+
+
+def choose_face(footage: Footage, model: TalkNet, number: int | None) -> tuple[int, list[np.ndarray]]:
+    """Number of the face to attack, from 1: the one asked for, else the one the model says speaks most.
+
+    Raises:
+        ValueError: there is no face of that number.
+    """
+    margins = []
+    with torch.no_grad():
+        for clip in footage.clips:
+            margins.append(model(clip.inputs(next(model.parameters()).device)).margin[0].cpu().numpy())
+    most = 1 + max(range(len(margins)), key=lambda index: (margins[index] > 0).sum())
+    chosen = most if number is None else number
+    if not 1 <= chosen <= len(margins):
+        raise ValueError(f"there is no face {number}; the faces are\n{faces_table(footage, margins, 0)}")
+    return chosen, margins
+
+
+@contextmanager
+def ctrl_c_stops(say) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second one interrupts as always."""
+    stop = threading.Event()
+
+    def handle(number, frame):
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        say("Stopping after this step; the best so far is kept. Ctrl-C again leaves at once.")
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def attack(model: TalkNet, clip, order: Order, stopped_after: int | None = None) -> Outcome:
+    """``carry_out`` with a progress bar, stopped by Ctrl-C or after as many evaluations as an earlier run was."""
+    total = order.attack.restarts * (order.attack.steps + 1)
+    with tqdm(total=total, unit="step", desc=order.attack_name) as bar, ctrl_c_stops(bar.write) as stop:
+
+        def on_step(step: Step) -> bool:
+            bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.flipped_share:.0%} of frames won", refresh=False)
+            bar.update()
+            return not stop.is_set() and bar.n != stopped_after
+
+        return carry_out(model, clip, order, on_step)
+
+
+def run(given: dict) -> int:
+    """Do what the options say; the exit code.
+
+    Raises:
+        ValueError: they cannot be done; the message says why.
+    """
+    past = read_report(given["past"]) if "past" in given else None
+    if past is not None and (extra := sorted(set(given) - PLACES)):
+        names = ", ".join("--" + name.replace("_", "-") for name in extra)
+        raise ValueError(f"--from repeats a run exactly, so its settings come from the report; leave out {names}")
+    order = make_order(given) if past is None else past.order
+    path = find_clip(given, past)
+    out = given.get("out", Path(f"{path.stem}-{order.attack_name}"))
+    if "list_faces" not in given:
+        check_out(out, "overwrite" in given)
+    model = load(given.get("model", order.model), given.get("device", "auto"))
+    with part_of(path, start=order.start, seconds=order.seconds) as part:
+        footage = read_faces(part)
+        wanted = order.face if past is not None else given.get("face")
+        face, margins = choose_face(footage, model, wanted)
+        if len(margins) > 1 or "list_faces" in given:
+            print(f"{len(margins)} faces in {path.name}; the chosen one is marked:" if len(margins) > 1 else "1 face:")
+            print(faces_table(footage, margins, face))
+        if "list_faces" in given:
+            return 0
+        clip, track = footage.clips[face - 1], footage.tracks[face - 1]
+        order = replace(order, face=face)
+        if "labels" in given:
+            order = replace(order, labels=read_labels(given["labels"], clip.frames, order.start + track.start / FPS))
+        source = Source.of(path)
+        if past is not None:
+            print("\n".join(differences(past, source, model)))
+        outcome = attack(model, clip, order, None if past is None else past.stopped_after)
+        if outcome.result.cancelled:
+            print(f"Stopped after {len(outcome.result.trace)} evaluations; this is the best that was found.")
+        print(outcome_text(outcome))
+        scene = Scene(part, track, footage.size)
+        with tqdm(bar_format="{desc}", leave=False) as bar:
+            write_results(
+                out,
+                outcome,
+                model=model,
+                scene=scene,
+                source=source,
+                say=lambda text: bar.set_description_str(f"writing {text}"),
+            )
+    print(f"\nIn {out}:\n" + "\n".join(f"  {name:22} {what}" for name, what in FILES.items()))
+    return 0 if past is None else verdict(past, outcome)
+
+
+def find_clip(given: dict, past: Past | None) -> Path:
+    """The video: the one given, else the one of the report, seen from here or from beside the report."""
+    if given["clip"] is not None:
+        return given["clip"]
+    if past is None:
+        raise ValueError("give a video, or --from the report.json of an earlier run; --help shows how")
+    told = Path(past.source.path)
+    for path in (told, given["past"].parent / told, given["past"].parent / told.name):
+        if path.is_file():
+            return path
+    raise ValueError(f"the report is about {told}, which is not here; give its place: CLIP --from {given['past']}")
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Raise ValueError if results would replace something, or could not be written."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; give a folder with --out")
+    if (names := taken(out)) and not overwrite:
+        raise ValueError(f"{out} already holds {', '.join(names)}; give another --out, or --overwrite")
+
+
+def differences(past: Past, source: Source, model: TalkNet) -> list[str]:
+    """What is not as it was when the report was written, a line each; one line if nothing is."""
+    lines = []
+    if source.sha256 != past.source.sha256:
+        lines.append(f"DIFFERENT CLIP: {source.path} has SHA-256 {source.sha256}, the report's {past.source.sha256}.")
+    if model.card.get("sha256") != past.checkpoint:
+        lines.append(f"DIFFERENT MODEL: its SHA-256 is {model.card.get('sha256')}, the report's {past.checkpoint}.")
+    now = environment(model)
+    for name in sorted(set(now) | set(past.environment)):
+        if now.get(name) != past.environment.get(name):
+            lines.append(f"Different {name}: {now.get(name)}, then {past.environment.get(name)}; last bits may differ.")
+    return lines or ["Clip, model and versions are those of the report."]
+
+
+def verdict(past: Past, outcome: Outcome) -> int:
+    """Say whether the rerun found the same perturbation; the exit code."""
+    if outcome.digest() == past.digest:
+        print("The perturbation is that of the report, bit for bit.")
+        return 0
+    print("THE PERTURBATION IS NOT THAT OF THE REPORT: at least one bit of it differs.")
+    return DIFFERENT
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = vars(make_parser().parse_args(arguments))
+    try:
+        return run(given)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("interrupted: no report was written", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
