@@ -80,6 +80,28 @@ class Light:
     exposure: float = 0.88
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """One frame of one head.
+
+    Args:
+        units: (52,) face unit weights, in ``Head.units``' order.
+        yaw, pitch, roll: the head's turn on the neck, radians. shift: (3,) dm.
+        body_yaw: the whole bust. place: (3,) dm, where the head's origin stands.
+        gaze: (yaw, pitch) of the eyes, radians. sway: (3,) dm, how far long hair's tips lag.
+    """
+
+    units: np.ndarray
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    shift: tuple = (0.0, 0.0, 0.0)
+    body_yaw: float = 0.0
+    place: tuple = (0.0, 0.0, 0.0)
+    gaze: tuple = (0.0, 0.0)
+    sway: tuple = (0.0, 0.0, 0.0)
+
+
 def linear(colour) -> np.ndarray:
     """sRGB 0..255 to linear 0..1."""
     return (np.asarray(colour, float) / 255) ** 2.2

@@ -110,17 +110,20 @@ def _combing(style: Style, person: Identity, place: np.ndarray, knot: np.ndarray
     return way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
 
 
-def grow(head: Head) -> tuple[np.ndarray, np.ndarray] | None:
+def grow(head: Head, *, share: float = 1.0, stride: int = 1) -> tuple[np.ndarray, np.ndarray] | None:
     """Ribbons of the identity's style: rows of (position 3, normal 3, tangent 3, card 4, ambient), triangles.
 
     None where the style has none or a scarf or turban hides it.
+
+    Args:
+        share: of the ribbons, the rest made wider. stride: keep every so-many-th point along each.
     """
     person = head.identity
     if person.hairstyle not in STYLES or person.headwear in ("hijab", "turban"):
         return None
     style = STYLES[person.hairstyle]
     rng = np.random.default_rng([person.seed, 72])
-    points, normals, place = _roots(head, style.cards, rng)
+    points, normals, place = _roots(head, round(style.cards * share), rng)
     if person.headwear in ("beanie", "cap", "hat"):
         below = place[:, 1] < 7.72 - 0.1 * (place[:, 2] > 0.6)
         points, normals, place = points[below], normals[below], place[below]
@@ -173,7 +176,7 @@ def grow(head: Head) -> tuple[np.ndarray, np.ndarray] | None:
         track.append(now.copy())
         way = 0.6 * way + 0.4 * (track[-1] - track[-2]) / np.maximum(step, 1e-6)
     path = np.stack(track, 1)  # (count, segments + 1, 3)
-    return _ribbons(head, path, normals, style, person, length, phase, rng)
+    return _ribbons(head, path, normals, style, person, length, phase, rng, share**-0.5, stride)
 
 
 def _keep_off_face(points: np.ndarray, eyes: float, style: Style, step: np.ndarray) -> None:
@@ -190,7 +193,7 @@ def _keep_off_face(points: np.ndarray, eyes: float, style: Style, step: np.ndarr
     points[:, 2] -= np.where(low, np.minimum(points[:, 2] - 0.7, limit), 0)
 
 
-def _ribbons(head, path, normals, style, person, length, phase, rng):
+def _ribbons(head, path, normals, style, person, length, phase, rng, widen, stride):
     count, rows, _ = path.shape
     along = np.linspace(0, 1, rows)
     tangent = np.gradient(path, axis=1)
@@ -209,7 +212,10 @@ def _ribbons(head, path, normals, style, person, length, phase, rng):
         path = path + ramp * (np.cos(turns)[..., None] * across + 0.7 * np.sin(turns)[..., None] * normal)
         tangent = np.gradient(path, axis=1)
         tangent /= np.maximum(np.linalg.norm(tangent, axis=2, keepdims=True), 1e-9)
-    width = style.width * rng.uniform(0.6, 1.2, count)[:, None] * (1 - 0.55 * along[None] ** 2)
+    keep = np.unique(np.append(np.arange(0, rows, stride), rows - 1))
+    path, tangent, across, outward, along = path[:, keep], tangent[:, keep], across[:, keep], outward[:, keep], along[keep]
+    rows = len(keep)
+    width = widen * style.width * rng.uniform(0.6, 1.2, count)[:, None] * (1 - 0.55 * along[None] ** 2)
     left, right = path - across * width[..., None] / 2, path + across * width[..., None] / 2
     normal = np.cross(across, tangent)
     normal *= np.sign(np.einsum("nkd,nkd->nk", normal, outward) + 1e-9)[..., None]

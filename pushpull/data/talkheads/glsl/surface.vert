@@ -1,0 +1,32 @@
+uniform mat4 camera;
+uniform mat3 head_turn;
+uniform vec3 head_shift;
+uniform vec3 pivot;
+uniform mat3 body_turn;
+uniform vec3 body_place;
+uniform float offset;
+uniform vec3 slack;
+in vec3 in_position;
+in vec3 in_normal;
+in vec3 in_template;
+in vec4 in_masks;
+in vec3 in_follow;
+out vec3 position;
+out vec3 normal;
+out vec3 spot;
+out vec4 masks;
+out float occlusion;
+out float scalp;
+void main() {
+    float drop = smoothstep(5.6, 4.6, in_template.y);
+    vec3 p = in_position + in_normal * (offset + drop * slack.x);
+    vec3 turned = head_turn * (p - pivot) + pivot + head_shift;
+    vec3 turned_normal = head_turn * in_normal;
+    position = body_turn * mix(p, turned, in_follow.x) + body_place;
+    normal = body_turn * mix(in_normal, turned_normal, in_follow.x);
+    spot = in_template;
+    masks = in_masks;
+    occlusion = in_follow.y;
+    scalp = in_follow.z;
+    gl_Position = camera * vec4(position, 1.0);
+}

@@ -1,0 +1,100 @@
+"""Read a folder that ``python -m pushpull.data.talkheads make`` wrote, as sets of clips for training."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pushpull.clip import Clip
+from pushpull.media import dequantise_audio
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of one clip: where its crop lies, what it does and who it is."""
+
+    crops: Path
+    kind: str
+    identity: int
+    voice: str
+    labels: str
+
+    @property
+    def frames(self) -> int:
+        return len(self.labels)
+
+
+class HeadPool(Sequence):
+    """Clips of talking heads, read when asked for; labels say where the visible person's voice is heard.
+
+    ``of_kind("in_sync")`` is a pool as :func:`pushpull.data.batches.make_batch` wants it: in sync, labels are the
+    speech activity. The other kinds are finished examples, to be used as they are.
+    """
+
+    def __init__(self, faces: Iterable[Face]):
+        self.faces = tuple(faces)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: int) -> Clip:
+        face = self.faces[index]
+        with np.load(face.crops) as stored:
+            video, audio = stored["video"], dequantise_audio(stored["audio"])
+        labels = np.frombuffer(face.labels.encode(), np.uint8).astype(np.int64) - ord("0")
+        return Clip(audio=audio, video=video, labels=labels, name=f"{face.crops.stem}-{face.kind}")
+
+    def of_kind(self, *kinds: str) -> "HeadPool":
+        """Its clips of these kinds, see :mod:`pushpull.data.talkheads.script`."""
+        return HeadPool(face for face in self.faces if face.kind in kinds)
+
+    def first(self, count: int) -> "HeadPool":
+        """Its first ``count`` clips."""
+        return HeadPool(self.faces[:count])
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each clip."""
+        return tuple(face.kind for face in self.faces)
+
+    @property
+    def frames(self) -> int:
+        return sum(face.frames for face in self.faces)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the set of clips: the same for the same options and seed, wherever it lies."""
+        rows = sorted((face.crops.name, face.kind, face.identity, face.voice, face.labels) for face in self.faces)
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def read_pool(folder: str | Path) -> dict[str, HeadPool]:
+    """{"train" | "validation" | "test": HeadPool} of a made folder.
+
+    Raises:
+        FileNotFoundError: there is no manifest; the message says how one is made.
+        ValueError: the manifest is damaged.
+    """
+    folder = Path(folder)
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no manifest.json: make it with python -m pushpull.data.talkheads make --out {folder}; "
+            "if that was stopped, the same command goes on and writes it at the end"
+        )
+    found: dict[str, list[Face]] = {split: [] for split in SPLITS}
+    try:
+        for record in json.loads(path.read_text(encoding="utf-8"))["clips"]:
+            for face in record["faces"]:
+                crops = folder / "clips" / face["file"]
+                found[record["split"]].append(
+                    Face(crops, record["kind"], face["identity"], face["voice"], face["labels"])
+                )
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); delete it and make the folder again") from error
+    return {split: HeadPool(faces) for split, faces in found.items()}
