@@ -10,8 +10,22 @@ from dataclasses import asdict, dataclass, field, fields
 
 # One frame at 25 per second. Not taken from pushpull.clip, which brings torch: the server starts without it.
 FRAME_SECONDS = 0.04
+# The paper's budgets per unit of eps_av (section 4.1); pushpull.attacks has the same, and torch.
+EPS_AUDIO = 1e-4  # full scale
+EPS_VIDEO = 1e-1  # grey levels
+AUDIO_STEPS = 32768  # 16-bit steps in full scale
 ATTACKS = ("bim", "mim", "pgd", "fgsm", "noise")
 MODALITIES = ("both", "audio", "video")
+PLAIN_NAMES = {
+    "both": "sound and picture",
+    "audio": "sound only",
+    "video": "picture only",
+    "bim": "BIM",
+    "mim": "MIM",
+    "pgd": "PGD",
+    "fgsm": "FGSM",
+    "noise": "noise (random, no attack)",
+}
 PHASES = ("training", "main", "catch")
 TWINS = ("genuine", "adversarial")
 SIDES = ("A", "B")
@@ -187,6 +201,15 @@ class Design:
                 wanted = "a list of names" if kind == tuple[str, ...] else f"of type {kind.__name__}"
                 raise DesignError(f"{name} must be {wanted}, got {value!r}") from error
         return cls(**clean)
+
+
+def budget_units(eps_av: float) -> dict[str, float]:
+    """The joint budget in the units of each medium: full scale and 16-bit steps, grey levels."""
+    return {
+        "audio_full_scale": EPS_AUDIO * eps_av,
+        "audio_steps": EPS_AUDIO * eps_av * AUDIO_STEPS,
+        "video_levels": EPS_VIDEO * eps_av,
+    }
 
 
 def paper_preset(**changes) -> Design:

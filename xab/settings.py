@@ -5,11 +5,13 @@ import hmac
 import os
 import secrets
 import stat
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from .files import ROOT
+
 SESSION_SECONDS = 12 * 3600
 
 
@@ -89,15 +91,29 @@ class Gate:
     def __init__(self, settings: Settings):
         settings.prepare()
         self._secret = _private(settings.data / "secret", lambda: secrets.token_bytes(32))
+        self._file = settings.data / "password"
         self.generated: str | None = None
-        if settings.password:
-            self._stored = self._hash(settings.password, self._secret[:16])
-        else:
-            self._stored = _private(settings.data / "password", self._generate)
+        self._fixed = self._hash(settings.password, self._secret[:16]) if settings.password else None
+        if not settings.password:
+            _private(self._file, self._generate)
 
     @property
     def secret(self) -> bytes:
         return self._secret
+
+    @property
+    def _stored(self) -> bytes:
+        # Read each time: `python -m xab password` works while the server runs, and ends what the old one opened.
+        return self._fixed or self._file.read_bytes()
+
+    def renew(self) -> str:
+        """Replace the generated password; returns the new one, which is stored nowhere."""
+        content = self._generate()
+        handle, temporary = tempfile.mkstemp(dir=self._file.parent)  # only its owner reads it
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, self._file)
+        return self.generated
 
     def _generate(self) -> bytes:
         self.generated = secrets.token_urlsafe(9)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import optimize, stats
 
 CHANCE = 0.5
+GROUPINGS = ("attack", "modality", "model", "speech", "x", "match", "pair", "volunteer", "position")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Answer:
         choice: "A" or "B".
         x: "genuine" or "adversarial".
         finished: whether the volunteer has answered every trial.
+        position: 1, 2, ... among the trials after training.
     """
 
     volunteer: int | str
@@ -39,6 +41,7 @@ class Answer:
     speech: bool = True
     x: str = "genuine"
     finished: bool = True
+    position: int = 0
 
     @property
     def correct(self) -> bool:
@@ -128,7 +131,7 @@ def summary(correct: int, trials: int, *, margin: float = 0.65, confidence: floa
         "wilson": list(wilson(correct, trials, confidence)),
         "d_prime": {
             rule: {
-                "estimate": d_prime(correct / trials, rule) if trials else None,
+                "estimate": _finite(d_prime(correct / trials, rule)) if trials else None,
                 "low": d_prime(low, rule),
                 "high": _finite(d_prime(high, rule)),
             }
@@ -239,7 +242,7 @@ def analyse(
         groups = defaultdict(list)
         for answer in primary:
             groups[getattr(answer, name)].append(answer)
-        return [{"value": value, **of(groups[value])} for value in sorted(groups, key=str)]
+        return [{"value": value, **of(groups[value])} for value in sorted(groups, key=_natural)]
 
     counts = list(volunteer_counts(primary).values())
     passed = sum(answer.correct for answer in catch)
@@ -264,8 +267,13 @@ def analyse(
             "finished_volunteers": of([answer for answer in main if answer.finished]),
             "passed_every_catch": of([answer for answer in main if answer.volunteer not in failed]),
         },
-        "by": {name: by(name) for name in ("attack", "modality", "model", "speech", "x", "match", "pair", "volunteer")},
+        "by": {name: by(name) for name in GROUPINGS},
     }
+
+
+def _natural(value) -> tuple:
+    """Numbers by size and before words."""
+    return (0, value, "") if isinstance(value, int) else (1, 0, str(value))
 
 
 @dataclass(frozen=True, kw_only=True)

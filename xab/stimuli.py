@@ -20,11 +20,11 @@ from pushpull.faces import read_clips
 from pushpull.media import dequantise_audio, quantise_audio, quantise_video, read_stimulus, write_stimulus
 from pushpull.models import attackable, load_model
 
+from .files import clip_names, stimuli_folder, sweep
 from .plan import Design, DesignError, PairSpec, pair_specs
 from .selfcheck import clip_path
-from .store import Conflict, Pair, Stimulus, Store
+from .store import Conflict, NotFound, Pair, Stimulus, Store
 
-SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".mpg")
 PURE = 0.9  # share of a span's frames that must be of its class
 BEAT = 3.0  # seconds between a worker's signs of life
 ENCODINGS = {"reference": 1, "choice": 0}  # shown as X; shown as A or B
@@ -37,13 +37,6 @@ class Span:
     clip: Clip
     speech: bool
     labelled: bool
-
-
-def clip_names(assets: Path) -> list[str]:
-    """The clips that studies can be made from, by file name."""
-    if not assets.is_dir():
-        return []
-    return sorted(path.name for path in assets.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def find_spans(clip: Clip, frames: int) -> list[Span]:
@@ -202,11 +195,6 @@ def make_pair(
     return Pair(**vars(spec), clip=clip.name, frames=clip.frames, measures=measures, stimuli=tuple(stimuli))
 
 
-def stimuli_folder(data: Path, study: str) -> Path:
-    """Where the files of a study are; stored paths are relative to its parent."""
-    return data / "stimuli" / study
-
-
 def make_study(
     store: Store, study_id: str, *, data: Path, assets: Path, load: Callable = load_model, clock=time.monotonic
 ) -> None:
@@ -232,7 +220,9 @@ def make_study(
         models = {name: load(name, "cpu") for name in design.models}
         spans = collect_spans(assets, design, models[design.models[0]], beat)
         chosen = assign(specs, spans, design.seed)
-        done = {pair.position for pair in store.studies.pairs(study_id)}
+        made = store.studies.pairs(study_id)
+        done = {pair.position for pair in made}
+        sweep(folder, {Path(file.path).name for pair in made for file in pair.stimuli})
         for spec in specs:
             if spec.position in done:
                 continue
@@ -247,7 +237,7 @@ def make_study(
                 on_step=lambda step, note=note: beat(f"{note}, step {step.step} of {step.steps}"),
             )
             store.studies.add_pair(study_id, worker, pair)
-    except Conflict:
+    except (Conflict, NotFound):
         raise  # another worker, or the experimenter, took the study: nothing to report there
     except Exception as error:
         traceback.print_exc()

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
-from ..settings import ROOT, Gate, Settings
+from ..files import ROOT
+from ..settings import Gate, Settings
 from ..store import Refused, Store, StoreError
 from ..veil import StimulusDamaged, Wardrobe
-from . import lab, lab_results, volunteer
+from . import lab, lab_planner, lab_results, volunteer
+from .entry import Entry, NotAdmitted, lab_url
 from .http import HEADERS, Headers, Pool, refusal
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -72,19 +74,23 @@ def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -
     )
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
-    for error in (Refused, StoreError, StimulusDamaged):
-        app.add_exception_handler(error, _refuse)
+    entry = Entry(desk)
+    of_lab = lab.refusals(entry)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        if request.url.path.startswith(lab_url(request)):
+            return await of_lab(request, error)
+        return refusal(error)
+
+    for error in (Refused, StoreError, StimulusDamaged, NotAdmitted):
+        app.add_exception_handler(error, refuse)
     app.add_middleware(Headers)
     app.include_router(volunteer.routes(desk))
-    app.include_router(lab.routes(desk))
-    app.include_router(lab_results.routes(desk))
+    # The planner's address first: /lab/{study} would take it.
+    app.include_router(lab_planner.routes(desk, entry))
+    app.include_router(lab_results.routes(desk, entry))
+    app.include_router(lab.routes(desk, entry))
     return app
-
-
-async def _refuse(request: Request, error: Exception):
-    if request.url.path.partition("/lab")[1]:
-        return lab.refusal_page(request, error)
-    return refusal(error)
 
 
 def mount(app: FastAPI, settings: Settings | None = None) -> FastAPI:

@@ -57,10 +57,44 @@ class Results:
     def answers(self, study_id: str) -> list[Answer]:
         """The judgments as the statistics take them."""
         names = ("volunteer", "pair", "phase", "match", "choice", "attack", "modality", "model", "speech", "x")
+        with self._db.read() as connection:
+            training = load_study(connection, study_id).design.training
         return [
-            Answer(**{name: row[name] for name in names}, finished=row["finished_at"] is not None)
+            Answer(
+                **{name: row[name] for name in names},
+                finished=row["finished_at"] is not None,
+                position=row["position"] + 1 - training,
+            )
             for row in self.judgments(study_id)
         ]
+
+    def fingerprint(self, study_id: str) -> str:
+        """Changes whenever any result does: for a page that looks whether to draw itself anew."""
+        counts = (
+            sa.select(sa.func.count(t.judgments.c.id), sa.func.max(t.judgments.c.id))
+            .join(t.sessions, t.sessions.c.id == t.judgments.c.session_id)
+            .where(t.sessions.c.study_id == study_id, t.sessions.c.kind != "preview")
+        )
+        people = sa.select(sa.func.count(), sa.func.count(t.sessions.c.consent_id), sa.func.max(t.sessions.c.seen_at))
+        with self._db.read() as connection:
+            study = load_study(connection, study_id)
+            rows = [
+                *connection.execute(counts).one(),
+                *connection.execute(
+                    people.where(t.sessions.c.study_id == study_id, t.sessions.c.kind != "preview")
+                ).one(),
+            ]
+        return "-".join(str(value) for value in (study.state, study.withdrawn, study.made, *rows))
+
+    def consents(self, study_id: str) -> list[dict]:
+        """Every version of the consent text, oldest first."""
+        query = (
+            sa.select(t.consents.c.version, t.consents.c.text, t.consents.c.created_at)
+            .where(t.consents.c.study_id == study_id)
+            .order_by(t.consents.c.version)
+        )
+        with self._db.read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def events(self, study_id: str) -> list[dict]:
         query = (

@@ -87,13 +87,35 @@ class Studies:
 
     # Making stimuli: one worker at a time holds a study; a dead one's place may be taken.
 
+    def request(self, study_id: str) -> None:
+        """Announce that a worker is being started, so that no second one is."""
+        with self._db.write() as connection:
+            study = load_study(connection, study_id, lock=True)
+            now = self._db.clock()
+            if study.state not in ("draft", "failed") and not self.stale(study):
+                raise Conflict("making", f"stimuli are made of a draft; this study is {study.state}")
+            set_study(connection, study_id, state="making", worker=None, worker_at=now, note="starting")
+
+    def stale(self, study: Study) -> bool:
+        """Whether the study's worker has given no sign of life for so long that it must be dead."""
+        return study.state == "making" and self._db.clock() - (study.worker_at or 0) >= STALE_WORKER
+
+    def cancel(self, study_id: str) -> None:
+        """Stop making stimuli; what is made is kept, and the worker ends at its next sign of life."""
+        with self._db.write() as connection:
+            study = load_study(connection, study_id, lock=True)
+            if study.state != "making":
+                raise Conflict("not_making", f"nothing is being made; the study is {study.state}")
+            note = f"cancelled after {study.made} of {study.to_make} pairs"
+            set_study(connection, study_id, state="failed", worker=None, note=note)
+
     def claim(self, study_id: str, worker: str, to_make: int) -> None:
         with self._db.write() as connection:
             study = load_study(connection, study_id, lock=True)
             now = self._db.clock()
             if study.state in ("frozen", "archived"):
                 raise Conflict("frozen", f"the study is {study.state}: its stimuli cannot change any more")
-            if study.state == "making" and study.worker != worker and now - (study.worker_at or 0) < STALE_WORKER:
+            if study.state == "making" and study.worker not in (None, worker) and not self.stale(study):
                 raise Conflict("making", "another process is making these stimuli")
             set_study(
                 connection, study_id, state="making", worker=worker, worker_at=now, to_make=to_make, note="starting"

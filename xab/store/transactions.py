@@ -21,9 +21,11 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Commits at the end of the block; an exception undoes all of it."""
-        with self._writer, _explained(), self.engine.connect().execution_options(writes=True) as connection:
-            with connection.begin():
-                yield connection
+        with self._writer, _explained(), self._connect_to_write() as connection, connection.begin():
+            yield connection
+
+    def _connect_to_write(self) -> sa.Connection:
+        return self.engine.connect().execution_options(writes=True)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:

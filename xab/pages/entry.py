@@ -1,0 +1,155 @@
+"""Who may see the experimenter's pages, and how those pages are drawn and their forms read."""
+
+import asyncio
+import hmac
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import jinja2
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from ..store import Refused
+from .http import body_of
+
+COOKIE = "xab_lab"
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_FIELDS = 600
+
+
+class NotAdmitted(Exception):
+    """Nobody is logged in; the page asks for the password and comes back."""
+
+
+class Throttle:
+    """Slows down guessing: at most ``most`` wrong passwords in ``window`` seconds, of everybody together.
+
+    Together, because an address is cheap to change; the password's 72 bits make waiting it out hopeless.
+    """
+
+    def __init__(self, *, most: int = 10, window: float = 60.0, clock: Callable[[], float] = time.monotonic):
+        self._most, self._window, self._clock = most, window, clock
+        self._failures: deque[float] = deque()
+
+    def wait(self) -> float:
+        """Seconds until the next attempt is heard; 0 when now."""
+        now = self._clock()
+        while self._failures and now - self._failures[0] >= self._window:
+            self._failures.popleft()
+        return self._failures[0] + self._window - now if len(self._failures) >= self._most else 0.0
+
+    def failed(self) -> None:
+        self._failures.append(self._clock())
+
+
+class Entry:
+    """The door, the pen and the letter box of the experimenter's pages.
+
+    Args:
+        desk: see xab.pages.
+    """
+
+    def __init__(self, desk, *, throttle: Throttle | None = None):
+        self._desk = desk
+        self._throttle = throttle or Throttle()
+        self._one_at_a_time = asyncio.Lock()  # checking a password is slow by design: it must not fill the pool
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(when=when, number=number, percent=percent)
+
+    def cookie(self, request: Request) -> str:
+        """The cookie of somebody who is logged in; raises NotAdmitted."""
+        value = request.cookies.get(COOKIE)
+        if not self._desk.gate.knows(value):
+            raise NotAdmitted
+        return value
+
+    async def log_in(self, password: str) -> bool:
+        """Whether the password is right; Refused (429) when there were too many wrong ones."""
+        async with self._one_at_a_time:
+            if wait := self._throttle.wait():
+                raise TooMany(wait)
+            if await self._desk.pool(self._desk.gate.admits, password):
+                return True
+            self._throttle.failed()
+            return False
+
+    def page(self, request: Request, template: str, *, status: int = 200, **values) -> HTMLResponse:
+        """A page drawn from ``template``; everything that is filled in is escaped."""
+        cookie = request.cookies.get(COOKIE)
+        known = self._desk.gate.knows(cookie)
+        text = self._templates.get_template(template).render(
+            lab=lab_url(request),
+            static=f"{request.scope.get('root_path', '')}/static",
+            known=known,
+            form_token=self._desk.gate.form_token(cookie) if known else "",
+            **values,
+        )
+        return HTMLResponse(text, status)
+
+    async def form(self, request: Request) -> dict[str, list[str]]:
+        """The posted fields, once it is sure that they come from a page of ours and a person who is logged in."""
+        cookie = self.cookie(request)
+        fields = await fields_of(request)
+        given = (fields.get("form_token") or [""])[0].encode()
+        if not hmac.compare_digest(given, self._desk.gate.form_token(cookie).encode()):
+            raise Stale("stale_form", "this form is too old or from another login: open the page again")
+        return fields
+
+
+class TooMany(Refused):
+    status = 429
+
+    def __init__(self, wait: float):
+        super().__init__("too_many", f"too many wrong passwords: wait {round(wait) + 1} seconds")
+        self.wait = round(wait) + 1
+
+
+class Stale(Refused):
+    status = 403
+
+
+async def fields_of(request: Request) -> dict[str, list[str]]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise Refused("bad_request", "this is not the form of the page")
+    try:
+        text = (await body_of(request)).decode("utf-8")
+        return parse_qs(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+    except ValueError as error:
+        raise Refused("bad_request", "the form cannot be read") from error
+
+
+def first(fields: dict[str, list[str]], name: str, default: str = "") -> str:
+    return (fields.get(name) or [default])[0]
+
+
+def lab_url(request: Request) -> str:
+    return f"{request.scope.get('root_path', '')}/lab"
+
+
+def go(request: Request, path: str = "") -> Response:
+    """To another page after a form: reloading it does not post again."""
+    return RedirectResponse(f"{lab_url(request)}{path}", 303)
+
+
+def when(seconds: float | None) -> str:
+    """A time as people read it; UTC, which is what is stored."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) + " UTC" if seconds else "–"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.{digits}f}".replace(",", "\u2009") if digits else f"{value:,.0f}".replace(",", "\u2009")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    return "–" if share is None else f"{100 * share:.{digits}f} %"

@@ -1,0 +1,129 @@
+"""What the statistics say, in sentences that may stand in a paper."""
+
+from .plan import PLAIN_NAMES
+
+FEW = 5  # volunteers below which the bootstrap over them says little
+
+
+def p_value(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def headline(report: dict) -> str:
+    """The count, the accuracy and the interval in one sentence."""
+    overall = report["overall"]
+    if not overall["trials"]:
+        return "No answers yet."
+    low, high = overall["clopper_pearson"]
+    confidence = 100 * overall["equivalence"]["confidence"]
+    people = report["volunteers_in_primary"]
+    return (
+        f"{people} volunteer{'s' if people != 1 else ''} gave the right answer in {overall['correct']} of "
+        f"{overall['trials']} trials: {100 * overall['accuracy']:.1f} % ({confidence:g} % interval "
+        f"{100 * low:.1f} to {100 * high:.1f} %; guessing gives 50 %)."
+    )
+
+
+def verdict(report: dict) -> tuple[str, str]:
+    """(kind, sentence): "heard", "equivalent", "both" or "open", and what it means."""
+    overall = report["overall"]
+    test = overall["equivalence"]
+    if not overall["trials"]:
+        return "open", "There is nothing to say before the first answer."
+    margin, bound = f"{100 * test['margin']:g} %", f"{100 * test['upper_bound']:.1f} %"
+    level = f"{100 * test['confidence']:g} %"
+    above = overall["p_greater"] < 1 - test["confidence"]
+    if above and test["equivalent"]:
+        return "both", (
+            f"Volunteers do better than guessing (one-sided {p_value(overall['p_greater'])}), but less often than the "
+            f"margin of {margin}: the upper {level} bound is {bound}. There is a small effect."
+        )
+    if above:
+        return "heard", (
+            f"Volunteers tell the clips apart: they are right more often than guessing explains "
+            f"(one-sided {p_value(overall['p_greater'])})."
+        )
+    if test["equivalent"]:
+        return "equivalent", (
+            f"Equivalent to guessing within the margin set before: the upper {level} bound of the accuracy is {bound}, "
+            f"below {margin} ({p_value(test['p'])} against an accuracy of {margin} or more)."
+        )
+    return "open", (
+        f"Not decided. The answers are compatible with guessing (two-sided {p_value(overall['p_two_sided'])}), and "
+        f"that shows nothing by itself: an accuracy up to {bound} is compatible with them too, and the margin is "
+        f"{margin}. More volunteers would decide it."
+    )
+
+
+def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks: int = 0) -> list[str]:
+    """What a reader has to know before believing the verdict.
+
+    Args:
+        report: of stats.analyse.
+        identical: main pairs whose two stored twins do not differ at all.
+        pairs: main pairs.
+        failed_checks: volunteers who answered although their browser changed pixels or samples.
+    """
+    said = []
+    if identical:
+        said.append(
+            f"{identical} of {pairs} main pairs are identical twins, because nothing within the budget can be stored: "
+            "nobody could tell these apart."
+        )
+    if failed_checks:
+        said.append(
+            f"{failed_checks} volunteer{'s' if failed_checks > 1 else ''} answered in a browser that does not show "
+            "what is stored."
+        )
+    overall = report["overall"]
+    if overall["trials"] and overall["accuracy"] < 0.5 and overall["p_two_sided"] < 0.05:
+        said.append(
+            f"Volunteers are right less often than guessing ({p_value(overall['p_two_sided'])}): they may hear a "
+            "difference and have mistaken the question."
+        )
+    spread = report["dispersion"]
+    if spread and spread["p"] < 0.05:
+        said.append(
+            f"Volunteers differ more than chance explains (variance {spread['ratio']:.1f} times binomial, "
+            f"{p_value(spread['p'])}): the exact intervals are too narrow. Use the bootstrap over volunteers."
+        )
+    bias = report["side_bias"]
+    if bias["trials"] and bias["p"] < 0.05:
+        said.append(
+            f"Volunteers prefer a side: they chose A in {100 * bias['share_a']:.0f} % of the trials "
+            f"({p_value(bias['p'])}). Sides are balanced, so this lowers the accuracy rather than raising it."
+        )
+    catch = report["catch"]
+    if catch["trials"] and catch["share"] < 0.8:
+        said.append(
+            f"Only {catch['passed']} of {catch['trials']} catch trials were passed: perhaps not everybody attended, or "
+            "the loudspeakers were off."
+        )
+    if overall["trials"] and report["volunteers_in_primary"] < FEW:
+        said.append(
+            f"{report['volunteers_in_primary']} volunteers say little about people in general: the exact test takes "
+            "every answer as independent."
+        )
+    if report["excluded_for_catch"]:
+        said.append(
+            f"Left out by the rule set before: volunteers "
+            f"{', '.join(str(number) for number in report['excluded_for_catch'])}, who failed a catch trial."
+        )
+    return said
+
+
+def group_label(grouping: str, value) -> str:
+    """What a row of a grouped result is called."""
+    if grouping == "speech":
+        return "speaking face" if value else "silent face"
+    if grouping == "x":
+        return f"X is {value}"
+    if grouping == "match":
+        return f"right answer {value}"
+    if grouping == "pair":
+        return f"pair {value + 1}"
+    if grouping == "volunteer":
+        return f"volunteer {value}"
+    if grouping == "position":
+        return f"trial {value}"
+    return PLAIN_NAMES.get(value, str(value))
