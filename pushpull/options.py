@@ -1,7 +1,9 @@
 """Frozen dataclasses as command-line flags and JSON files; whatever is unknown raises."""
 
 import argparse
+import inspect
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ def from_dict(cls: type[T], values: dict, *, where: str = "") -> T:
     Raises:
         ValueError: an unknown key, or a value of the wrong type; the message names it by its dotted path.
     """
+    if not isinstance(values, dict):
+        raise ValueError(f"option {where.rstrip('.') or 'file'} takes a JSON object of options, got {values!r}")
     known = {field.name: field for field in fields(cls)}
     if unknown := [where + key for key in values if key not in known]:
         raise ValueError(f"unknown option {', '.join(unknown)}; there are {', '.join(where + key for key in known)}")
@@ -36,21 +40,18 @@ def from_dict(cls: type[T], values: dict, *, where: str = "") -> T:
 def parse_options(cls: type[T], arguments: Sequence[str] | None, parser: argparse.ArgumentParser) -> tuple[T, object]:
     """Options from ``--config FILE.json`` and flags, flags winning; a nested option's flag is ``--outer.inner``.
 
-    Each flag's help is the comment beside the field's default in the options' own documentation.
+    Each flag's help is what the dataclass says of the field in the ``Args`` of its docstring; the flags of a nested
+    dataclass stand together under the first line of its own.
 
     Returns:
         (options, the namespace with whatever other flags ``parser`` had).
     """
-    parser.add_argument("--config", type=Path, help="JSON file of options, nested as in a checkpoint's card")
-    paths = list(_leaves(cls))
-    group = parser.add_argument_group("options")
-    for path, field in paths:
-        # SUPPRESS tells a flag that was given from one that was not: only the former overrides the file.
-        group.add_argument(f"--{path}", type=field.type, default=argparse.SUPPRESS, metavar=field.type.__name__.upper())
+    parser.add_argument("--config", type=Path, metavar="FILE", help="JSON file of options; flags override it")
+    paths = _add_flags(parser, cls, "")
     given = parser.parse_args(arguments)
     try:
         values = json.loads(given.config.read_text(encoding="utf-8")) if given.config else {}
-        for path, _ in paths:
+        for path in paths:
             if hasattr(given, path):
                 _put(values, path.split("."), getattr(given, path))
         return from_dict(cls, values), given
@@ -58,15 +59,47 @@ def parse_options(cls: type[T], arguments: Sequence[str] | None, parser: argpars
         parser.error(str(error))
 
 
-def _leaves(cls, prefix=""):
-    for field in fields(cls):
-        if is_dataclass(field.type):
-            yield from _leaves(field.type, f"{prefix}{field.name}.")
-        else:
-            yield prefix + field.name, field
+def described(cls: type) -> dict[str, str]:
+    """What the ``Args`` section of a dataclass's docstring says of each field, on one line each."""
+    notes, names, inside = {}, [], False
+    for line in (inspect.getdoc(cls) or "").splitlines():
+        if not inside:
+            inside = line == "Args:"
+        elif line and not line.startswith(" "):
+            break
+        elif entry := re.fullmatch(r" {4}(\w+(?:, \w+)*): (.*)", line):
+            names = entry[1].split(", ")
+            notes |= dict.fromkeys(names, entry[2].replace("``", ""))
+        elif line.strip():
+            notes |= {name: f"{notes[name]} {line.strip().replace('``', '')}" for name in names}
+    return notes
+
+
+def _add_flags(parser, cls, prefix):
+    """Flags for every field of ``cls``; the dotted paths of all of them."""
+    title = inspect.getdoc(cls).splitlines()[0].split("; ")[0].rstrip(".:")
+    group = parser.add_argument_group(f"{title} ({prefix}*)" if prefix else title)
+    notes, paths = described(cls), []
+    for field in (field for field in fields(cls) if not is_dataclass(field.type)):
+        paths.append(prefix + field.name)
+        default = "" if field.default == "" else f" [{field.default}]"
+        text = (notes.get(field.name, "") + default).replace("%", "%%")
+        # SUPPRESS tells a flag that was given from one that was not: only the former overrides the file.
+        group.add_argument(
+            f"--{prefix}{field.name}",
+            type=field.type,
+            default=argparse.SUPPRESS,
+            metavar=field.type.__name__.upper(),
+            help=text.strip(),
+        )
+    for field in (field for field in fields(cls) if is_dataclass(field.type)):
+        paths += _add_flags(parser, field.type, f"{prefix}{field.name}.")
+    return paths
 
 
 def _put(values, path, value):
     for key in path[:-1]:
-        values = values.setdefault(key, {})
+        values = values.setdefault(key, {}) if isinstance(values, dict) else values
+    if not isinstance(values, dict):
+        raise ValueError(f"option {'.'.join(path[:-1]) or 'file'} takes a JSON object of options, got {values!r}")
     values[path[-1]] = value

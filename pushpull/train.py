@@ -9,7 +9,9 @@ import json
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,102 +19,37 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from pushpull.data.augment import Augmentation, augment_audio, augment_video
+from pushpull.data.augment import augment_audio, augment_video
 from pushpull.data.batches import Batching, make_batch, prefetch
 from pushpull.data.heldout import evaluate_kinds, report_table
 from pushpull.data.kinds import Kinds
-from pushpull.data.talkset import TalkSetOptions, prepare
+from pushpull.data.talkset import cores, prepare
 from pushpull.models import TalkNet, TalkNetConfig, load_model, resolve_device, save_checkpoint
 from pushpull.options import from_dict, parse_options
+from pushpull.stopping import Stopping
 from pushpull.trainlog import TrainLog, draw_curves, load_state, save_state
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """Everything a run depends on; stored with its checkpoint. Counts of frames are video frames, 25 a second.
-
-    Args:
-        data: folder of talking-face footage, see pushpull.data.talkset.
-        name: of the checkpoint.
-        variant: "talknet", "nctalknet" or "spectalknet".
-        size: "lite", or "full": exactly the official network.
-        frames: how long to train. Steps are ``frames // batches.frames``.
-        warmup_frames: how many of them are spent on one-second windows of ``in_sync`` and ``still`` alone with the
-            visual loss at ``warmup_visual_weight``. Without it the model learns voice activity and ignores the face
-            for hundreds of thousands of frames.
-        audio_weight, visual_weight: CE_all = CE_av + audio_weight CE_a + visual_weight CE_v (paper, Eq. 4: 0.4 each).
-        learning_rate: of Adam; official TalkNet: 1e-4. The lite network, trained briefly, wants ten times that.
-        ramp: steps over which the rate rises linearly from 0.
-        schedule: "cosine" falls to 1 % of the rate at the end; "exponential" multiplies by ``decay`` every epoch.
-        decay: official TalkNet: 0.95.
-        seed: of weights, data order, augmentation and dropout.
-        validation_clips: how many held-out clips are looked at after each epoch (all of the test split at the end).
-        device: "auto" takes CUDA, then MPS, then the CPU.
-        precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16".
-        threads: CPU threads, 0 for torch's choice. Resuming is exact to the bit with the same number.
-        workers: threads that prepare batches ahead.
-        save_seconds: how much work a kill can cost.
-        credit: whose data this is and under which licence; goes into the card.
-    """
-
-    data: str = ""
-    name: str = "talknet-lite"
-    variant: str = "talknet"
-    size: str = "lite"
-    frames: int = 600_000
-    warmup_frames: int = 100_000
-    warmup_visual_weight: float = 1.0
-    audio_weight: float = 0.4
-    visual_weight: float = 0.4
-    learning_rate: float = 1e-3
-    ramp: int = 20
-    schedule: str = "cosine"
-    decay: float = 0.95
-    seed: int = 0
-    validation_clips: int = 16
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-    workers: int = 1
-    save_seconds: float = 60.0
-    credit: str = ""
-    footage: TalkSetOptions = field(default_factory=TalkSetOptions)
-    kinds: Kinds = field(default_factory=Kinds)
-    batches: Batching = field(default_factory=Batching)
-    augment: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self):
-        if self.schedule not in ("cosine", "exponential"):
-            raise ValueError(f"schedule is cosine or exponential, got {self.schedule!r}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
-        if self.steps < 1:
-            raise ValueError(f"{self.frames} frames are less than one batch of {self.batches.frames}")
-
-    @property
-    def steps(self) -> int:
-        return self.frames // self.batches.frames
-
-    @property
-    def warmup_steps(self) -> int:
-        return self.warmup_frames // self.batches.frames
-
+from pushpull.trainoptions import TrainOptions, identity
 
 WARMUP_KINDS = Kinds(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
 WARMUP_SECONDS = 1.0
 
 
-def train(options: TrainOptions, out: str | Path, *, progress: bool = True) -> Path:
+def train(options: TrainOptions, out: str | Path, *, progress: bool = True, croppers: int = 1) -> Path:
     """Train, or go on where a run with the same options stopped in ``out``, and write the checkpoint.
 
     ``out`` gets state.pt (everything needed to go on), log.jsonl, curves.png, NAME.safetensors and NAME.json.
+
+    Args:
+        progress: show bars, and the held-out figures after each epoch.
+        croppers: processes that crop footage which is not in the cache, see :func:`pushpull.data.talkset.prepare`.
 
     Returns:
         The path of the weights.
 
     Raises:
-        ValueError: ``out`` holds a run with other options; the message names them.
-        KeyboardInterrupt: stopped by hand, after the state was saved.
+        ValueError: ``out`` holds a run with other options (the message names them), or there are too few clips.
+        FloatingPointError: the loss is no longer a number; what was saved before is kept.
+        KeyboardInterrupt: stopped by hand; the step was finished and the state saved.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -122,8 +59,13 @@ def train(options: TrainOptions, out: str | Path, *, progress: bool = True) -> P
     bfloat16 = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
 
     # Data. Whatever batch a step gets depends on seed and step alone, so there is no position to save.
-    splits = read_footage(options, progress)
+    splits = read_footage(options, progress, croppers)
     pool, validation = splits["train"], splits["validation"]
+    if len(pool) < 2:
+        raise ValueError(
+            f"training needs at least two clips, {options.data} has {len(pool)} in its training split: use more "
+            "footage, or hold out less (footage.validation, footage.test, footage.split_by)"
+        )
     epoch_steps = max(1, pool.frames // options.batches.frames)
 
     # Model and optimizer, then what an earlier run left.
@@ -147,65 +89,77 @@ def train(options: TrainOptions, out: str | Path, *, progress: bool = True) -> P
     make = lambda index: training_batch(options, pool, index)  # noqa: E731
     batches = prefetch(make, range(step, options.steps), workers=options.workers)
     began = saved = time.monotonic()
-    try:
-        while step < options.steps:
-            waiting = time.monotonic()
-            batch = next(batches)
-            waited = time.monotonic() - waiting
+    whole = True  # weights and running statistics are those of `step`
+    with Stopping() as stop, closing(batches), bar:
+        try:
+            while step < options.steps:
+                # The end of an epoch; also of one at whose end an earlier run was stopped.
+                if step and step % epoch_steps == 0 and [entry["step"] for entry in history[-1:]] != [step]:
+                    if options.validation_clips and len(validation) > 1:
+                        found = validate(options, model, validation, device)
+                        history.append({"step": step, "frames": step * options.batches.frames, "validation": found})
+                        log.write({"step": step, "validation": found})
+                        bar.write(f"step {step}, {seconds / 60:.1f} min, validation\n{report_table(found)}")
+                    began = time.monotonic()
 
-            # One step. Dropout and augmentation draw from generators seeded by the step.
-            random = np.random.SeedSequence([options.seed, step, 1]).generate_state(2)
-            torch.manual_seed(int(random[0]))
-            generator = torch.Generator().manual_seed(int(random[1]))
-            rate = learning_rate(options, step, epoch_steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            model.train()
-            audio, other, labels = (x.to(device) for x in (batch.audio, batch.other, batch.labels))
-            audio = augment_audio(audio, other, options.augment, generator)
-            video = augment_video(batch.video.to(device), options.augment, generator)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                outputs = model({"audio": audio, "video": video})
-            loss, parts = training_loss(options, outputs, labels, step)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss.item()} at step {step}; lower the learning rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+                waiting = time.monotonic()
+                batch = next(batches)
+                waited = time.monotonic() - waiting
 
-            step += 1
-            seconds += time.monotonic() - began
-            began = time.monotonic()
-            with torch.no_grad():
-                right = (outputs.margin > 0) == (labels == 1)
-            by_kind = {k: right[[kind == k for kind in batch.kinds]].float().mean().item() for k in set(batch.kinds)}
-            log.write(
-                {"step": step, "frames": step * options.batches.frames, "loss": loss.item(), **parts}
-                | {"accuracy": right.float().mean().item(), "by_kind": by_kind, "rate": rate}
-                | {"seconds": round(seconds, 2), "waited": round(waited, 3)}
-            )
-            bar.set_postfix({k: f"{v:.3f}" for k, v in parts.items()} | {"acc": f"{right.float().mean().item():.3f}"})
-            bar.update(options.batches.frames)
+                # One step. Dropout and augmentation draw from generators seeded by the step.
+                random = np.random.SeedSequence([options.seed, step, 1]).generate_state(2)
+                torch.manual_seed(int(random[0]))
+                generator = torch.Generator().manual_seed(int(random[1]))
+                rate = learning_rate(options, step, epoch_steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                model.train()
+                audio, other, labels = (x.to(device) for x in (batch.audio, batch.other, batch.labels))
+                audio = augment_audio(audio, other, options.augment, generator)
+                video = augment_video(batch.video.to(device), options.augment, generator)
+                whole = False
+                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                    outputs = model({"audio": audio, "video": video})
+                loss, parts = training_loss(options, outputs, labels, step)
+                if not torch.isfinite(loss):
+                    raise FloatingPointError(
+                        f"the loss is {loss.item()} at step {step}: begin anew in another --out with a lower "
+                        f"--learning_rate than {options.learning_rate:g}"
+                    )
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                step += 1
+                whole = True
 
-            if step % epoch_steps == 0 and step < options.steps and options.validation_clips and len(validation) > 1:
-                found = evaluate_kinds(
-                    model.eval(), validation.first(options.validation_clips), seed=options.seed, device=device
-                )
-                history.append({"step": step, "frames": step * options.batches.frames, "validation": found})
-                log.write({"step": step, "validation": found})
-                bar.write(f"step {step}, {seconds / 60:.1f} min, validation\n{report_table(found)}")
+                seconds += time.monotonic() - began
                 began = time.monotonic()
-            if time.monotonic() - saved > options.save_seconds:
+                with torch.no_grad():
+                    right = (outputs.margin > 0) == (labels == 1)
+                accuracy = right.float().mean().item()
+                rows = {kind: [row == kind for row in batch.kinds] for kind in set(batch.kinds)}
+                log.write(
+                    {"step": step, "frames": step * options.batches.frames, "loss": loss.item(), **parts}
+                    | {"accuracy": accuracy, "by_kind": {k: right[x].float().mean().item() for k, x in rows.items()}}
+                    | {"rate": rate, "seconds": round(seconds, 2), "waited": round(waited, 3)}
+                )
+                bar.set_postfix({k: f"{v:.3f}" for k, v in parts.items()} | {"acc": f"{accuracy:.3f}"})
+                bar.update(options.batches.frames)
+                if time.monotonic() - saved > options.save_seconds:
+                    save()
+                    saved = time.monotonic()
+                if stop.wanted:
+                    raise KeyboardInterrupt
+        finally:
+            # Ctrl-C costs nothing, an error in the middle of a step what was done since the last save.
+            if whole and step:
                 save()
-                saved = time.monotonic()
-    finally:
-        # An error or Ctrl-C costs nothing: everything up to the last whole step is kept.
-        batches.close()
-        bar.close()
-        if step:
-            save()
 
     return finish(options, out, model, splits, history, seconds, log, progress)
+
+
+def validate(options: TrainOptions, model, validation, device) -> dict[str, dict]:
+    return evaluate_kinds(model.eval(), validation.first(options.validation_clips), seed=options.seed, device=device)
 
 
 def training_batch(options: TrainOptions, pool, step: int):
@@ -237,17 +191,12 @@ def learning_rate(options: TrainOptions, step: int, epoch_steps: int) -> float:
     return options.learning_rate * ramp * (0.01 + 0.99 * (1 + np.cos(np.pi * step / options.steps)) / 2)
 
 
-def identity(options: TrainOptions, pool) -> dict:
-    """What must be the same for a run to go on: the options that decide its result, and the very clips."""
-    free = {"data", "name", "device", "threads", "workers", "save_seconds", "credit"}
-    return {k: v for k, v in asdict(options).items() if k not in free} | {"clips": pool.fingerprint}
-
-
-def read_footage(options: TrainOptions, progress: bool):
+def read_footage(options: TrainOptions, progress: bool, croppers: int):
+    """Splits by name; says on stderr what gave no clip."""
     if not options.data:
         raise ValueError("say what to train on: --data FOLDER")
     show = (lambda files: tqdm(files, unit="file", desc="faces")) if progress else None
-    splits, left_out = prepare(options.data, options.footage, progress=show)
+    splits, left_out = prepare(options.data, options.footage, workers=croppers, progress=show)
     for path, why in left_out.items():
         print(f"left out {path.name}: {why}", file=sys.stderr)
     return splits
@@ -258,7 +207,7 @@ def finish(options, out, model, splits, history, seconds, log, progress) -> Path
     card = {
         "name": options.name,
         "row": "A",
-        "training": asdict(options) | {"data": Path(options.data).name},
+        "training": asdict(options) | {"data": Path(options.data).resolve().name},
         "clips": {split: {"clips": len(x), "frames": x.frames, "set": x.fingerprint} for split, x in splits.items()},
         "seconds": round(seconds),
         "credit": options.credit,
@@ -275,12 +224,13 @@ def finish(options, out, model, splits, history, seconds, log, progress) -> Path
 
 
 def held_out(model, options: TrainOptions, pool, progress: bool) -> dict | None:
-    """Figures on a held-out split, and the command that repeats them."""
+    """Figures on a held-out split, and the command that repeats them; None where it has fewer than two clips."""
     if len(pool) < 2:
         return None
     show = (lambda numbers: tqdm(numbers, unit="clip", desc="held out")) if progress else None
+    folder = Path(options.data).resolve().name
     return {
-        "command": f"python -m pushpull.train --data {Path(options.data).name} --evaluate {options.name}.safetensors",
+        "command": f"python -m pushpull.train --data {folder} --evaluate {options.name}.safetensors",
         "clips": len(pool),
         "set": pool.fingerprint,
         "seed": options.seed,
@@ -290,31 +240,54 @@ def held_out(model, options: TrainOptions, pool, progress: bool) -> dict | None:
     }
 
 
+def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
+    """The held-out figures of a checkpoint, on the footage in ``options.data`` split as its card says."""
+    model = load_model(checkpoint, options.device)
+    if "training" not in model.card:
+        raise ValueError(f"{checkpoint} was not trained by this command: its card says nothing of how to split footage")
+    # Where this is another machine, folder, device and threads differ.
+    local = {"data": options.data, "device": options.device, "threads": options.threads}
+    trained = from_dict(TrainOptions, model.card["training"] | local)
+    if trained.threads:
+        torch.set_num_threads(trained.threads)
+    figures = held_out(model, trained, read_footage(trained, progress, croppers)["test"], progress)
+    if figures is None:
+        raise ValueError(f"{options.data} has fewer than two clips in its test split: nothing to measure on")
+    before = model.card.get("heldout")
+    if before and before["set"] != figures["set"]:
+        print("these are not the clips that the checkpoint's card gives figures for", file=sys.stderr)
+    return figures
+
+
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pushpull.train", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder of the run; default %(default)s")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser = argparse.ArgumentParser(
+        prog="python -m pushpull.train",
+        usage="%(prog)s --data FOLDER [--out FOLDER] [options]\n       %(prog)s --data FOLDER --evaluate CHECKPOINT",
+        description="Train an active speaker detector on a folder of talking-face footage, or go on with it.",
+        epilog="In square brackets: what an option is when it is not given.",
+        allow_abbrev=False,
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=34),
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder of the run [%(default)s]")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars; --evaluate prints JSON")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure a checkpoint on the held-out test split")
     options, given = parse_options(TrainOptions, arguments, parser)
-    # A polite kill is as good as Ctrl-C.
+    # Until training puts it off to the end of a step, a polite kill is as good as Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         if given.evaluate:
-            model = load_model(given.evaluate, options.device)
-            # Its own card says how its footage was split; where this is another machine only the folder differs.
-            trained = from_dict(TrainOptions, model.card["training"] | {"data": options.data, "device": options.device})
-            figures = held_out(model, trained, read_footage(trained, not given.quiet)["test"], not given.quiet)
-            print(report_table(figures["kinds"]))
-            print(json.dumps(figures), file=sys.stderr) if given.quiet else None
-        else:
-            path = train(options, given.out, progress=not given.quiet)
-            print(f"wrote {path}")
-            print(report_table(json.loads(path.with_suffix(".json").read_text())["heldout"]["kinds"]))
+            figures = repeat_held_out(given.evaluate, options, not given.quiet, cores())
+            print(json.dumps(figures, indent=2) if given.quiet else report_table(figures["kinds"]))
+            return 0
+        path = train(options, given.out, progress=not given.quiet, croppers=cores())
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on from {given.out / 'state.pt'}", file=sys.stderr)
+        print("stopped" + ("" if given.evaluate else "; the same command goes on where it stopped"), file=sys.stderr)
         return 130
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         parser.error(str(error))
+    figures = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["heldout"]
+    print(f"wrote {path}")
+    print(report_table(figures["kinds"]) if figures else "no held-out figures: fewer than two clips in the test split")
     return 0
 
 

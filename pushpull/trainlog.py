@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 
 class TrainLog:
-    """A JSON object per line; lines of steps that a resumed run will take again are dropped."""
+    """A JSON object per line; lines of what a resumed run will do again (later steps, the test) are dropped."""
 
     def __init__(self, path: Path, step: int):
         kept = []
@@ -19,7 +20,7 @@ class TrainLog:
                     entry = json.loads(line)
                 except ValueError:  # the line that a kill cut in two
                     continue
-                if entry["step"] <= step:
+                if entry["step"] <= step and "test" not in entry:
                     kept.append(line + "\n")
         partial = path.with_suffix(".partial")
         partial.write_text("".join(kept), encoding="utf-8")
@@ -45,9 +46,14 @@ def load_state(path: Path, identity: dict, device: torch.device) -> dict:
     """What :func:`save_state` wrote.
 
     Raises:
-        ValueError: the state is of a run with another identity; the message names what differs.
+        ValueError: it cannot be read, or is of a run with another identity; the message names what differs.
     """
-    state = torch.load(path, map_location=device, weights_only=True)
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}): remove it to begin anew, or give another --out"
+        ) from error
     before, now = _flat(state["identity"]), _flat(identity)
     changed = [f"{k} ({before.get(k)} -> {now.get(k)})" for k in sorted(before | now) if before.get(k) != now.get(k)]
     if changed:
@@ -62,6 +68,8 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
     """Loss parts over frames, and held-out AVA-AP per kind, from a log to a PNG."""
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     steps = [entry for entry in entries if "loss" in entry]
+    if not steps:  # the log was removed; the run itself does not need it
+        return
     figure = Figure(figsize=(11, 4), layout="constrained")
     losses, precision = figure.subplots(1, 2)
     frames_per_step = steps[0]["frames"] / steps[0]["step"]

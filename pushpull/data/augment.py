@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Each happens to a whole clip, independently of the others.
+    """How training examples are varied; each change happens to a whole clip, independently of the others.
 
     Args:
         flip: probability of mirroring left and right.
@@ -95,4 +95,5 @@ def augment_audio(
 
 
 def _rms(audio):
-    return audio.square().mean(dim=1, keepdim=True).sqrt()
+    # The root's slope at 0 is infinite: silence would turn gradients into NaN.
+    return audio.square().mean(dim=1, keepdim=True).clamp(min=1e-20).sqrt()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pushpull.clip import Clip
-from pushpull.data.kinds import Kinds, make_example
+from pushpull.data.kinds import Kinds, NoStillLips, make_example
 from pushpull.data.speech import detect_speech
 from pushpull.metrics import average_precision
 
@@ -35,19 +35,28 @@ def evaluate_kinds(
         * ``accuracy_voiced``: the same over the frames in which a voice (for ``noise`` and ``silence``: anything)
           is to be heard; a silent frame is easily right. For ``in_sync`` this is nearly the recall of speech;
         * ``frames``: how many of this kind.
+
+        What is not defined is None: the average precision where nobody speaks. Where no clip keeps its lips still
+        the kind ``still`` is missing.
+
+    Raises:
+        ValueError: fewer than two clips (a swapped voice needs another).
     """
+    if len(pool) < 2:
+        raise ValueError(f"held-out figures need at least two clips, got {len(pool)}")
     names = ["in_sync", *(kind for kind in kinds if kind != "in_sync")]
     scores, labels, voiced = ({name: [] for name in names} for _ in range(3))
     numbers = range(len(pool))
     for number in progress(numbers) if progress else numbers:
-        examples = [_example(pool, number, kind, seed) for kind in names]
-        margins = _margins(model, examples, device)
-        for name, example, margin in zip(names, examples, margins, strict=True):
+        examples = {kind: made for kind in names if (made := _example(pool, number, kind, seed)) is not None}
+        margins = _margins(model, list(examples.values()), device)
+        for (name, example), margin in zip(examples.items(), margins, strict=True):
             scores[name].append(margin)
             labels[name].append(example.labels)
             heard = detect_speech(example.audio) if name in VOICED else np.ones(example.frames, dtype=bool)
             voiced[name].append(heard)
-    scores, labels, voiced = ({k: np.concatenate(v) for k, v in x.items()} for x in (scores, labels, voiced))
+    names = [name for name in names if scores[name]]
+    scores, labels, voiced = ({k: np.concatenate(x[k]) for k in names} for x in (scores, labels, voiced))
     report = {}
     for name in names:
         with_in_sync = [name] if name == "in_sync" else ["in_sync", name]
@@ -70,21 +79,23 @@ def report_table(report: dict[str, dict]) -> str:
     """A plain-text table of what :func:`evaluate_kinds` returns."""
     lines = [f"{'kind':<10}{'AVA-AP':>8}{'floor':>8}{'accuracy':>10}{'voiced':>8}{'frames':>8}"]
     for name, row in report.items():
-        voiced = "" if row["accuracy_voiced"] is None else f"{row['accuracy_voiced']:.1f}"
-        lines.append(
-            f"{name:<10}{row['ap']:>8.1f}{row['prevalence']:>8.1f}{row['accuracy']:>10.1f}{voiced:>8}{row['frames']:>8}"
-        )
+        ap, voiced = ("" if row[key] is None else f"{row[key]:.1f}" for key in ("ap", "accuracy_voiced"))
+        lines.append(f"{name:<10}{ap:>8}{row['prevalence']:>8.1f}{row['accuracy']:>10.1f}{voiced:>8}{row['frames']:>8}")
     return "\n".join(lines)
 
 
 def _example(pool, number, kind, seed):
+    """One example, or None where the footage gives none of its kind."""
     rng = np.random.default_rng([seed, number, crc32(kind.encode())])
     clip = pool[number]
 
     def neighbour():
         return pool[int((number + rng.integers(1, len(pool))) % len(pool))]
 
-    return make_example(kind, clip, neighbour, rng, start=0, frames=clip.frames)
+    try:
+        return make_example(kind, clip, neighbour, rng, start=0, frames=clip.frames)
+    except NoStillLips:
+        return None
 
 
 def _margins(model, examples, device):

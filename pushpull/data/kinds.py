@@ -33,7 +33,16 @@ STILL_FRAMES = 5  # the shortest stretch worth wandering in
 
 @dataclass(frozen=True)
 class Kinds:
-    """How often each kind is drawn, relative to the sum.
+    """How often each kind is drawn, relative to the sum of these shares.
+
+    Args:
+        in_sync: as filmed; labelled with its speech activity. All others are labelled not speaking.
+        swapped: another clip's voice.
+        shifted: its own voice, 200 to 800 ms early or late.
+        still: resting lips and a voice. Needs footage in which people also pause.
+        frozen: one frame, with sensor noise and camera drift, and a voice.
+        silence: no sound, or room noise below -45 dB.
+        noise: noise, tones or babble at the voice's level.
 
     Raises:
         ValueError: a share is negative or all are zero.
@@ -64,6 +73,10 @@ class Kinds:
         return [self.names[i] for i in rng.choice(len(shares), size=count, p=shares / shares.sum())]
 
 
+class NoStillLips(ValueError):
+    """Footage in which nobody pauses gives no resting lips."""
+
+
 def make_example(
     kind: str, clip: Clip, neighbour: Callable[[], Clip], rng: np.random.Generator, *, start: int, frames: int
 ) -> Clip:
@@ -76,7 +89,8 @@ def make_example(
         rng: decides everything that is left to chance.
 
     Raises:
-        ValueError: unknown kind; ``still`` where neither the clip nor its neighbours ever keep their lips still.
+        ValueError: unknown kind.
+        NoStillLips: ``still`` where neither the clip nor its neighbours ever keep their lips still.
     """
     if kind not in MAKERS:
         raise ValueError(f"unknown kind {kind!r}; there are {', '.join(MAKERS)}")
@@ -110,9 +124,9 @@ def _still(clip, window, neighbour, rng, start):
             break
         donor = neighbour()
     else:
-        raise ValueError(
-            f"no clip near {clip.name!r} keeps its lips still for {STILL_FRAMES} frames; give the kind 'still' a "
-            "share of 0 or footage with pauses"
+        raise NoStillLips(
+            f"no clip near {clip.name!r} keeps its lips still for {STILL_FRAMES} frames; use footage with pauses, or "
+            "train without the kind 'still' and without the warm-up, which needs it (kinds.still 0, warmup_frames 0)"
         )
     path = segment[0] + wander(segment[1] - segment[0], window.frames, rng)
     return donor.video[path], _some_voice(window, neighbour, rng)

@@ -28,11 +28,16 @@ def read_align(path: str | Path, frames: int) -> np.ndarray:
         (T,) bool, true where the middle of the frame lies inside a word.
 
     Raises:
-        ValueError: a line is not ``start end word``; the message names file and line.
+        ValueError: a line is not ``start end word`` with start <= end, or the file is no text; the message names
+            file and line.
     """
     speech = np.zeros(frames, dtype=bool)
     middles = (np.arange(frames) + 0.5) * ALIGN_UNITS
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: a word alignment is UTF-8 text with 'start end word' on each line") from None
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -40,6 +45,8 @@ def read_align(path: str | Path, frames: int) -> np.ndarray:
             start, end = float(start), float(end)
         except ValueError:
             raise ValueError(f"{path}:{number}: expected 'start end word', got {line!r}") from None
+        if not start <= end:
+            raise ValueError(f"{path}:{number}: a word ends before it starts: {line!r}")
         if word not in SILENCES:
             speech |= (middles >= start) & (middles < end)
     return speech
@@ -56,6 +63,8 @@ def detect_speech(audio: np.ndarray) -> np.ndarray:
         (T,) bool, one per video frame, true where at least half of the frame is speech.
     """
     frames = len(audio) // SAMPLES_PER_FRAME
+    if frames == 0:
+        return np.zeros(0, dtype=bool)
     level = _levels(audio, frames * 4)
     floor, peak = max(np.percentile(level, 5), QUIETEST - CONTRAST), np.percentile(level, 95)
     if peak < QUIETEST or peak - floor < CONTRAST:

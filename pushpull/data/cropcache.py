@@ -1,0 +1,158 @@
+"""What was cut out of videos, kept on disk by their content, and several processes that fill it."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pushpull.data.cutting import cut_video
+from pushpull.media import MediaError
+
+VERSION = 1  # of the crops; what another version cut is not read
+FEW = 16  # videos a process: for fewer, starting one (seconds, for importing torch) takes longer than it saves
+ABANDONED = 3600  # seconds after which a half-written file is nobody's: writing one takes a fraction of one
+
+
+@dataclass(frozen=True)
+class CropCache:
+    """The crops of any number of videos, cut by one recipe.
+
+    A video's listing, ``KEY.json``, is written after its crops, ``KEY-START.npz``, and each appears under its name
+    only when it is whole: killed at any moment, the work goes on where it stopped.
+
+    Args:
+        folder: some 1 MB for 3 seconds.
+        stride, shortest, longest: the recipe, see :func:`pushpull.data.cutting.cut_video`.
+    """
+
+    folder: Path
+    stride: int
+    shortest: float
+    longest: float
+
+    def fetch(self, path: Path, digest: str) -> dict:
+        """What one video gave, cut now if the cache does not have it whole.
+
+        Returns:
+            {"clips": [{"file": name in the folder, "start": frame, "frames": T}], "why": why there are none, or None}
+        """
+        listed = self.listed(digest)
+        return self._cut(path, digest) if listed is None else listed
+
+    def fill(self, videos: Sequence[tuple[Path, str]], *, workers: int) -> Iterator[tuple[Path, dict]]:
+        """(path, :meth:`fetch` of it) for every (path, digest), as they come to be; the same with any ``workers``.
+
+        Processes and not threads: the face detector, more than half of the work, holds the interpreter's lock.
+        They are started afresh (a fork would copy torch's threads half-dead), so that a script which asks for more
+        than one worker must do so under ``if __name__ == "__main__"``.
+
+        Raises:
+            ChildProcessError: a worker was killed; what is cut so far is kept.
+        """
+        missing = []
+        for path, digest in videos:
+            if (listed := self.listed(digest)) is not None:
+                yield path, listed
+            else:
+                missing.append((path, digest))
+        workers = min(workers, len(missing) // FEW)
+        if workers <= 1:
+            yield from ((path, self.fetch(path, digest)) for path, digest in missing)
+        else:
+            yield from self._in_processes(missing, workers)
+
+    def listed(self, digest: str) -> dict | None:
+        """What the cache holds of a video; None if it was not cut yet, or something of it is missing or cut off."""
+        try:
+            index = json.loads(self._listing(digest).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        # A zip file's directory is at its end: one that was cut off has none.
+        return index if all(zipfile.is_zipfile(self.folder / clip["file"]) for clip in index["clips"]) else None
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written."""
+        for path in self.folder.glob("*.partial"):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink(missing_ok=True)
+
+    def _cut(self, path, digest):
+        clips = []
+        try:
+            cut = cut_video(path, stride=self.stride, shortest=self.shortest, longest=self.longest)
+            for start, video, audio in cut:
+                name = f"{self._key(digest)}-{start}.npz"
+                _replace(self.folder / name, partial(np.savez, video=video, audio=audio))
+                clips.append({"file": name, "start": start, "frames": len(video)})
+        except MediaError as error:
+            # Not listed: a disk that was full or a machine that was busy may not be the next time.
+            return {"clips": [], "why": str(error)}
+        index = {"clips": clips, "why": None if clips else "no stretch with exactly one face in view"}
+        _replace(self._listing(digest), lambda handle: handle.write(json.dumps(index).encode()))
+        return index
+
+    def _in_processes(self, videos, workers):
+        context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+        try:
+            waiting = {pool.submit(self.fetch, path, digest): path for path, digest in videos}
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        except BaseException as error:
+            # Nobody waits for the rest of a long video.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise ChildProcessError(
+                    "a process that cut videos was killed, perhaps for want of memory; try fewer workers"
+                ) from error
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _key(self, digest):
+        recipe = json.dumps([VERSION, digest, self.stride, self.shortest, self.longest])
+        return hashlib.sha256(recipe.encode()).hexdigest()[:32]
+
+    def _listing(self, digest):
+        return self.folder / f"{self._key(digest)}.json"
+
+
+def digest_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _begin_worker():
+    """Leave Ctrl-C to the parent, and end with it however it ends: an orphan would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _replace(path, write):
+    """``write(handle)`` a file that appears under its name only once it is complete."""
+    partial_path = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial_path, "wb") as handle:
+            write(handle)
+        os.replace(partial_path, path)
+    finally:
+        partial_path.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""Augmentation: differentiable, within range, and nothing when switched off."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pushpull.data.augment import Augmentation, augment_audio, augment_video
+
+OFF = Augmentation(flip=0, crop=0, rotate=0, light=0, overlap=0, gain_db=0)
+VIDEO = torch.randint(0, 256, (3, 4, 112, 112), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+NOISE = 0.2 * torch.randn(4, 6400, generator=torch.Generator().manual_seed(0))
+OTHER = 0.05 * torch.randn(4, 6400, generator=torch.Generator().manual_seed(1))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def decibels(a, b):
+    return 20 * torch.log10(a.square().mean(1).sqrt() / b.square().mean(1).sqrt())
+
+
+def test_switched_off_it_changes_nothing():
+    video = augment_video(VIDEO, OFF, generator())
+    assert video.dtype == torch.float32 and torch.allclose(video, VIDEO.float(), atol=0.01)
+    assert torch.equal(augment_audio(NOISE, OTHER, OFF, generator()), NOISE)
+
+
+def test_flip_alone_is_a_mirror():
+    flipped = augment_video(VIDEO, replace(OFF, flip=1), generator())
+    assert torch.allclose(flipped, VIDEO.float().flip(-1), atol=0.01)
+
+
+def test_a_crop_is_a_magnified_part():
+    ramp = torch.arange(112.0).expand(8, 2, 112, 112)
+    cropped = augment_video(ramp, replace(OFF, crop=1), generator())
+    steps = (cropped[..., 1:] - cropped[..., :-1])[..., 5:-5]
+    assert (steps.amin(dim=(1, 2, 3)) > 0.69).all() and (steps.amax(dim=(1, 2, 3)) < 1.001).all()
+    assert torch.allclose(cropped[:, 0], cropped[:, 1]), "all frames of a clip alike"
+    assert cropped[:, 0, 50, 50].std() > 1, "each clip its own"
+
+
+def test_a_rotation_turns_by_at_most_its_degrees():
+    column = torch.arange(112.0).expand(16, 1, 112, 112) + 50
+    turned = augment_video(column, replace(OFF, rotate=1), generator())[:, 0, 30:-30, 30:-30]
+    across = (turned[:, :, 1:] - turned[:, :, :-1]).mean(dim=(1, 2))
+    down = (turned[:, 1:] - turned[:, :-1]).mean(dim=(1, 2))
+    angles = torch.rad2deg(torch.atan2(down, across))
+    assert angles.abs().max() < 15.1 and angles.abs().max() > 8 and (angles > 0).any() and (angles < 0).any()
+    assert torch.allclose(across.hypot(down), torch.ones(16), atol=0.01)
+
+
+def test_light_changes_brightness_and_stays_grey():
+    relit = augment_video(VIDEO, replace(OFF, light=1), generator())
+    assert relit.min() >= 0 and relit.max() <= 255
+    means = relit.mean(dim=(1, 2, 3)) - VIDEO.float().mean(dim=(1, 2, 3))
+    assert means.abs().max() < 31 and means.abs().max() > 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_video_gradients_are_those_of_a_finite_difference(seed):
+    options = Augmentation(light=1, rotate=1, crop=1)
+    video = (VIDEO.double() * 0.4 + 76).float().requires_grad_()  # away from 0 and 255, where levels are clamped
+    out = augment_video(video, options, generator(seed))
+    weights = torch.randn(out.shape, generator=generator(9))
+    (out * weights).sum().backward()
+    direction = torch.randn(video.shape, generator=generator(10))
+    with torch.no_grad():
+        ahead = augment_video(video + direction, options, generator(seed))
+        change = ((ahead - out).double() * weights).sum()
+    assert np.isclose(change, (video.grad.double() * direction).sum(), rtol=1e-2)
+
+
+def test_overlap_is_mixed_at_its_ratio():
+    voice = NOISE.repeat(16, 1) / 8  # far from full scale, where the sum would be made quieter
+    ratio = decibels(voice, augment_audio(voice, OTHER.repeat(16, 1), replace(OFF, overlap=1), generator()) - voice)
+    assert ratio.abs().max() < 5.01 and ratio.min() < -3 and ratio.max() > 3
+
+
+def test_gain_is_within_its_decibels():
+    louder = augment_audio(NOISE.repeat(16, 1) / 8, OTHER.repeat(16, 1), replace(OFF, gain_db=6), generator())
+    gain = decibels(louder, NOISE.repeat(16, 1) / 8)
+    assert gain.abs().max() < 6.01 and gain.min() < -4 and gain.max() > 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mixture_and_gain_never_leave_full_scale(seed):
+    loud = torch.sign(NOISE) * 0.99
+    mixed = augment_audio(loud, -loud.roll(1, 0), Augmentation(overlap=1, gain_db=12), generator(seed))
+    assert mixed.abs().max() <= 1
+    peaks = (mixed.abs() == mixed.abs().amax(dim=1, keepdim=True)).float().mean(dim=1)
+    assert (peaks < 0.9).all(), "scaled, not clipped"
+
+
+def test_what_is_mixed_into_silence_stays_as_loud_as_it_was():
+    mixed = augment_audio(torch.zeros_like(OTHER), OTHER, replace(OFF, overlap=1), generator())
+    assert torch.allclose(mixed, OTHER, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "audio, other", [(NOISE, OTHER), (0 * NOISE, OTHER), (NOISE, 0 * OTHER), (0 * NOISE, 0 * OTHER)]
+)
+def test_audio_gradients_are_finite_and_there(audio, other):
+    audio = audio.clone().requires_grad_()
+    augment_audio(audio, other, Augmentation(overlap=1), generator()).square().sum().backward()
+    assert torch.isfinite(audio.grad).all()
+    augment_audio(audio, other, Augmentation(overlap=1), generator()).sum().backward()
+    assert torch.isfinite(audio.grad).all() and (audio.grad.abs().sum(dim=1) > 0).all()
+
+
+def test_the_generator_alone_decides():
+    options = Augmentation()
+    assert torch.equal(augment_video(VIDEO, options, generator(3)), augment_video(VIDEO, options, generator(3)))
+    assert not torch.equal(augment_video(VIDEO, options, generator(3)), augment_video(VIDEO, options, generator(4)))

@@ -1,0 +1,124 @@
+"""Batches: a pure function of seed and step, prepared ahead in order."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from training_support import talker
+
+from pushpull.data.batches import Batching, make_batch, prefetch
+from pushpull.data.kinds import Kinds
+
+POOL = [talker(number) for number in range(6)]
+KINDS = Kinds()
+SMALL = Batching(frames=60, shortest=0.4, longest=0.8)
+
+
+def batch(step=0, *, seed=0, pool=POOL, kinds=KINDS, options=SMALL):
+    return make_batch(pool, kinds, options, seed=seed, step=step)
+
+
+def same(one, two):
+    tensors = ("audio", "video", "labels", "other")
+    return one.kinds == two.kinds and all(torch.equal(getattr(one, x), getattr(two, x)) for x in tensors)
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    forwards, backwards = [batch(step) for step in range(4)], [batch(step) for step in (3, 2, 1, 0)][::-1]
+    assert all(same(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert not same(batch(0), batch(1)) and not same(batch(0), batch(0, seed=1))
+
+
+def test_a_batch_holds_what_it_says():
+    lengths = set()
+    for step in range(12):
+        made = batch(step)
+        clips, frames = made.labels.shape
+        lengths.add(frames)
+        assert 10 <= frames <= 20 and clips == min(60 // frames, 60)
+        assert made.video.shape == (clips, frames, 112, 112) and made.video.dtype == torch.uint8
+        assert made.audio.shape == made.other.shape == (clips, 640 * frames) and made.audio.dtype == torch.float32
+        assert made.labels.dtype == torch.int64 and len(made.kinds) == clips
+        quiet = [kind != "in_sync" for kind in made.kinds]
+        assert made.labels[quiet].sum() == 0
+    assert len(lengths) > 4
+
+
+def test_the_other_sound_is_another_clips():
+    in_sync = Kinds(**dict.fromkeys(Kinds().names, 0.0) | {"in_sync": 1})
+    for step in range(5):
+        made = batch(step, kinds=in_sync, options=Batching(frames=60, shortest=0.4, longest=0.8, shaken=0))
+        for video, other in zip(made.video, made.other, strict=True):
+            own = POOL[int(video[0, 0, 0])].audio
+            stretch = other[:640].numpy()
+            assert stretch.std() > 0
+            starts = [a for a in range(0, len(own), 640) if np.array_equal(own[a : a + 640], stretch)]
+            assert not starts
+
+
+def test_a_short_clip_shortens_the_batch_and_a_small_pool_repeats():
+    pool = [talker(0, 50), talker(1, 12)]
+    made = batch(pool=pool, options=Batching(frames=100, shortest=0.8, longest=0.8))
+    assert made.labels.shape == (5, 12)
+
+
+@pytest.mark.parametrize("pool", [[], POOL[:1]])
+def test_one_clip_is_too_few(pool):
+    with pytest.raises(ValueError, match="at least two clips"):
+        batch(pool=pool)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"shortest": 2.0, "longest": 1.0}, "shortest <= longest"),
+        ({"shortest": 0.0}, "shortest <= longest"),
+        ({"frames": 10}, "not even one clip"),
+    ],
+)
+def test_senseless_batches_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Batching(**options)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_prefetch_keeps_the_order(workers):
+    def make(step):
+        time.sleep(0.01 * (step % 3))  # later ones are ready sooner
+        return step
+
+    assert list(prefetch(make, range(3, 20), workers=workers)) == list(range(3, 20))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_prefetch_raises_at_the_step_that_failed(workers):
+    def make(step):
+        if step == 4:
+            raise RuntimeError("no such face")
+        return step
+
+    batches, seen = prefetch(make, range(10), workers=workers), []
+    with pytest.raises(RuntimeError, match="no such face"):
+        for made in batches:
+            seen.append(made)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_prefetch_is_a_bounded_way_ahead_and_stops_when_left():
+    made, ready = [], threading.Event()
+
+    def make(step):
+        made.append(step)
+        if step >= 2:
+            ready.wait(10)
+        return step
+
+    batches = prefetch(make, range(1000), workers=2, depth=2)
+    assert next(batches) == 0
+    batches.close()
+    ready.set()
+    time.sleep(0.1)
+    assert len(made) <= 4
+    assert not any(thread.name.startswith("batches") and thread.is_alive() for thread in threading.enumerate())

@@ -1,0 +1,147 @@
+"""Options: frozen dataclasses as flags and files, nothing unknown, nothing of the wrong type."""
+
+import argparse
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+
+import pytest
+
+from pushpull.options import described, from_dict, parse_options
+from pushpull.trainoptions import TrainOptions
+
+
+@dataclass(frozen=True)
+class Paint:
+    """How the wall is painted; inside and out.
+
+    Args:
+        colour: of the ``wall``.
+        coats, litres: how much,
+            all in all 100 %.
+    """
+
+    colour: str = "white"
+    coats: int = 2
+    litres: float = 1.5
+
+    def __post_init__(self):
+        if self.coats < 1:
+            raise ValueError("a wall needs a coat")
+
+
+@dataclass(frozen=True)
+class House:
+    """A house.
+
+    Args:
+        rooms: how many.
+
+    Nothing: here belongs to the arguments.
+    """
+
+    rooms: int = 3
+    paint: Paint = field(default_factory=Paint)
+
+
+def parse(*arguments):
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--out", default="here")
+    return parse_options(House, arguments, parser)
+
+
+def config(tmp_path, values):
+    path = tmp_path / "house.json"
+    path.write_text(values if isinstance(values, str) else json.dumps(values))
+    return str(path)
+
+
+def test_from_dict_keeps_what_is_not_given():
+    assert from_dict(House, {"paint": {"coats": 3}}) == House(paint=Paint(coats=3))
+    assert from_dict(House, {}) == House()
+    assert from_dict(Paint, {"litres": 2}) == Paint(litres=2.0)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"room": 3}, "unknown option room; there are rooms, paint"),
+        ({"paint": {"color": "red"}}, "unknown option paint.color; there are paint.colour"),
+        ({"rooms": 2.5}, "option rooms takes a int, got 2.5"),
+        ({"rooms": True}, "option rooms takes a int, got True"),
+        ({"rooms": "2"}, "option rooms takes a int, got '2'"),
+        ({"paint": {"colour": None}}, "option paint.colour takes a str, got None"),
+        ({"paint": 3}, "option paint takes a JSON object of options, got 3"),
+        ([1], "option file takes a JSON object of options"),
+        ({"paint": {"coats": 0}}, "a wall needs a coat"),
+    ],
+)
+def test_from_dict_refuses(values, message):
+    with pytest.raises(ValueError, match=message):
+        from_dict(House, values)
+
+
+def test_flags_override_the_file_which_overrides_the_defaults(tmp_path):
+    path = config(tmp_path, {"rooms": 5, "paint": {"coats": 4, "colour": "red"}})
+    options, given = parse("--config", path, "--paint.coats", "1", "--out", "there")
+    assert options == House(rooms=5, paint=Paint(colour="red", coats=1)) and given.out == "there"
+    # A flag that repeats the default is a flag all the same.
+    assert parse("--config", path, "--rooms", "3")[0].rooms == 3
+    assert parse()[0] == House()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--garage", "1"], "unrecognized arguments: --garage"),
+        (["--room", "1"], "unrecognized arguments: --room"),
+        (["--rooms", "many"], "invalid int value: 'many'"),
+        (["--paint.coats", "0"], "a wall needs a coat"),
+        (["--config", "/nowhere/house.json"], "No such file"),
+    ],
+)
+def test_flags_that_are_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(*arguments)
+    assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"room": 1}, "unknown option room"),
+        ("{", "Expecting"),
+        ({"paint": 3}, "option paint takes a JSON object"),
+        ([], "takes a JSON object"),
+        ({"rooms": None}, "takes a int, got None"),
+    ],
+)
+def test_files_that_are_refused(tmp_path, values, message, capsys):
+    for more in ([], ["--paint.coats", "1"]):
+        with pytest.raises(SystemExit):
+            parse("--config", config(tmp_path, values), *more)
+        assert message in capsys.readouterr().err
+
+
+def test_help_is_what_the_docstring_says():
+    assert described(House) == {"rooms": "how many."}
+    both = "how much, all in all 100 %."
+    assert described(Paint) == {"colour": "of the wall.", "coats": both, "litres": both}
+
+
+def test_help_shows_groups_and_defaults(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    shown = capsys.readouterr().out
+    assert "How the wall is painted (paint.*):" in shown and "how much, all in all 100 %. [1.5]" in shown
+
+
+def test_every_training_option_has_help():
+    def missing(cls, prefix=""):
+        notes = described(cls)
+        for option in fields(cls):
+            if is_dataclass(option.type):
+                yield from missing(option.type, f"{prefix}{option.name}.")
+            elif not notes.get(option.name):
+                yield prefix + option.name
+
+    assert not list(missing(TrainOptions))
