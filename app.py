@@ -1,0 +1,96 @@
+"""Serve the browser demo.
+
+Usage:
+    python app.py                          http://127.0.0.1:7860
+    python app.py --host 0.0.0.0 --port 8000
+    python app.py --clips FOLDER           show other sample clips
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+
+from pushpull.demo.bench import ASSETS, Bench  # before gradio: pushpull.demo switches its telemetry off
+from pushpull.demo.intake import MAX_BYTES
+from pushpull.demo.page import build_page
+from pushpull.demo.shelf import Shelf
+from pushpull.demo.theme import HEAD, STATIC, STYLE, theme
+from pushpull.demo.vault import Vault
+from pushpull.models.checkpoint import CHECKPOINTS
+
+import gradio as gr  # isort: skip
+
+# How every page of this process is mounted, the demo's and others'.
+MOUNT = {
+    "footer_links": [],
+    "run_history": False,
+    "show_error": False,
+    "max_file_size": MAX_BYTES,
+    "ssr_mode": False,
+    "allowed_paths": [],
+    "head": HEAD,
+    "css_paths": [STYLE],
+}
+
+
+def build_app(*, clips: Path = ASSETS, checkpoints: Path = CHECKPOINTS, results: Path | None = None) -> FastAPI:
+    """Everything that one process serves.
+
+    Args:
+        clips: folder of the gallery's sample clips.
+        checkpoints: folder of the models.
+        results: folder for visitors' results; a temporary one that goes when the app ends if None.
+    """
+    root = results or Path(tempfile.mkdtemp(prefix="pushpull-"))
+    bench = Bench(shelf=Shelf(checkpoints), vault=Vault(root=root), clips=clips)
+
+    @asynccontextmanager
+    async def lifespan(_app):
+        bench.shelf.warm()
+        yield
+        if results is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+    app = FastAPI(title="pushpull", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.bench = bench
+    app.mount("/demo-static", StaticFiles(directory=STATIC), name="demo-static")
+
+    @app.get("/results/{token}/{name}")
+    def result(token: str, name: str, download: bool = False):
+        path = bench.vault.find(token, name)
+        if path is None:
+            return PlainTextResponse("These results are no longer kept. Run the attack again.", status_code=404)
+        headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+        return FileResponse(path, headers=headers, filename=name if download else None)
+
+    links: dict[str, str] = {}
+    # Pages with a longer path are mounted above this line: the demo's, at "/", takes every address.
+    return gr.mount_gradio_app(app, build_page(bench, links), path="/", theme=theme(), **MOUNT)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python app.py", description="Serve the browser demo.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in")
+    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--clips", type=Path, default=ASSETS, metavar="FOLDER", help="sample clips for the gallery")
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, metavar="FOLDER", help="models to choose from")
+    options = parser.parse_args(arguments)
+    for folder in (options.clips, options.checkpoints):
+        if not folder.is_dir():
+            parser.error(f"{folder} is not a folder")
+    app = build_app(clips=options.clips, checkpoints=options.checkpoints)
+    print(f"pushpull: http://{options.host}:{options.port} (Ctrl+C ends it)", flush=True)
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=3)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,315 @@
+"""What happens on the Attack tab's events: reading clips, scoring faces, running and stopping attacks."""
+
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+
+from pushpull.attacks import Step
+from pushpull.clip import FPS
+from pushpull.demo import panels, tables
+from pushpull.demo.bench import Bench
+from pushpull.demo.errand import Errand
+from pushpull.demo.exhibit import attacked_view, clean_view, downloads, score, sentence
+from pushpull.demo.form import Form
+from pushpull.demo.intake import MAX_SECONDS, Subject, take_in
+from pushpull.job import carry_out
+from pushpull.media import MediaError
+from pushpull.models import CheckpointError
+from pushpull.results import REPORT, write_results
+
+log = logging.getLogger("pushpull.demo")
+REFUSALS = (MediaError, CheckpointError, ValueError)
+KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
+RUN, STOP = "Run the attack", "Stop, keep the best"
+
+
+class Actions:
+    """Event handlers of one tab.
+
+    Args:
+        bench: models, results, samples.
+        ui: the tab's components by name; handlers return {component: value}.
+    """
+
+    def __init__(self, bench: Bench, ui: SimpleNamespace):
+        self.bench, self.ui = bench, ui
+
+    # Reading a clip
+
+    def pick_sample(self, model: str, event: gr.EventData):
+        """A card of the gallery was clicked."""
+        samples = self.bench.samples()
+        index = int(event.card)
+        if not 0 <= index < len(samples):
+            yield {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
+            return
+        first = {self.ui.video: None}
+        for update in self._read(samples[index].path, samples[index].title, 0.0, model, index):
+            yield first | update
+            first = {}
+
+    def take_upload(self, path: str | None, model: str):
+        """A file was uploaded, or a recording finished."""
+        if path is None:
+            yield self._blank(None)
+            return
+        yield from self._read(Path(path), Path(path).name, 0.0, model, None)
+
+    def retake(self, path: str | None, sample: int | None, start: float, model: str):
+        """Another part of the same long clip."""
+        samples = self.bench.samples()
+        if sample is not None and sample < len(samples):
+            yield from self._read(samples[sample].path, samples[sample].title, start, model, sample)
+        elif path is not None:
+            yield from self._read(Path(path), Path(path).name, start, model, None)
+
+    def clear(self):
+        """The visitor's clip was removed."""
+        return self._blank(None)
+
+    def refresh(self):
+        """The page was loaded: the models and samples that there are now."""
+        cards = self.bench.shelf.cards()
+        name = next(iter(cards), None)
+        model = gr.Dropdown(list(cards), value=name)
+        return model, panels.model_card(cards.get(name)), self.bench.gallery()
+
+    def _blank(self, sample: int | None) -> dict:
+        ui = self.ui
+        fresh = {ui.status: "", ui.gallery: self.bench.gallery(sample), ui.faces: panels.NO_FACES}
+        fresh |= {ui.subject: None, ui.face: 0, ui.sample: sample, ui.trim: gr.Row(visible=False)}
+        return fresh | self._no_results() | {ui.theatre: panels.NOTHING_YET}
+
+    def _no_results(self) -> dict:
+        ui = self.ui
+        return dict.fromkeys((ui.progress, ui.sentence, ui.numbers, ui.files), "") | self.idle()
+
+    def _read(self, path: Path, title: str, start: float, model: str, sample: int | None):
+        ui = self.ui
+        yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}")}
+
+        def work(report):
+            subject = self._take_in(path, title, start, sample is not None, report)
+            if self.bench.shelf.default() is None:
+                return subject, None, None, 0
+            report((None, "asking the model about every face"))
+            network = self.bench.shelf.get(model)
+            scores = [score(network, clip)[0] for clip in subject.footage.clips]
+            chosen = max(range(len(scores)), key=lambda index: float((scores[index] > 0).sum()))
+            report((None, "preparing the player"))
+            return subject, scores, clean_view(self.bench, subject, chosen, network), chosen
+
+        try:
+            with Errand(work) as errand:
+                for share, text in errand.reports():
+                    yield {ui.status: panels.working(share, text)}
+                subject, scores, address, chosen = errand.result()
+        except Exception as error:
+            yield {ui.status: self._refuse(error, "This clip cannot be used")}
+            return
+        yield {
+            ui.subject: subject,
+            ui.face: chosen,
+            ui.faces: face_cards(subject, scores, chosen),
+            ui.theatre: panels.theatre(address) if address else panels.NOTHING_YET,
+            ui.status: about(subject),
+            ui.trim: gr.Row(visible=subject.cut),
+            ui.start: trim_slider(subject),
+        }
+        if subject.silent:
+            gr.Warning(
+                "The sound of this clip is silent, so the model hears nobody. Attacks on the picture still work."
+            )
+
+    def _take_in(self, path: Path, title: str, start: float, keep: bool, report) -> Subject:
+        """Faces out of a file; those of samples are kept, because everybody looks at them."""
+        known = self.bench.known
+        key = (path, path.stat().st_mtime_ns, start) if keep else None
+        if key in known:
+            return known[key]
+        subject = take_in(path, self.bench.vault, title=title, start=start, report=report)
+        if keep:
+            while len(known) >= KNOWN:
+                known.pop(next(iter(known)), None)
+            known[key] = subject
+        return subject
+
+    # Choosing a face and a model
+
+    def pick_face(self, subject: Subject | None, model: str, event: gr.EventData):
+        """A face's card was clicked."""
+        face = int(event.card)
+        if subject is None or not 0 <= face < len(subject.footage.clips):
+            return {self.ui.progress: panels.alert("That face is gone. Choose a clip.")}
+        return {self.ui.face: face} | self._show(subject, face, model)
+
+    def change_model(self, subject: Subject | None, face: int, model: str):
+        """Another model: its card, and its opinion of the faces."""
+        card = {self.ui.card: panels.model_card(self.bench.shelf.cards().get(model))}
+        return card if subject is None else card | self._show(subject, face, model)
+
+    def _show(self, subject: Subject, face: int, model: str) -> dict:
+        ui = self.ui
+        cleared = self._no_results()
+        try:
+            network = self.bench.shelf.get(model)
+            scores = [score(network, clip)[0] for clip in subject.footage.clips]
+            address = clean_view(self.bench, subject, face, network)
+        except Exception as error:
+            return cleared | {ui.progress: self._refuse(error, "The model cannot be asked")}
+        return cleared | {ui.faces: face_cards(subject, scores, face), ui.theatre: panels.theatre(address)}
+
+    # The attack
+
+    def queue_up(self, subject: Subject | None):
+        """Run was pressed: say so at once, before the queue."""
+        ui = self.ui
+        if subject is None:
+            return {ui.progress: panels.alert("Choose a clip first: a sample, an upload or a recording.")}
+        return self._no_results() | {
+            ui.progress: panels.waiting("Waiting for its turn: attacks run one at a time on this machine"),
+            ui.run: gr.Button("Running …", interactive=False),
+            ui.brakes: gr.Row(visible=True),
+            ui.stop: gr.Button(STOP, interactive=True),
+        }
+
+    def idle(self) -> dict:
+        """The buttons as they are when nothing runs."""
+        return {self.ui.run: gr.Button(RUN, interactive=True), self.ui.brakes: gr.Row(visible=False)}
+
+    def stop(self, request: gr.Request):
+        """End the visitor's attack at its next step and keep what it has."""
+        if (event := self.bench.stops.get(request.session_hash)) is not None:
+            event.set()
+        return gr.Button("Stopping …", interactive=False)
+
+    def cancelled(self):
+        """Cancel was pressed; gradio itself ends the job, or takes it out of the queue."""
+        return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was kept.")}
+
+    def attack(self, request: gr.Request, subject: Subject | None, face: int, *values):
+        """Run the attack the form describes, with live progress."""
+        ui, visitor = self.ui, request.session_hash
+        if subject is None:
+            yield self.idle()
+            return
+        stop = self.bench.stops[visitor] = threading.Event()
+        began = time.monotonic()
+        trace: list[Step] = []
+
+        def run(report):
+            def on_step(step: Step) -> bool:
+                trace.append(step)
+                report("")
+                return not stop.is_set()
+
+            network = self.bench.shelf.get(form.model)
+            outcome = carry_out(network, subject.footage.clips[face], form.order(subject, face), on_step)
+            report("Preparing the player")
+            drawer = self.bench.vault.open()
+            return network, outcome, drawer, attacked_view(drawer, subject, face, outcome)
+
+        try:
+            form = Form(*values)
+            with Errand(run) as errand:
+                for text in errand.reports():
+                    yield {ui.progress: progress(trace, time.monotonic() - began, text)}
+                network, outcome, drawer, address = errand.result()
+            self.bench.stops.pop(visitor, None)
+            ended = "Stopped early" if outcome.result.cancelled else "Done"
+            done = panels.attacking(trace, time.monotonic() - began, note=ended, done=True)
+            yield {
+                ui.progress: done,
+                ui.brakes: gr.Row(visible=False),
+                ui.sentence: sentence(outcome),
+                ui.theatre: panels.theatre(address),
+                ui.numbers: tables.numbers(outcome.metrics, f"Right is {outcome.reference}."),
+                ui.files: panels.waiting("Writing the files to take away"),
+            }
+
+            def write(report):
+                scene = subject.scene(face)
+                write_results(drawer.path, outcome, model=network, scene=scene, source=subject.source, say=report)
+
+            with Errand(write) as errand:
+                for text in errand.reports():
+                    yield {ui.files: panels.waiting(f"Writing {text}")}
+                errand.result()
+        except Exception as error:
+            yield self.idle() | {ui.progress: self._refuse(error, "The attack did not run"), ui.files: ""}
+            return
+        finally:
+            self.bench.stops.pop(visitor, None)
+        yield self.idle() | {ui.files: downloads(drawer, subject)}
+
+    # The same for programs
+
+    def answer(
+        self, video: str | None, model: str, attack: str, modality: str, eps_av: float, target: str,
+        span_start: float, span_stop: float, span_speaking: bool, steps: int, restarts: int, objective: str,
+        seed: int, grid: bool, face: int,
+    ) -> dict:  # fmt: skip
+        """Attack one face (from 1) of ``video``; the report, and {name: address} of the files."""
+        if video is None:
+            raise gr.Error("video is missing: pass handle_file(path)", print_exception=False)
+        form = Form(
+            model, attack, modality, eps_av, target, span_start, span_stop, span_speaking,
+            steps, restarts, objective, seed, grid,
+        )  # fmt: skip
+        try:
+            subject = take_in(Path(video), self.bench.vault)
+            if not 1 <= face <= len(subject.footage.clips):
+                raise ValueError(f"there is no face {face}: the video shows {len(subject.footage.clips)}")
+            network = self.bench.shelf.get(model)
+            outcome = carry_out(network, subject.footage.clips[face - 1], form.order(subject, face - 1))
+            drawer = self.bench.vault.open()
+            scene = subject.scene(face - 1)
+            files = write_results(drawer.path, outcome, model=network, scene=scene, source=subject.source)
+        except REFUSALS as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        report = json.loads(files[REPORT].read_text(encoding="utf-8"))
+        return {"report": report, "files": {name: drawer.url(name) for name in files}}
+
+    def _refuse(self, error: Exception, title: str) -> str:
+        if isinstance(error, REFUSALS):
+            gr.Warning(str(error), title=title, duration=12)
+            return panels.alert(f"{title}. {error}")
+        log.error("unexpected error", exc_info=error)
+        gr.Warning("Something went wrong on the server; its log says what. Try another clip or setting.", title=title)
+        return panels.alert(
+            f"{title}: something went wrong on the server, whose log says what. Try another clip or setting."
+        )
+
+
+def progress(trace: list[Step], seconds: float, text: str) -> str:
+    """How far an attack is, as HTML."""
+    return panels.attacking(list(trace), seconds, note=text) if trace else panels.waiting(text or "Starting")
+
+
+def about(subject: Subject) -> str:
+    """What was read, in a line."""
+    footage = subject.footage
+    cut = ""
+    if subject.cut:
+        end = subject.start + footage.seconds
+        cut = f"Seconds {subject.start:.1f} to {end:.1f} of {subject.seconds:.0f}: the demo takes {MAX_SECONDS:g} s."
+    return panels.about(subject.title, footage.seconds, footage.size, len(footage.clips), cut)
+
+
+def face_cards(subject: Subject, scores: list | None, chosen: int) -> str:
+    """The faces of a clip as cards."""
+    spans = [(track.start / FPS, track.stop / FPS) for track in subject.footage.tracks]
+    return panels.faces(subject.footage.thumbnails, spans, scores, chosen)
+
+
+def trim_slider(subject: Subject):
+    """The slider that chooses the part of a long clip."""
+    if not subject.cut:
+        return gr.Slider(value=0)
+    last = max(0.5, round(subject.seconds - MAX_SECONDS, 1))
+    return gr.Slider(minimum=0, maximum=last, value=min(subject.start, last))

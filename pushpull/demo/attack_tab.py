@@ -1,0 +1,164 @@
+"""The Attack tab: choose a clip, a face and an attack; run it; look, listen and take the results away."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+
+from pushpull.demo import panels
+from pushpull.demo.actions import RUN, STOP, Actions
+from pushpull.demo.bench import Bench
+from pushpull.demo.form import ATTACK_NAMES, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES
+from pushpull.demo.intake import MAX_SECONDS
+
+# Clicks on cards reach Python as `select` events.
+CARD_CLICKS = """
+element.addEventListener("click", (event) => {
+  const card = event.target.closest("[data-card]");
+  if (card) trigger("select", { card: Number(card.dataset.card) });
+});
+"""
+QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# Attacks wait for one another; reading a clip takes seconds, so it does not wait behind them, only behind its like.
+HEAVY = {"concurrency_id": "cpu", "concurrency_limit": 1, "api_visibility": "private"}
+READING = {"concurrency_id": "reading", "concurrency_limit": 1, "api_visibility": "private"}
+API = "Attack one face of a video. Returns the report, and the addresses of the files to take away."
+SCROLL = "() => document.querySelector('#pp-results')?.scrollIntoView({ behavior: 'smooth', block: 'start' })"
+CAMERA = {"video": {"width": 640, "height": 480, "frameRate": 25}}
+
+
+def attack_tab(page: gr.Blocks, bench: Bench) -> None:
+    """Build the tab inside ``page`` and wire it."""
+    ui = layout(bench)
+    act = Actions(bench, ui)
+    wire(ui, act)
+    # A reload shows models and samples that came after the start.
+    page.load(act.refresh, None, [ui.model, ui.card, ui.gallery], **QUICK)
+
+
+def layout(bench: Bench) -> SimpleNamespace:
+    """The tab's components, by name."""
+    ui = SimpleNamespace(
+        subject=gr.State(None, time_to_live=7200),  # intake.Subject
+        face=gr.State(0),
+        sample=gr.State(None),  # index of the chosen sample clip
+    )
+    with gr.Row(equal_height=False, elem_id="pp-bench"):
+        with gr.Column(scale=6, min_width=320, elem_id="pp-form"):
+            with gr.Column(elem_classes="pp-step"):
+                gr.HTML(panels.heading(1, "Choose a clip"), js_on_load=None)
+                clip_form(ui, bench)
+            with gr.Column(elem_classes="pp-step"):
+                gr.HTML(panels.heading(2, "Choose a face"), js_on_load=None)
+                ui.faces = gr.HTML(panels.NO_FACES, js_on_load=CARD_CLICKS, elem_id="pp-faces")
+            with gr.Column(elem_classes="pp-step"):
+                gr.HTML(panels.heading(3, "Choose an attack"), js_on_load=None)
+                attack_form(ui, bench)
+                ui.run = gr.Button(RUN, variant="primary", elem_id="pp-run", size="lg")
+        with gr.Column(scale=11, min_width=320, elem_id="pp-results"):
+            ui.progress = gr.HTML("", js_on_load=None, elem_id="pp-progress")
+            with gr.Row(visible=False, elem_id="pp-brakes") as ui.brakes:
+                ui.stop = gr.Button(STOP, elem_id="pp-stop", size="sm", scale=0, min_width=190)
+                ui.cancel = gr.Button("Cancel", elem_id="pp-cancel", size="sm", scale=0, min_width=110)
+            ui.sentence = gr.HTML("", js_on_load=None, elem_id="pp-sentence")
+            ui.theatre = gr.HTML(panels.NOTHING_YET, js_on_load=None, elem_id="pp-theatre")
+            ui.numbers = gr.HTML("", js_on_load=None, elem_id="pp-numbers")
+            ui.files = gr.HTML("", js_on_load=None, elem_id="pp-files")
+            gr.HTML(panels.EXPLANATION, js_on_load=None)
+    return ui
+
+
+def clip_form(ui: SimpleNamespace, bench: Bench) -> None:
+    """Where the clip comes from: a sample, an upload, the visitor's camera; and which part of a long one."""
+    ui.gallery = gr.HTML(bench.gallery(), js_on_load=CARD_CLICKS, elem_id="pp-gallery")
+    ui.video = gr.Video(
+        sources=["upload", "webcam"],
+        webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
+        include_audio=True,
+        label=f"Your own, up to {MAX_SECONDS:g} s: upload it or record yourself",
+        height=210,
+        buttons=[],
+        elem_id="pp-video",
+    )
+    ui.status = gr.HTML("", js_on_load=None, elem_id="pp-status")
+    with gr.Row(visible=False) as ui.trim:
+        ui.start = gr.Slider(0, 1, 0, step=0.5, label=f"Take {MAX_SECONDS:g} s from second", elem_id="pp-start")
+        ui.retake = gr.Button("Take this part", size="sm", elem_id="pp-retake", scale=0, min_width=140)
+
+
+def attack_form(ui: SimpleNamespace, bench: Bench) -> None:
+    """What the attack is made of; the ordinary choices first, the rest folded away."""
+
+    def choose(names: dict[str, str], value: str, label: str, *, kind=gr.Dropdown, **options):
+        return kind([(text, key) for key, text in names.items()], value=value, label=label, **options)
+
+    cards = bench.shelf.cards()
+    name = next(iter(cards), None)
+    ui.model = gr.Dropdown(list(cards), value=name, label="Model under attack", elem_id="pp-model")
+    ui.card = gr.HTML(panels.model_card(cards.get(name)), js_on_load=None)
+    with gr.Row():
+        ui.attack = choose(ATTACK_NAMES, "pgd", "Attack", elem_id="pp-attack", min_width=140)
+        ui.modality = choose(MODALITY_NAMES, "both", "What it may change", elem_id="pp-modality", min_width=140)
+    hint = "5 is the paper's main point; 0 changes nothing"
+    ui.eps = gr.Slider(0, 40, 5, step=0.5, label="Budget ε_av", info=hint, elem_id="pp-eps")
+    ui.budget = gr.HTML(panels.budgets(5, "both"), js_on_load=None, elem_id="pp-budget")
+    ui.target = choose(TARGET_NAMES, "untargeted", "Aim", kind=gr.Radio, elem_id="pp-target")
+    with gr.Row(visible=False) as ui.span:
+        ui.span_start = gr.Number(0.0, label="from second", minimum=0, step=0.1, min_width=90)
+        ui.span_stop = gr.Number(1.0, label="to second", minimum=0, step=0.1, min_width=90)
+        ui.span_speaking = gr.Dropdown(
+            [("not speaking", False), ("speaking", True)], value=False, label="say", min_width=120
+        )
+    with gr.Accordion("Advanced", open=False, elem_id="pp-advanced"):
+        with gr.Row():
+            ui.steps = gr.Slider(1, 100, 10, step=1, label="Steps", elem_id="pp-steps", min_width=140)
+            ui.restarts = gr.Slider(1, 10, 2, step=1, label="Starts (PGD, noise)", elem_id="pp-restarts", min_width=140)
+        with gr.Row():
+            ui.objective = choose(OBJECTIVE_NAMES, "training_aware", "Objective", elem_id="pp-objective", min_width=170)
+            ui.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=80)
+        hint = "Every step stays on 8-bit frames and 16-bit samples, so that float and stored are one"
+        ui.grid = gr.Checkbox(False, label="Storable values only", info=hint, elem_id="pp-grid")
+
+
+def wire(ui: SimpleNamespace, act: Actions) -> None:
+    """Which action follows which event."""
+    form = [
+        ui.model, ui.attack, ui.modality, ui.eps, ui.target, ui.span_start, ui.span_stop, ui.span_speaking,
+        ui.steps, ui.restarts, ui.objective, ui.seed, ui.grid,
+    ]  # fmt: skip
+    buttons = [ui.run, ui.brakes, ui.stop]
+    results = [ui.progress, ui.sentence, ui.theatre, ui.numbers, ui.files, *buttons]
+    clip = [ui.status, ui.gallery, ui.faces, ui.subject, ui.face, ui.sample, ui.trim, ui.start, *results]
+
+    queued = ui.run.click(act.queue_up, ui.subject, results, **QUICK)
+    running = queued.then(act.attack, [ui.subject, ui.face, *form], results, show_progress_on=ui.progress, **HEAVY)
+    queued.then(None, None, None, js=SCROLL, api_visibility="private")
+    ui.stop.click(act.stop, None, ui.stop, **QUICK)
+    ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], cancels=[running], **QUICK)
+
+    # Another clip, face or model ends the attack on the one before: its results would not belong to what is shown.
+    anew = READING | {"cancels": [running]}
+    ui.gallery.select(act.pick_sample, [ui.model], [*clip, ui.video], show_progress_on=ui.status, **anew)
+    for event in (ui.video.upload, ui.video.stop_recording):
+        event(act.take_upload, [ui.video, ui.model], clip, show_progress_on=ui.status, **anew)
+    ui.video.clear(act.clear, None, clip, cancels=[running], **QUICK)
+    part = [ui.video, ui.sample, ui.start, ui.model]
+    ui.retake.click(act.retake, part, clip, show_progress_on=ui.status, **anew)
+    shown = [ui.faces, ui.face, *results]
+    ui.faces.select(act.pick_face, [ui.subject, ui.model], shown, show_progress_on=ui.status, **anew)
+    asked = [ui.subject, ui.face, ui.model]
+    ui.model.change(act.change_model, asked, [ui.card, *shown], show_progress_on=ui.card, **anew)
+
+    for component in (ui.eps, ui.modality):
+        component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, trigger_mode="always_last", **QUICK)
+    ui.target.change(lambda target: gr.Row(visible=target == "span"), ui.target, ui.span, **QUICK)
+
+    # The same for programs; through the form's own components, so that gradio checks every value as it does theirs.
+    face, answer = gr.Number(1, precision=0, minimum=1, visible=False), gr.JSON(visible=False)
+    gr.Button(visible=False).click(
+        act.answer,
+        [ui.video, *form, face],
+        answer,
+        api_name="attack",
+        api_description=API,
+        **(HEAVY | {"api_visibility": "public"}),
+    )

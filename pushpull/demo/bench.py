@@ -1,0 +1,84 @@
+"""What the pages work with: models, results, sample clips, and who asked to stop."""
+
+import json
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from pushpull.demo import panels
+from pushpull.demo.intake import Subject
+from pushpull.demo.shelf import Shelf
+from pushpull.demo.vault import Vault
+from pushpull.media import Limits, MediaError, read_frames
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+SAMPLE_TYPES = (".mp4", ".webm", ".mkv", ".mov", ".mpg", ".avi")
+POSTER_FRAME = 12  # half a second in: the first frame is often black
+POSTER_SIDE = 320  # pixels
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip that comes with the app.
+
+    Args:
+        path: the video.
+        title, caption: what the gallery says; from ``NAME.json`` beside it where there is one.
+    """
+
+    path: Path
+    title: str
+    caption: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> "Sample":
+        card = path.with_suffix(".json")
+        said = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+        return cls(path, said.get("title", path.stem.replace("_", " ").replace("-", " ")), said.get("caption", ""))
+
+
+@lru_cache(maxsize=64)
+def poster(path: Path) -> str:
+    """A frame near the start of a video, as a data URI; empty if it cannot be read."""
+    limits = Limits(timeout=20.0, max_seconds=24 * 3600.0)
+    try:
+        with closing(read_frames(path, limits=limits, max_side=POSTER_SIDE)) as frames:
+            chosen = None
+            for index, frame in enumerate(frames):
+                chosen = frame
+                if index >= POSTER_FRAME:
+                    break
+    except MediaError:
+        return ""
+    return "" if chosen is None else panels.picture(chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One per app.
+
+    Args:
+        shelf: the models.
+        vault: where results go.
+        clips: the folder of the gallery's clips.
+        stops: the running attacks that can be asked to stop, by visitor.
+        known: samples whose faces were found before, by file, its time and where the part begins.
+    """
+
+    shelf: Shelf
+    vault: Vault
+    clips: Path = ASSETS
+    stops: dict[str, threading.Event] = field(default_factory=dict)
+    known: dict[tuple, Subject] = field(default_factory=dict)
+
+    def gallery(self, chosen: int | None = None) -> str:
+        """The gallery as HTML, one card pressed."""
+        return panels.gallery([(sample, poster(sample.path)) for sample in self.samples()], chosen)
+
+    def samples(self) -> list[Sample]:
+        """The gallery, by name."""
+        if not self.clips.is_dir():
+            return []
+        return [Sample.read(path) for path in sorted(self.clips.iterdir()) if path.suffix.lower() in SAMPLE_TYPES]

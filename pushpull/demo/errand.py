@@ -1,0 +1,74 @@
+"""Long work in a thread of its own, with reports on the way and a way to stop it."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+DONE = object()
+
+
+class Stopped(Exception):
+    """Raised inside the work, by its own ``report``, once it has been told to stop."""
+
+
+class Errand:
+    """Run ``work(report)`` in a thread.
+
+    A context manager: leaving it before the work is done stops the work at its next report and waits for it, so that
+    no two pieces of work ever run at once on behalf of one caller.
+
+    Args:
+        work: called with ``report``, a callable of one value; what it returns is :meth:`result`.
+        every: seconds between the reports that are handed on; of those in between only the latest counts.
+    """
+
+    def __init__(self, work: Callable[[Callable[[object], None]], object], *, every: float = 0.15):
+        self._work, self._every = work, every
+        self._news: queue.SimpleQueue = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._value = self._error = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _report(self, value: object) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._news.put(value)
+
+    def _run(self):
+        try:
+            self._value = self._work(self._report)
+        except BaseException as error:  # noqa: BLE001  (raised again by result, in the caller's thread)
+            self._error = error
+        self._news.put(DONE)
+
+    def reports(self) -> Iterator[object]:
+        """The latest report, at most one every ``every`` seconds, until the work is done."""
+        while True:
+            news = [self._news.get()]
+            while not self._news.empty():
+                news.append(self._news.get())
+            values = [value for value in news if value is not DONE]
+            if values:
+                yield values[-1]
+            if news[-1] is DONE:
+                return
+            self._stop.wait(self._every)
+
+    def result(self) -> object:
+        """What the work returned.
+
+        Raises:
+            Exception: what the work raised.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._value

@@ -1,0 +1,96 @@
+"""What the page shows of a clip, and of an attack on it."""
+
+import numpy as np
+import torch
+
+from pushpull.clip import Clip
+from pushpull.demo import tables, view
+from pushpull.demo.bench import Bench
+from pushpull.demo.intake import Subject
+from pushpull.demo.vault import Drawer
+from pushpull.job import Outcome
+from pushpull.models import Outputs, TalkNet
+from pushpull.results import FILES, REPORT
+
+# The annotated video and the report first: most people want one of them.
+OFFERED = ("annotated.mp4", REPORT, "adversarial_face.mp4", "scores.csv", "scores.png", "perturbation.png")
+TITLES = {
+    "annotated.mp4": "Annotated video",
+    REPORT: "Report (JSON)",
+    "adversarial_face.mp4": "Adversarial clip, bit-exact",
+    "adversarial_scene.mp4": "Attacked scene",
+    "scores.csv": "Scores (CSV)",
+    "scores.png": "Figure: scores",
+    "perturbation.png": "Figure: perturbation",
+    "embeddings.png": "Figure: embeddings",
+    "trace.png": "Figure: the attack, step by step",
+}
+
+
+def score(network: TalkNet, clip: Clip) -> tuple[np.ndarray, Outputs]:
+    """(T,) log-odds of speaking, and the outputs they come from."""
+    with torch.no_grad():
+        outputs = network(clip.inputs(next(network.parameters()).device))
+    return outputs.margin[0].cpu().numpy(), outputs
+
+
+def clean_view(bench: Bench, subject: Subject, face: int, network: TalkNet) -> str:
+    """The untouched clip in the player; the address of its view."""
+    clip = subject.footage.clips[face]
+    scores, outputs = score(network, clip)
+    classes = (scores > 0).astype(int)
+    drawer = bench.vault.open()
+    content = {
+        "description": "Speaking score of the clean clip, frame by frame",
+        "screens": [view.write_clean(drawer, subject, face)],
+        "scores": {"clean": scores},
+        "strips": [view.strip("says", classes)],
+        "sound": {"title": "sound", "clean": view.envelope(clip.audio)},
+        "embeddings": view.embeddings(outputs, None, classes, {}),
+    }
+    return view.write_view(drawer, subject, face, content)
+
+
+def attacked_view(drawer: Drawer, subject: Subject, face: int, outcome: Outcome) -> str:
+    """Clean and attacked clip and the noise between them in the player; the address of the view."""
+    clip, eps, found = outcome.clip, outcome.eps, outcome.adversarial_clip
+    screens = [
+        view.write_clean(drawer, subject, face),
+        view.write_attacked(drawer, subject, face, outcome.stored_clip),
+        view.write_noise(drawer, subject, face, found, eps),
+    ]
+    classes = outcome.labels[0].numpy()
+    strips = [view.strip("says" if outcome.own_labels else "truth", classes)]
+    if outcome.targets is not None:
+        wanted = outcome.targets[0].numpy()
+        counted = outcome.aimed if outcome.aimed is not None else torch.ones_like(outcome.targets, dtype=torch.bool)
+        strips.append(view.strip("aim", np.where(counted[0].numpy(), wanted, -1)))
+    noise, (_, volume) = found.audio - clip.audio, view.gains(eps)
+    metrics = outcome.metrics.columns["float"]
+    ratios = {key: value for key, value in (("z_a", metrics.ecr_a), ("z_v", metrics.ecr_v)) if value is not None}
+    content = {
+        "description": "Speaking score before and after the attack, frame by frame",
+        "screens": screens,
+        "scores": outcome.margins,
+        "strips": strips,
+        "sound": {
+            "title": f"sound, and noise × {volume:.0f}" if eps["audio"] else "sound",
+            "clean": view.envelope(clip.audio),
+            "noise": view.envelope(noise, volume) if eps["audio"] else None,
+        },
+        "spectrogram": view.write_spectrogram(drawer, noise) if noise.any() else None,
+        "embeddings": view.embeddings(outcome.clean, outcome.adversarial, classes, ratios),
+    }
+    return view.write_view(drawer, subject, face, content)
+
+
+def sentence(outcome: Outcome) -> str:
+    """The result in one breath, as HTML."""
+    return tables.sentence(outcome.margins, outcome.eps, cancelled=outcome.result.cancelled, frozen=outcome.frozen)
+
+
+def downloads(drawer: Drawer, subject: Subject) -> str:
+    """Links to what ``write_results`` wrote into ``drawer``, as HTML."""
+    names = [*OFFERED, *(name for name in FILES if name not in OFFERED)]
+    entries = [(drawer.url(name), TITLES[name], FILES[name]) for name in names]
+    return tables.files(entries, f"python -m pushpull.perturb {subject.source.path} --from report.json --out again")

@@ -1,0 +1,86 @@
+"""What a visitor filled in, and the order that it amounts to."""
+
+from dataclasses import dataclass
+
+from pushpull.demo.intake import Subject
+from pushpull.order import Order, Target, attack_parameters, make_attack
+
+ATTACK_NAMES = {
+    "pgd": "PGD, random starts",
+    "bim": "BIM, iterative",
+    "mim": "MIM, with momentum",
+    "fgsm": "FGSM, one step",
+    "noise": "Random noise (no gradient)",
+}
+MODALITY_NAMES = {"both": "sound and picture", "audio": "sound only", "video": "picture only"}
+TARGET_NAMES = {
+    "untargeted": "Wrong everywhere",
+    "hide": "Hide this speaker",
+    "speak": "Make this face speak",
+    "span": "A span only",
+}
+OBJECTIVE_NAMES = {
+    "training_aware": "training-aware (all heads)",
+    "inference_aware": "inference-aware (final head)",
+    "margin": "margin (no saturation)",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form's values, in the order of its components and of the API's parameters.
+
+    Args:
+        model: name of a checkpoint.
+        attack: a name of ``ATTACKS``.
+        modality: "both", "audio" or "video".
+        eps_av: joint budget, 0..40 in the paper's units.
+        target: "untargeted", "hide", "speak" or "span".
+        span_start, span_stop: seconds from the face's first frame; for "span" only.
+        span_speaking: whether the face is to speak in the span.
+        steps, restarts: for attacks that have them.
+        objective: a name of ``OBJECTIVES``.
+        seed: of random starts.
+        grid: stay on storable values throughout.
+    """
+
+    model: str
+    attack: str = "pgd"
+    modality: str = "both"
+    eps_av: float = 5.0
+    target: str = "untargeted"
+    span_start: float = 0.0
+    span_stop: float = 1.0
+    span_speaking: bool = False
+    steps: int = 10
+    restarts: int = 2
+    objective: str = "training_aware"
+    seed: int = 0
+    grid: bool = False
+
+    def order(self, subject: Subject, face: int) -> Order:
+        """The attack on a face (from 0) of a clip that these values ask for.
+
+        Raises:
+            ValueError: a value is missing or out of range; the message names it.
+        """
+        for name in ("eps_av", "steps", "restarts", "seed"):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is empty: enter a number")
+        wanted = {"steps": int(self.steps), "restarts": int(self.restarts), "grid": bool(self.grid)}
+        known = attack_parameters(self.attack) if self.attack in ATTACK_NAMES else {}
+        span = {}
+        if self.target == "span":
+            span = {"start": self.span_start, "stop": self.span_stop, "speaking": bool(self.span_speaking)}
+        return Order(
+            model=self.model,
+            face=face + 1,
+            start=subject.start,
+            seconds=subject.length,
+            attack=make_attack(self.attack, **{name: value for name, value in wanted.items() if name in known}),
+            modality=self.modality,
+            eps_av=self.eps_av,
+            objective=self.objective,
+            target=Target(kind=self.target, **span),
+            seed=int(self.seed),
+        )

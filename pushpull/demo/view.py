@@ -1,0 +1,170 @@
+"""What <pp-theatre> plays: view.json and the clips beside it.
+
+view.json holds, for T frames at 25 fps: ``screens`` (what is shown side by side, each with a whole-scene and a face
+clip), ``scores`` (log-odds of speaking), ``boxes`` (face, in shares of the picture), ``strips`` (classes 0, 1 or -1 per
+frame), ``sound`` and ``spectrogram`` (the perturbation, magnified), ``embeddings`` (points in the plane).
+"""
+
+import json
+from contextlib import closing
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+from scipy.signal import stft
+
+from pushpull.clip import FPS, SAMPLE_RATE, Clip
+from pushpull.demo.intake import Subject
+from pushpull.demo.vault import Drawer
+from pushpull.faces import paste_back
+from pushpull.media import quantise_audio, quantise_video, write_preview, write_stimulus
+from pushpull.models import Outputs
+from pushpull.scene import write_scene
+
+SIDE = 640  # pixels, longer side of the whole-scene previews
+BINS = 24  # waveform columns per second
+NEUTRAL = 128  # grey level that stands for "no change" in the magnified perturbation
+SHOWN = 120  # grey levels that stand for a change of eps
+LOUD = 0.25  # of full scale: how loud noise at eps is played
+FLOOR, TOP = -130.0, -50.0  # dB full scale of the spectrogram's darkest and brightest colour
+
+
+def write_clean(drawer: Drawer, subject: Subject, face: int) -> dict:
+    """The untouched clip: whole scene as H.264, face bit-exact. Returns its entry of ``screens``."""
+    clip = subject.footage.clips[face]
+    subject.drawer.path.mkdir(exist_ok=True)  # swept away if the visitor came back after hours
+    scene, exact = (subject.drawer.path / f"clean{face}_{shot}.mp4" for shot in ("scene", "face"))
+    if not (scene.exists() and exact.exists()):
+        write_preview(scene, (frame for frame, _ in subject.scene(face).frames(SIDE)), clip.audio)
+        write_stimulus(exact, quantise_video(clip.video), quantise_audio(clip.audio))
+    drawer.share(scene)
+    drawer.share(exact)
+    return _screen("clean", "Clean", "clean", [["", "clean"]], prefix=f"clean{face}")
+
+
+def write_attacked(drawer: Drawer, subject: Subject, face: int, stored: Clip) -> dict:
+    """The attacked clip as a file holds it. Returns its entry of ``screens``."""
+    clip = subject.footage.clips[face]
+    write_scene(drawer.path / "attacked_scene.mp4", subject.scene(face), clip, stored, max_side=SIDE)
+    write_stimulus(drawer.path / "attacked_face.mp4", quantise_video(stored.video), quantise_audio(stored.audio))
+    verdicts = [["float", "adversarial"], ["stored", "stored"]]
+    return _screen("adversarial", "Attacked", "attacked", verdicts, prefix="attacked")
+
+
+def write_noise(drawer: Drawer, subject: Subject, face: int, adversarial: Clip, eps: dict[str, float]) -> dict:
+    """The perturbation alone, magnified until it can be seen and heard. Returns its entry of ``screens``."""
+    clip = subject.footage.clips[face]
+    gain, volume = gains(eps)
+    shown = (adversarial.video - clip.video.astype(np.float32)) * gain
+    sound = np.clip((adversarial.audio - clip.audio) * volume, -1, 1).astype(np.float32)
+
+    def scenes():
+        with closing(subject.scene(face).frames(SIDE)) as frames:
+            for (frame, box), change in zip(frames, shown, strict=True):
+                yield paste_back(np.full_like(frame, NEUTRAL), change, box)
+
+    write_preview(drawer.path / "noise_scene.mp4", scenes(), sound)
+    write_stimulus(drawer.path / "noise_face.mp4", quantise_video(NEUTRAL + shown), quantise_audio(sound))
+    parts = [f"picture × {gain:.0f}" if eps["video"] else "", f"sound × {volume:.0f}" if eps["audio"] else ""]
+    screen = _screen("noise", "Noise alone, magnified", "noise", [], prefix="noise")
+    return screen | {"note": ", ".join(part for part in parts if part)}
+
+
+def gains(eps: dict[str, float]) -> tuple[float, float]:
+    """By how much the perturbation of the picture and of the sound is multiplied to be noticed."""
+    return (SHOWN / eps["video"] if eps["video"] else 1.0), (LOUD / eps["audio"] if eps["audio"] else 1.0)
+
+
+def envelope(audio: np.ndarray, gain: float = 1.0) -> list[list[float]]:
+    """Lowest and highest value of each 1/24 s, for drawing."""
+    columns = max(8, round(len(audio) / SAMPLE_RATE * BINS))
+    pieces = np.array_split(np.clip(audio * gain, -1, 1), columns)
+    return [[round(float(piece.min()), 4), round(float(piece.max()), 4)] for piece in pieces]
+
+
+def write_spectrogram(drawer: Drawer, noise: np.ndarray) -> dict:
+    """Log-power spectrogram of the audio perturbation as a picture, low frequencies at the bottom."""
+    _, _, spectrum = stft(noise, fs=SAMPLE_RATE, window="hann", nperseg=512, noverlap=352, scaling="spectrum")
+    level = 20 * np.log10(np.abs(spectrum) + 1e-12)
+    share = np.clip((level[::-1] - FLOOR) / (TOP - FLOOR), 0, 1)
+    rgb = (colormaps["magma"](share)[..., :3] * 255).astype(np.uint8)
+    Image.fromarray(rgb).save(drawer.path / "noise_spectrogram.png")
+    return {
+        "file": "noise_spectrogram.png",
+        "title": f"spectrogram of the noise, 0 to 8 kHz, {FLOOR:.0f} to {TOP:.0f} dBFS",
+    }
+
+
+def plane(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """Principal component plane of ``reference`` (N, D): it and ``others`` as (., 2). Deterministic, signs included."""
+    mean = reference.mean(axis=0)
+    _, _, axes = np.linalg.svd(reference - mean, full_matrices=False)
+    axes = axes[:2]
+    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    return [(points - mean) @ axes.T for points in (reference, *others)]
+
+
+PLANE_NOTE = (
+    "This model's card brings no reference embeddings, so the plane is that of the two principal components of this "
+    "clip's clean frames, for clean and attacked frames alike."
+)
+LAYERS = {
+    "z": ("after cross-attention, z", {"z_v": "picture, z_v", "z_a": "sound, z_a"}),
+    "e": ("before it, e", {"e_v": "picture, e_v", "e_a": "sound, e_a"}),
+}
+
+
+def embeddings(clean: Outputs, attacked: Outputs | None, classes: np.ndarray, ecr: dict[str, float]) -> dict:
+    """Clean and attacked frames in the plane of the clean ones.
+
+    Args:
+        clean, attacked: outputs for a batch of one.
+        classes: (T,) 1 speaking, 0 not.
+        ecr: ``z_a`` and ``z_v`` to their embedding change ratio, where known.
+    """
+    layers = []
+    for layer, (title, parts) in LAYERS.items():
+        plots = []
+        for name, caption in parts.items():
+            points = [getattr(outputs, name)[0].cpu().double().numpy() for outputs in (clean, attacked) if outputs]
+            placed = plane(*points)
+            centres = [
+                {"at": _rounded(placed[0][classes == value].mean(axis=0)), "speaking": bool(value)}
+                for value in (0, 1)
+                if (classes == value).any()
+            ]
+            plot = {"title": caption, "clean": _rounded(placed[0]), "centres": centres}
+            if attacked:
+                plot["adversarial"] = _rounded(placed[1])
+                for centre in centres:
+                    centre["moved"] = _rounded(placed[1][classes == int(centre["speaking"])].mean(axis=0))
+            if name in ecr:
+                plot["ecr"] = f"moved by {100 * ecr[name]:.1f} % of its length (ECR)"
+            plots.append(plot)
+        layers.append({"id": layer, "title": title, "plots": plots})
+    return {"layers": layers, "note": PLANE_NOTE}
+
+
+def write_view(drawer: Drawer, subject: Subject, face: int, view: dict) -> str:
+    """Add what every view has and write view.json; its address."""
+    track = subject.footage.tracks[face]
+    height, width = subject.footage.size
+    boxes = track.boxes / np.array([width, height, width, height], dtype=np.float32)
+    scores = {name: [round(float(score), 3) for score in values] for name, values in view["scores"].items()}
+    common = {"fps": FPS, "frames": len(track.boxes), "boxes": _rounded(boxes)}
+    (drawer.path / "view.json").write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
+    return drawer.url("view.json")
+
+
+def strip(title: str, classes: np.ndarray) -> dict:
+    """One row of classes under the scores."""
+    return {"title": title, "classes": [int(value) for value in classes]}
+
+
+def _screen(identifier: str, title: str, sound: str, verdicts: list[list[str]], *, prefix: str) -> dict:
+    files = {shot: f"{prefix}_{shot}.mp4" for shot in ("scene", "face")}
+    return {"id": identifier, "title": title, "sound": sound, "verdicts": verdicts, "files": files}
+
+
+def _rounded(values: np.ndarray) -> list:
+    return np.round(np.asarray(values, dtype=np.float64), 4).tolist()
