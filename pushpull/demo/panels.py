@@ -205,7 +205,7 @@ def attacking(trace: list[Step], seconds: float, *, note: str = "", done: bool =
         note: what it does after its last step, or how it ended; the step if empty.
     """
     step = trace[-1]
-    restart = f", start {step.restart + 1} of {step.restarts}" if step.restarts > 1 else ""
+    starts = f", from {step.restarts} random starts" if step.restarts > 1 else ""
     time = f"{seconds:.0f} s"
     if not done and 0.02 < step.progress < 1:
         time += f", about {seconds * (1 - step.progress) / step.progress:.0f} s left"
@@ -218,29 +218,32 @@ def attacking(trace: list[Step], seconds: float, *, note: str = "", done: bool =
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     share = None if note and not done else step.progress
     amount = f"{100 * step.progress:.0f} %"
-    text = note or f"Step {step.step} of {step.steps}{restart}"
+    text = note or f"Step {step.step} of {step.steps}{starts}"
     return _progress(text, amount, share, f"<dl>{listed}</dl>{curve(trace)}")
 
 
 def curve(trace: list[Step]) -> str:
-    """Loss (ink, own scale) and share of frames flipped (vermilion, 0..100 %) against the work done."""
+    """Loss (ink, own scale) and share of frames flipped (vermilion, 0..100 %) of each start, step by step."""
     if len(trace) < 2:
         return ""
-    losses = np.array([step.loss for step in trace])
-    low, high = float(losses.min()), float(losses.max())
-    scaled = (losses - low) / ((high - low) or 1)
-    at = [100 * (index + 0.5) / len(trace) for index in range(len(trace))]
-
-    def line(values, name):
-        parts, last = [], None
-        for x, value, step in zip(at, values, trace, strict=True):
-            parts.append(f"{'M' if step.restart != last else 'L'}{x:.2f} {58 - 54 * value:.1f}")
-            last = step.restart
-        return f'<path class="{name}" vector-effect="non-scaling-stroke" d="{"".join(parts)}"/>'
-
+    losses = [step.loss for step in trace]
+    low, high = min(losses), max(losses)
+    paths = []
+    for restart in sorted({step.restart for step in trace}):
+        steps = [step for step in trace if step.restart == restart]
+        paths.append(_path("loss", steps, [(step.loss - low) / ((high - low) or 1) for step in steps]))
+        paths.append(_path("flips", steps, [step.flipped_share for step in steps]))
     return (
         '<svg class="pp-curve" viewBox="0 0 100 60" preserveAspectRatio="none" role="img" '
-        'aria-label="Loss and share of frames flipped, step by step">'
-        f"{line(scaled, 'loss')}{line([step.flipped_share for step in trace], 'flips')}</svg>"
-        f'<small class="pp-quiet">black: loss {low:.2f} to {high:.2f} · red: frames flipped, 0 to 100 %</small>'
+        f'aria-label="Loss and share of frames flipped, step by step">{"".join(paths)}</svg>'
+        f'<small class="pp-quiet"><b class="loss">—</b> loss, {low:.2f} to {high:.2f}'
+        '<b class="flips">—</b> frames flipped, 0 to 100 %</small>'
     )
+
+
+def _path(name: str, steps: list[Step], heights: list[float]) -> str:
+    at = (
+        f"{100 * step.step / step.steps:.2f} {57 - 54 * height:.1f}"
+        for step, height in zip(steps, heights, strict=True)
+    )
+    return f'<path class="{name}" vector-effect="non-scaling-stroke" d="M{"L".join(at)}"/>'

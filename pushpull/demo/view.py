@@ -10,6 +10,7 @@ from contextlib import closing
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 from scipy.signal import stft
 
@@ -24,6 +25,8 @@ from pushpull.scene import write_scene
 SIDE = 640  # pixels, longer side of the whole-scene previews
 BINS = 24  # waveform columns per second
 NEUTRAL = 128  # grey level that stands for "no change" in the magnified perturbation
+# Darker and brighter pixels of the perturbation glow in the colours of clean and attacked; what did not move is dark.
+HEAT = LinearSegmentedColormap.from_list("heat", ["#43c9be", "#0c0e12", "#ff7a52"])
 SHOWN = 120  # grey levels that stand for a change of eps
 LOUD = 0.25  # of full scale: how loud noise at eps is played
 FLOOR, TOP = -130.0, -50.0  # dB full scale of the spectrogram's darkest and brightest colour
@@ -52,16 +55,18 @@ def write_attacked(drawer: Drawer, subject: Subject, face: int, stored: Clip) ->
 
 
 def write_noise(drawer: Drawer, subject: Subject, face: int, adversarial: Clip, eps: dict[str, float]) -> dict:
-    """The perturbation alone, magnified until it can be seen and heard. Returns its entry of ``screens``."""
+    """The perturbation alone, magnified to be seen (scene as a heat map, face grey) and heard: entry of ``screens``."""
     clip = subject.footage.clips[face]
     gain, volume = gains(eps)
     shown = (adversarial.video - clip.video.astype(np.float32)) * gain
     sound = np.clip((adversarial.audio - clip.audio) * volume, -1, 1).astype(np.float32)
 
+    heat = (HEAT(np.arange(256))[:, :3] * 255).astype(np.uint8)
+
     def scenes():
         with closing(subject.scene(face).frames(SIDE)) as frames:
             for (frame, box), change in zip(frames, shown, strict=True):
-                yield paste_back(np.full_like(frame, NEUTRAL), change, box)
+                yield heat[paste_back(np.full_like(frame, NEUTRAL), change, box)[..., 0]]
 
     write_preview(drawer.path / "noise_scene.mp4", scenes(), sound)
     write_stimulus(drawer.path / "noise_face.mp4", quantise_video(NEUTRAL + shown), quantise_audio(sound))

@@ -18,6 +18,18 @@ const html = (tag, name, text) => {
 };
 const diamond = (x, y, r) => `M${x} ${y - r}L${x + r} ${y}L${x} ${y + r}L${x - r} ${y}Z`;
 
+// An arrow from a class centre to where the attack moved it; none where it hardly moved.
+const drift = ([x, y], [toX, toY]) => {
+  const length = Math.hypot(toX - x, toY - y);
+  if (length < 10) return [];
+  const [ux, uy] = [(toX - x) / length, (toY - y) / length];
+  const [bx, by] = [toX - 8 * ux, toY - 8 * uy];
+  return [
+    svg("path", { class: "pp-drift", d: `M${x} ${y}L${bx} ${by}` }),
+    svg("path", { class: "pp-drift-head", d: `M${toX} ${toY}L${bx - 5 * uy} ${by + 5 * ux}L${bx + 5 * uy} ${by - 5 * ux}Z` }),
+  ];
+};
+
 export class Clusters {
   constructor(view) {
     this.view = view;
@@ -48,7 +60,7 @@ export class Clusters {
     entry("pp-off", "not speaking");
     entry("pp-dot", "clean frame");
     if (this.view.scores.adversarial) entry("pp-diamond", "the same frame, attacked");
-    entry("pp-plus", "class centre, clean");
+    entry("pp-plus", this.view.scores.adversarial ? "class centre, arrow to where it went" : "class centre");
     legend.append(html("small", "pp-quiet", ` ${this.view.embeddings.note}`));
     return legend;
   }
@@ -84,6 +96,7 @@ export class Clusters {
     layers.push(...dots.map(([x, y], i) => svg("circle", { class: `pp-dot ${classes[i]}`, cx: x, cy: y, r: 2.8 })));
     for (const centre of centres) {
       const [x, y] = place(centre.at);
+      if (centre.moved) layers.push(...drift([x, y], place(centre.moved)));
       const cross = `M${x - 7} ${y}H${x + 7}M${x} ${y - 7}V${y + 7}`;
       layers.push(svg("path", { class: "pp-centre-edge", d: cross }), svg("path", { class: `pp-centre ${centre.speaking ? "pp-on" : "pp-off"}`, d: cross }));
     }

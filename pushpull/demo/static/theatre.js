@@ -106,7 +106,7 @@ class Theatre extends HTMLElement {
     this.slider.addEventListener("input", () => this.seek((Number(this.slider.value) + 0.5) / view.fps));
     this.time = el("output", { class: "pp-time", text: clock(0) });
     const sounds = view.screens.map((screen) => [screen.id, screen.sound]);
-    const shots = [["scene", "Whole scene"], ["face", "Face, bit-exact"]];
+    const shots = [["scene", "scene"], ["face", "face, bit-exact"]];
     this.sound = this.segments("Sound", sounds, (id) => this.listen(id));
     this.views = this.segments("View", shots, (id) => this.show(id));
     return el("div", { class: "pp-transport" }, this.button, this.slider, this.time, this.sound, this.views);
