@@ -69,9 +69,7 @@ class Actor:
         self.things = []
         for thing in wear.things(head):
             uses = ("thing", "depth") if thing.casts else ("thing",)
-            self.things.append(
-                (thing, self._mesh(context, _pick(programs, uses), thing.data, THING, thing.triangles))
-            )
+            self.things.append((thing, self._mesh(context, _pick(programs, uses), thing.data, THING, thing.triangles)))
         self.cards = None
         grown = hair.grow(head, share=detail.cards, stride=detail.stride)
         if grown is not None:

@@ -47,9 +47,24 @@ STYLES = {
     "fringe": Style(cards=1000, length=0.80, width=0.07, lift=0.35, gravity=0.25, way="forward", volume=0.04),
     "bob": Style(cards=1200, length=1.75, width=0.08, lift=0.25, gravity=0.75, way="part", volume=0.05, segments=14),
     "long": Style(cards=1200, length=3.2, width=0.09, lift=0.22, gravity=0.9, way="part", volume=0.05, segments=16),
-    "wavy": Style(cards=1200, length=2.6, width=0.09, lift=0.35, gravity=0.7, curl=0.07, turns=0.9, volume=0.09, segments=16),
-    "curly": Style(cards=1000, length=1.15, width=0.08, lift=0.9, gravity=0.22, curl=0.075, turns=2.2, way="out", volume=0.12, segments=20),
-    "afro": Style(cards=1300, length=0.62, width=0.11, lift=1.6, gravity=-0.02, curl=0.07, turns=3.5, way="out", segments=14),
+    "wavy": Style(
+        cards=1200, length=2.6, width=0.09, lift=0.35, gravity=0.7, curl=0.07, turns=0.9, volume=0.09, segments=16
+    ),
+    "curly": Style(
+        cards=1000,
+        length=1.15,
+        width=0.08,
+        lift=0.9,
+        gravity=0.22,
+        curl=0.075,
+        turns=2.2,
+        way="out",
+        volume=0.12,
+        segments=20,
+    ),
+    "afro": Style(
+        cards=1300, length=0.62, width=0.11, lift=1.6, gravity=-0.02, curl=0.07, turns=3.5, way="out", segments=14
+    ),
     "bun": Style(cards=900, length=1.9, width=0.09, lift=0.2, gravity=0.0, way="bun", volume=0.09, segments=14),
     "tail": Style(cards=900, length=2.6, width=0.09, lift=0.2, gravity=0.0, way="tail", volume=0.09, segments=14),
 }
@@ -130,7 +145,9 @@ def grow(head: Head, *, share: float = 1.0, stride: int = 1) -> tuple[np.ndarray
         if len(points) < 10 or style.way in ("out",) and person.hairstyle == "afro":
             return None
     count = len(points)
-    knot = np.array([0.0, head.eye_centre["l"][1] + (1.30 if style.way == "bun" else 0.55), -0.45 if style.way == "bun" else -1.15])
+    knot = np.array(
+        [0.0, head.eye_centre["l"][1] + (1.30 if style.way == "bun" else 0.55), -0.45 if style.way == "bun" else -1.15]
+    )
     comb = _combing(style, person, place, knot, points)
     comb -= np.einsum("nd,nd->n", comb, normals)[:, None] * normals * 0.8
     length = style.length * person.hair_length * rng.uniform(0.75, 1.1, count)
@@ -147,6 +164,7 @@ def grow(head: Head, *, share: float = 1.0, stride: int = 1) -> tuple[np.ndarray
     layer = rng.uniform(0.3, 1.0, count) * style.volume * person.hair_volume + 0.015
     eyes = head.eye_centre["l"][1]
     phase = rng.uniform(0, 2 * np.pi, count)
+    spread = rng.uniform(0, 0.30, count)
     track = [points.copy()]
     now = points.copy()
     for k in range(1, style.segments + 1):
@@ -165,25 +183,25 @@ def grow(head: Head, *, share: float = 1.0, stride: int = 1) -> tuple[np.ndarray
         way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
         if style.gravity > 0.1:
             way[:, 1] = np.minimum(way[:, 1], 0.25 if k < 3 else -0.1)
-            wide = (now[:, 1] < eyes) & (np.abs(now[:, 0]) > 0.85 + 0.25 * style.volume)
-            way[:, 0] -= np.where(wide, 0.5 * np.sign(now[:, 0]), 0)
+            wide = (now[:, 1] < eyes) & (np.abs(now[:, 0]) > 0.92 + 0.4 * style.volume + spread)
+            way[:, 0] -= np.where(wide, 0.4 * np.sign(now[:, 0]), 0)
             way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
         now = now + way * step
         _, near = tree.query(now)
         height = np.einsum("nd,nd->n", now - base[near], base_normals[near])
         now = now + np.maximum(layer - height, 0)[:, None] * base_normals[near]
-        _keep_off_face(now, eyes, style, step)
+        _keep_off_face(now, eyes, style, step, spread)
         track.append(now.copy())
         way = 0.6 * way + 0.4 * (track[-1] - track[-2]) / np.maximum(step, 1e-6)
     path = np.stack(track, 1)  # (count, segments + 1, 3)
     return _ribbons(head, path, normals, style, person, length, phase, rng, share**-0.5, stride)
 
 
-def _keep_off_face(points: np.ndarray, eyes: float, style: Style, step: np.ndarray) -> None:
+def _keep_off_face(points: np.ndarray, eyes: float, style: Style, step: np.ndarray, spread: np.ndarray) -> None:
     """Part the hair like a curtain where it would hang before the face (in place), gradually, as it falls."""
     top = eyes + (0.14 if style.way == "forward" else 0.75)
     depth = np.clip((top - points[:, 1]) / 0.45, 0, 1)  # 0 at the hairline .. 1 where the curtain must be open
-    edge = 0.70 * depth
+    edge = (0.68 + spread) * depth  # each ribbon at its own place, or they pile up into a rope
     inside = (points[:, 2] > 0.25) & (np.abs(points[:, 0]) < edge)
     side = np.where(points[:, 0] >= 0, 1.0, -1.0)
     wanted = side * edge - points[:, 0]
@@ -213,9 +231,21 @@ def _ribbons(head, path, normals, style, person, length, phase, rng, widen, stri
         tangent = np.gradient(path, axis=1)
         tangent /= np.maximum(np.linalg.norm(tangent, axis=2, keepdims=True), 1e-9)
     keep = np.unique(np.append(np.arange(0, rows, stride), rows - 1))
-    path, tangent, across, outward, along = path[:, keep], tangent[:, keep], across[:, keep], outward[:, keep], along[keep]
+    path, tangent, across, outward, along = (
+        path[:, keep],
+        tangent[:, keep],
+        across[:, keep],
+        outward[:, keep],
+        along[keep],
+    )
     rows = len(keep)
-    width = widen * style.width * rng.uniform(0.6, 1.2, count)[:, None] * (1 - 0.55 * along[None] ** 2)
+    width = (
+        widen
+        * style.width
+        * rng.uniform(0.6, 1.2, count)[:, None]
+        * (1 - 0.35 * along[None] ** 2)
+        * np.minimum(0.3 + 6 * along[None], 1)
+    )
     left, right = path - across * width[..., None] / 2, path + across * width[..., None] / 2
     normal = np.cross(across, tangent)
     normal *= np.sign(np.einsum("nkd,nkd->nk", normal, outward) + 1e-9)[..., None]
@@ -223,7 +253,15 @@ def _ribbons(head, path, normals, style, person, length, phase, rng, widen, stri
     low = np.clip((path[..., 1] + 1.6) / 0.9, 0, 1)  # tips on the shoulders stay with the body
     rowdata = []
     for edge, points in ((0.0, left), (1.0, right)):
-        card = np.stack([np.full((count, rows), edge), np.broadcast_to(along, (count, rows)), np.repeat(mark[:, None], rows, 1), low], -1)
+        card = np.stack(
+            [
+                np.full((count, rows), edge),
+                np.broadcast_to(along, (count, rows)),
+                np.repeat(mark[:, None], rows, 1),
+                low,
+            ],
+            -1,
+        )
         rowdata.append(np.concatenate([points, normal, tangent, card, np.ones((count, rows, 1))], -1))
     data = np.stack(rowdata, 2).reshape(count * rows * 2, -1).astype(np.float32)
     base = (np.arange(count)[:, None] * rows + np.arange(rows - 1)[None]).ravel() * 2

@@ -62,12 +62,19 @@ class Head:
         self._gather = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
         offsets = basis.unit_matrix(self.units)
         self._moving = np.flatnonzero(np.abs(offsets).max((0, 2)) > 0)
-        self._offsets = np.ascontiguousarray(offsets[:, self._moving].reshape(len(self.units), -1))
+        # sparse: units touch small parts of the face, and a dense product would wake every BLAS thread per frame
+        self._offsets = sparse.csr_matrix(offsets[:, self._moving].reshape(len(self.units), -1).T)
+        bearing = self._offsets @ self.weights(identity.bearing)
+        self.rest[self._moving] += bearing.reshape(-1, 3)
         self.rest_normals = self.normals(self.rest)
 
     def _seat_teeth(self) -> None:
         """MakeHuman's teeth and tongue are stand-ins set high and back: bring them where speech shows them."""
-        for part, shift in (("upper_teeth", (0, -0.055, 0.02)), ("lower_teeth", (0, 0.015, 0.0)), ("tongue", (0, -0.05, -0.10))):
+        for part, shift in (
+            ("upper_teeth", (0, -0.055, 0.02)),
+            ("lower_teeth", (0, 0.015, 0.0)),
+            ("tongue", (0, -0.05, -0.10)),
+        ):
             self.rest[np.unique(self.basis.triangles[part])] += np.float32(shift)
 
     def normals(self, points: np.ndarray) -> np.ndarray:
@@ -79,10 +86,7 @@ class Head:
     def posed(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The face with unit ``weights`` (52,): positions (V, 3) and normals (V, 3), float32."""
         points = self.rest.copy()
-        active = np.flatnonzero(weights)
-        if len(active):
-            moved = weights[active].astype(np.float32) @ self._offsets[active]
-            points[self._moving] += moved.reshape(-1, 3)
+        points[self._moving] += (self._offsets @ np.asarray(weights, np.float32)).reshape(-1, 3)
         return points, self.normals(points)
 
     def weights(self, values: dict[str, float]) -> np.ndarray:

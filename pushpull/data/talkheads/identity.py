@@ -12,7 +12,7 @@ from pushpull.data.talkheads.bake import RACES, WEIGHTS
 
 # sRGB skin albedos from very fair to very dark; the Monk and Fitzpatrick scales span the same range.
 SKIN_TONES = np.array(
-    [(243, 212, 196), (233, 192, 168), (218, 170, 140), (196, 143, 110), (165, 112, 80), (128, 82, 57), (92, 58, 42)]
+    [(236, 202, 184), (228, 186, 162), (214, 166, 136), (196, 143, 110), (165, 112, 80), (128, 82, 57), (92, 58, 42)]
 )
 HAIR_COLOURS = {
     "black": (22, 18, 17), "dark brown": (48, 32, 24), "brown": (82, 54, 36), "light brown": (120, 84, 54),
@@ -66,7 +66,8 @@ class Identity:
 
     Args:
         seed: the number it was drawn from.
-        age: years. gender: 0 female .. 1 male in shape; ``voice`` follows it.
+        age: years. gender: 0 female .. 1 male in shape.
+        bearing: face units that the face keeps at rest; nobody's rest is MakeHuman's, which frowns.
     """
 
     seed: int
@@ -106,6 +107,7 @@ class Identity:
     pattern: str
     cloth: tuple
     cloth2: tuple
+    bearing: dict = field(hash=False)
 
     def as_dict(self) -> dict:
         """JSON-ready, in field order."""
@@ -160,6 +162,24 @@ def _macro_shapes(age: float, gender: float, race, weight: float) -> dict[str, f
             for r, wr in zip(RACES, race, strict=True):
                 out[f"{r}-{g}-{a}"] = float(wa * wg * wr)
     return {name: value for name, value in out.items() if value > 1e-4}
+
+
+def _bearing(rng) -> dict[str, float]:
+    """The units of a face at rest, small enough to leave the lips closed."""
+    smile, brow = float(rng.uniform(0.0, 0.32)), float(rng.uniform(0.05, 0.5))
+    lean = float(rng.uniform(-0.05, 0.05))
+    squint, wide = float(rng.uniform(0, 0.25)), float(rng.uniform(0, 0.25))
+    return {
+        "mouthSmileLeft": max(0.0, smile + lean),
+        "mouthSmileRight": max(0.0, smile - lean),
+        "browInnerUp": brow,
+        "browOuterUpLeft": max(0.0, brow * 0.4 + lean),
+        "browOuterUpRight": max(0.0, brow * 0.4 - lean),
+        "eyeSquintLeft": squint,
+        "eyeSquintRight": squint,
+        "eyeWideLeft": wide,
+        "eyeWideRight": wide,
+    }
 
 
 def _mix(a, b, t) -> np.ndarray:
@@ -230,7 +250,7 @@ def sample_identity(seed: int, shapes) -> Identity:
     age = float(
         rng.choice(
             [rng.uniform(7, 16), rng.uniform(16, 32), rng.uniform(32, 55), rng.uniform(55, 86)],
-            p=[0.12, 0.36, 0.3, 0.22],
+            p=[0.15, 0.35, 0.28, 0.22],
         )
     )
     male = bool(rng.uniform() < 0.5)
@@ -302,4 +322,5 @@ def sample_identity(seed: int, shapes) -> Identity:
         pattern=PATTERNS[rng.choice(len(PATTERNS), p=[0.5, 0.15, 0.15, 0.1, 0.1])],
         cloth=_cloth_colour(rng),
         cloth2=_cloth_colour(rng),
+        bearing=_bearing(rng),
     )

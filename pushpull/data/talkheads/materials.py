@@ -130,7 +130,8 @@ def _draw_fur(program, actor: Actor) -> None:
     person, mesh = actor.head.identity, actor.parts["fur"]
     program.set(hair=linear(person.hair), form=_form(person), extent=(person.beard, person.moustache))
     layers = hair.shells(person)
-    if layers and person.headwear not in ("hijab", "turban"):
+    undercoat = actor.cards is not None and actor.detail.shells == 1  # too thin to see: the scalp is painted already
+    if layers and not undercoat and person.headwear not in ("hijab", "turban"):
         _draw_shells(program, mesh, 0, min(layers.count, actor.detail.shells), layers.depth)
     if person.beard > 0 or person.moustache > 0:
         depth = 0.03 + 0.10 * max(person.beard, 0.3 * person.moustache)

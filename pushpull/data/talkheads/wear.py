@@ -62,7 +62,9 @@ def eyeball(centre: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     return data, grid_triangles(18, 28, closed=True)
 
 
-def _tube(path: np.ndarray, radius, sides: int = 8, *, closed: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tube(
+    path: np.ndarray, radius, sides: int = 8, *, closed: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A tube along ``path`` (n, 3): positions, normals, triangles."""
     ahead = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
@@ -93,7 +95,9 @@ def glasses(head: Head) -> Thing:
     wire = 0.010 + 0.016 * person.glasses
     square = 2.0 + 3.0 * person.glasses_shape
     half_width, half_height = 0.235, 0.19 - 0.04 * person.glasses_shape
-    nose = head.rest[np.argmax(head.rest[:, 2] * (np.abs(head.rest[:, 0]) < 0.1) * (head.rest[:, 1] > head.mouth[1] + 0.2))]
+    nose = head.rest[
+        np.argmax(head.rest[:, 2] * (np.abs(head.rest[:, 0]) < 0.1) * (head.rest[:, 1] > head.mouth[1] + 0.2))
+    ]
     for side, centre in head.eye_centre.items():
         sign = 1 if side == "l" else -1
         front = centre[2] + head.eye_radius + 0.17
@@ -171,7 +175,11 @@ def _cap(head: Head, *, rim, thickness, kind, top=0.0, rows=22, columns=48, crow
     for _ in range(6):
         smooth = 0.5 * smooth + 0.25 * (np.roll(smooth, 1, 1) + np.roll(smooth, -1, 1))
     fitted = np.maximum(fitted, smooth)
-    lift = thickness * np.ones_like(fitted) + top * np.exp(-((polar / 0.7) ** 2)) + crown * np.sin(np.clip(polar, 0, np.pi / 2))
+    lift = (
+        thickness * np.ones_like(fitted)
+        + top * np.exp(-((polar / 0.7) ** 2))
+        + crown * np.sin(np.clip(polar, 0, np.pi / 2))
+    )
     p = polar
     a = np.broadcast_to(azimuth, p.shape)
     way = np.stack([np.sin(p) * np.sin(a), np.cos(p), np.sin(p) * np.cos(a)], -1)
@@ -202,7 +210,13 @@ def hat_parts(head: Head) -> list[Thing]:
     if wear == "turban":
         return [_cap(head, rim=lambda a: 1.66 - 0.46 * _front(a) ** 2, thickness=0.17, top=0.05, crown=0.14, kind=5)]
     if wear in ("cap", "hat"):
-        dome = _cap(head, rim=lambda a: 1.50 - 0.34 * _front(a) ** 2, thickness=0.11, top=0.22 if wear == "hat" else 0.06, kind=6 if wear == "hat" else 0)
+        dome = _cap(
+            head,
+            rim=lambda a: 1.44 - 0.20 * _front(a) ** 2,
+            thickness=0.08,
+            top=0.22 if wear == "hat" else 0.06,
+            kind=6 if wear == "hat" else 0,
+        )
         return [dome, _brim(head, dome, all_round=wear == "hat")]
     if wear == "hijab":
         return [_scarf(head)]
@@ -214,7 +228,9 @@ def _brim(head: Head, dome: Thing, *, all_round: bool) -> Thing:
     ring = dome.data[-2 * columns : -columns, :3].astype(float)
     azimuth = np.linspace(0, 2 * np.pi, columns, endpoint=False)
     outward = np.stack([np.sin(azimuth), np.zeros(columns), np.cos(azimuth)], 1)
-    reach = np.full(columns, 0.55) if all_round else 0.75 * np.clip(np.cos(azimuth), 0, 1) ** 0.55 * (np.cos(azimuth) > 0)
+    reach = (
+        np.full(columns, 0.46) if all_round else 0.75 * np.clip(np.cos(azimuth), 0, 1) ** 0.55 * (np.cos(azimuth) > 0)
+    )
     rows = []
     for t in np.linspace(0, 1, 7):
         droop = -0.16 * t * t - (0 if all_round else 0.06 * t)

@@ -12,11 +12,12 @@ float neckline(vec3 t, int kind) {
     if (kind == 3) return mix(5.98, 6.25, 1.0 - smoothstep(-0.25, 0.75, t.z)) - t.y;
     float radius = kind == 0 ? 0.66 : kind == 2 ? 0.78 : kind == 4 ? 0.58 : kind == 6 ? 0.68 : 0.62;
     float edge = ring - radius - 0.5 * max(0.0, t.y - 5.75);
-    float bottom = kind == 1 ? 4.72 : kind == 2 ? 4.98 : kind == 4 ? 5.12 : kind == 5 ? 3.9 : 9.0;
+    float bottom = kind == 1 ? 4.72 : kind == 2 ? 4.98 : kind == 4 ? 5.12 : kind == 5 ? 3.9 : kind == 0 ? 5.36 : 9.0;
     float slope = kind == 2 ? 1.9 : kind == 5 ? 0.46 : 0.62;
     float lower = kind == 2 ? (bottom - t.y) + 0.5 * x * x : x - (t.y - bottom) * slope;
     if (kind == 1 || kind == 4 || kind == 5) edge = min(edge, mix(9.0, lower * 0.85, front));
     if (kind == 2) edge = min(edge, mix(9.0, max(lower, ring - 0.98), front));
+    if (kind == 0) edge = min(edge, mix(9.0, bottom - t.y + 1.1 * x * x, front));
     return min(edge, mix(6.2, 5.70, smoothstep(0.30, 0.65, t.z)) - t.y);
 }
 

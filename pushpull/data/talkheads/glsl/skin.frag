@@ -12,9 +12,9 @@ float beard(vec3 t) {
     float x = abs(t.x);
     float top = mix(6.66, 6.98, smoothstep(0.3, 0.78, x));
     float jaw = smoothstep(top + 0.05, top - 0.06, t.y) * smoothstep(5.92, 6.12, t.y) * smoothstep(0.45, 0.62, t.z);
-    float lip = smoothstep(0.32, 0.22, x) * smoothstep(6.86, 6.8, t.y) * smoothstep(6.66, 6.7, t.y) * step(1.2, t.z);
+    float lip = smoothstep(0.37, 0.27, x) * smoothstep(0.02, -0.03, t.y - (6.835 - 0.9 * x * x)) * smoothstep(-0.03, 0.01, t.y - (6.68 - 0.6 * x * x)) * step(1.15, t.z);
     float burn = smoothstep(0.62, 0.7, x) * smoothstep(0.52, 0.6, t.z) * smoothstep(0.85, 0.76, t.z) * smoothstep(7.3, 7.1, t.y);
-    return clamp(max(max(jaw, lip), burn * step(6.5, t.y)), 0.0, 1.0) * (1.0 - masks.x);
+    return clamp(max(max(jaw, lip), burn * step(6.5, t.y)), 0.0, 1.0) * (1.0 - masks.x) * (1.0 - masks.w);
 }
 
 void main() {
@@ -84,7 +84,7 @@ void main() {
 
     // brows: strands along a curve
     float along = (x - 0.10) / 0.50;
-    float middle = 7.475 + growth.w * 0.018 + (0.012 + 0.04 * form.x) * sin(clamp(along, 0.0, 1.0) * 2.7) - 0.035 * along * along;
+    float middle = 7.475 + growth.w * 0.018 + (0.012 + 0.04 * form.x) * sin(clamp(along, 0.0, 1.0) * 2.7) - 0.035 * along * along + 0.018 * (1.0 - along);
     float half_width = 0.042 * growth.z * (1.0 - 0.75 * smoothstep(0.45, 1.05, along)) * smoothstep(-0.06, 0.16, along);
     float across = (t.y - middle) / max(half_width, 0.004);
     float strands = texture(noise, vec3(along * 2.2 - across * 0.10, across * 0.34 + along * 0.35, seed)).y;
