@@ -1,24 +1,23 @@
-"""What the tests of the XAB pages share: studies with real clips, the app on a port, Chromium, a volunteer who clicks."""
+"""What the tests of the XAB pages share: studies with real clips, the app on a port, Chromium, a clicking volunteer."""
 
 import hashlib
 import secrets
 import shutil
 import threading
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from xab_support import Volunteer, fill
 
 from pushpull.stimulus import write_stimulus
 from xab.pages import mount
-from xab.plan import Design, pair_specs
+from xab.plan import FRAME_SECONDS, Design
 from xab.settings import Settings
 from xab.stimuli import ENCODINGS
-from xab.store import Pair, Stimulus, Store
+from xab.store import Stimulus, Store
 
 # Ten frames each: the shortest that still has a start, a middle and an end.
 TINY = {
@@ -52,43 +51,48 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def real_stimuli(position: int, root: Path, folder: str) -> tuple[Stimulus, ...]:
-    (root / folder).mkdir(parents=True, exist_ok=True)
-    stimuli = []
-    for twin, (video, audio) in twins(position).items():
-        for encoding, variant in ENCODINGS.items():
-            path = root / folder / f"{secrets.token_hex(12)}.mp4"
-            write_stimulus(path, video, audio, variant=variant)
-            data = path.read_bytes()
-            stimuli.append(
-                Stimulus(
+class ClipMaker:
+    """Real stimuli below a data folder; those of one position are made once and shared by all studies."""
+
+    def __init__(self, settings: Settings):
+        self._root = settings.data / "stimuli"
+        self._made: dict[int, tuple[Stimulus, ...]] = {}
+
+    def __call__(self, position: int) -> tuple[Stimulus, ...]:
+        if position not in self._made:
+            self._made[position] = tuple(self._make(position))
+        return self._made[position]
+
+    def _make(self, position: int):
+        (self._root / "clips").mkdir(parents=True, exist_ok=True)
+        for twin, (video, audio) in twins(position).items():
+            for encoding, variant in ENCODINGS.items():
+                path = self._root / "clips" / f"{secrets.token_hex(12)}.mp4"
+                write_stimulus(path, video, audio, variant=variant)
+                data = path.read_bytes()
+                yield Stimulus(
                     twin=twin,
                     encoding=encoding,
-                    path=f"{folder}/{path.name}",
+                    path=f"clips/{path.name}",
                     bytes=len(data),
                     file_sha256=sha(data),
                     video_sha256=sha(video.tobytes()),
                     audio_sha256=sha(audio.astype("<i2").tobytes()),
                 )
-            )
-    return tuple(stimuli)
 
 
-def study_with_clips(settings: Settings, **changes) -> str:
+def add_study(store: Store, clips: ClipMaker, **changes) -> str:
     """A study that is ready, its clips made without a model."""
-    store = Store(settings.url)
-    design = Design(**{**TINY, **changes})
-    study = store.studies.create(design)
-    specs = pair_specs(design)
-    store.studies.claim(study, "test", len(specs))
-    for spec in specs:
-        stimuli = real_stimuli(spec.position, settings.data / "stimuli", study)
-        store.studies.add_pair(
-            study, "test", Pair(**vars(spec), clip=f"clip {spec.position}", frames=FRAMES, stimuli=stimuli)
-        )
-    store.studies.finish(study, "test")
-    store.close()
+    study = store.studies.create(Design(**{**TINY, **changes}))
+    fill(store, study, frames=FRAMES, stimuli=clips)
     return study
+
+
+class Person(Volunteer):
+    """A volunteer without a browser, as patient as these clips are long."""
+
+    def wait(self) -> None:
+        time.sleep(3 * FRAMES * FRAME_SECONDS)
 
 
 class Served:
@@ -96,6 +100,7 @@ class Served:
 
     def __init__(self, settings: Settings):
         self.settings = settings
+        self.clips = ClipMaker(settings)
         self.port = 0
         self.start()
 
@@ -128,17 +133,33 @@ class Served:
     def link(self, token: str) -> str:
         return f"{self.base}?t={token}"
 
-    def links(self, study: str, count: int) -> list[str]:
+    def study(self, **changes) -> str:
+        return add_study(self.store, self.clips, **changes)
+
+    def links(self, study: str, count: int = 1) -> list[str]:
         return [token for _, token in self.store.links.add_links(study, count)]
 
+    def at_trial(self, study: str) -> str:
+        """The token of a volunteer who has come to the first trial."""
+        (token,) = self.links(study)
+        Person(self.store, token).begin()
+        return token
 
-@contextmanager
-def served(settings: Settings):
-    app = Served(settings)
-    try:
-        yield app
-    finally:
-        app.stop()
+    def choices(self, study: str) -> dict[int, list[str]]:
+        """{volunteer: answers in order of the trials}"""
+        found: dict[int, list[str]] = {}
+        for row in self.store.results.judgments(study):
+            found.setdefault(row["volunteer"], []).append(row["choice"])
+        return found
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """The app with an empty database; studies by ``app.study()``."""
+    chromium_path()  # skips before anything is built
+    served = Served(Settings(data=tmp_path_factory.mktemp("xab"), password="test"))
+    yield served
+    served.stop()
 
 
 def chromium_path() -> str:
@@ -150,8 +171,8 @@ def chromium_path() -> str:
     pytest.skip("no Chromium here: apt install chromium")
 
 
-@contextmanager
-def chromium():
+@pytest.fixture(scope="module")
+def browser():
     """A browser that asks nobody but this machine for anything."""
     path = chromium_path()
     from playwright.sync_api import sync_playwright
@@ -231,9 +252,10 @@ class Visitor:
         """Up to the first trial."""
         return self.agree().read().pass_check().hear()
 
-    def await_trial(self, number: int, of: int = 2, kind: str = "Trial") -> "Visitor":
-        self.page.get_by_text(f"{kind} {number} of {of}", exact=True).wait_for()
-        self.page.locator(".trial[data-ready]").wait_for()
+    def await_trial(self, number: int, of: int = 2, kind: str = "Trial", page=None) -> "Visitor":
+        page = page or self.page
+        page.locator("#count", has_text=f"{kind} {number} of {of}").wait_for()
+        page.locator(".trial[data-ready]").wait_for()
         return self
 
     def play(self, roles: str = "XAB") -> "Visitor":
@@ -251,6 +273,10 @@ class Visitor:
         self.click("Start the test")
         return self
 
-    def close(self) -> None:
+    def __enter__(self) -> "Visitor":
+        return self
+
+    def __exit__(self, kind, *_) -> None:
         self.context.close()
-        assert self.troubles == []
+        if kind is None:
+            assert self.troubles == []

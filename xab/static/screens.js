@@ -47,7 +47,7 @@ export function consent(state, desk) {
     nodes: [
       heading("Before you start"),
       h("div", { class: "letter", role: "region", "aria-label": "Consent", tabindex: 0 }, ...paragraphs(state.text)),
-      h("label", { class: "tick", for: "agree" }, agree, h("span", { text: "I have read this, I am of age, and I take part voluntarily." })),
+      h("label", { class: "tick", for: "agree" }, agree, h("span", { text: "I have read this and take part voluntarily." })),
       hint,
       button("Agree and continue", go, { class: "button main" }),
       h("p", { class: "quiet small", text: `Consent text, version ${state.version}. If you do not agree, simply close this page.` }),

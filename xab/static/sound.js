@@ -32,8 +32,9 @@ export function sound(_state, desk) {
     } finally {
       play.removeAttribute("aria-busy");
       play.textContent = "Play again";
+      play.classList.remove("main");
     }
-  });
+  }, { class: "button main" });
 
   function choose(number) {
     if (count === null || play.hasAttribute("aria-busy")) return;

@@ -17,7 +17,11 @@ export class Trial {
     this.player = new Player({
       seconds: state.seconds,
       played: state.played,
-      onEvent: (kind, role, time) => desk.journal.add(kind, state.handle, role, Math.max(0, time)),
+      onEvent: (kind, role, time) => {
+        desk.journal.add(kind, state.handle, role, Math.max(0, time));
+        // At once, so that a reload or another tab does not ask for the clip again.
+        if (kind === "ended") desk.journal.flush();
+      },
       onChange: (whole, moving) => this.show(whole, moving),
       onFail: (role, why) => this.fail(role, why),
     });

@@ -133,6 +133,7 @@ class Desk {
     find("preview").hidden = !state.preview;
     this.progress(state);
     const foot = state.step !== "open";
+    find("pause").hidden = find("help").hidden = ["done", "closed"].includes(state.step);
     if (state.step === "trials") {
       const trial = new Trial(state, this);
       const title = `${state.phase === "training" ? "Practice" : "Trial"} ${state.number}`;
