@@ -22,16 +22,12 @@ from tqdm import tqdm
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.data.batches import Batching, make_batch, prefetch
 from pushpull.data.heldout import evaluate_kinds, report_table
-from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import cores, prepare
 from pushpull.models import TalkNet, TalkNetConfig, load_model, resolve_device, save_checkpoint
 from pushpull.options import from_dict, parse_options
 from pushpull.stopping import Stopping
 from pushpull.trainlog import TrainLog, draw_curves, load_state, save_state
-from pushpull.trainoptions import TrainOptions, identity
-
-WARMUP_KINDS = Kinds(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
-WARMUP_SECONDS = 1.0
+from pushpull.trainoptions import WARMUP_KINDS, WARMUP_SECONDS, TrainOptions, identity
 
 
 def train(options: TrainOptions, out: str | Path, *, progress: bool = True, croppers: int = 1) -> Path:
@@ -188,7 +184,8 @@ def learning_rate(options: TrainOptions, step: int, epoch_steps: int) -> float:
     ramp = min(1.0, (step + 1) / max(1, options.ramp))
     if options.schedule == "exponential":
         return options.learning_rate * ramp * options.decay ** (step // epoch_steps)
-    return options.learning_rate * ramp * (0.01 + 0.99 * (1 + np.cos(np.pi * step / options.steps)) / 2)
+    # A plain float: numpy's own would make the optimizer's state something that only an unsafe load reads.
+    return options.learning_rate * ramp * float(0.01 + 0.99 * (1 + np.cos(np.pi * step / options.steps)) / 2)
 
 
 def read_footage(options: TrainOptions, progress: bool, croppers: int):

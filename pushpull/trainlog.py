@@ -51,9 +51,8 @@ def load_state(path: Path, identity: dict, device: torch.device) -> dict:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}): remove it to begin anew, or give another --out"
-        ) from error
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} cannot be read ({why}): remove it to begin anew, or give another --out") from error
     before, now = _flat(state["identity"]), _flat(identity)
     changed = [f"{k} ({before.get(k)} -> {now.get(k)})" for k in sorted(before | now) if before.get(k) != now.get(k)]
     if changed:

@@ -2,10 +2,15 @@
 
 from dataclasses import asdict, dataclass, field
 
+from pushpull.clip import FPS
 from pushpull.data.augment import Augmentation
 from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import TalkSetOptions
+from pushpull.models import TalkNetConfig
+
+WARMUP_KINDS = Kinds(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
+WARMUP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,12 @@ class TrainOptions:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if self.validation_clips < 0 or self.validation_clips == 1:
             raise ValueError(f"validation_clips is 0 or at least 2, got {self.validation_clips}: voices are swapped")
+        TalkNetConfig.named(self.variant, self.size)  # unknown names raise now and not once the footage is cropped
+        if self.warmup_steps and self.batches.frames < WARMUP_SECONDS * FPS:
+            raise ValueError(
+                f"a batch of {self.batches.frames} frames holds none of the warm-up's clips of {WARMUP_SECONDS:g} s: "
+                f"give batches.frames at least {WARMUP_SECONDS * FPS:g}, or warmup_frames 0"
+            )
         if self.steps < 1:
             raise ValueError(f"{self.frames} frames are less than one batch of {self.batches.frames}")
 

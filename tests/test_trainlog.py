@@ -1,0 +1,92 @@
+"""What a run leaves on disk is whole, whenever it is killed."""
+
+import json
+
+import pytest
+import torch
+
+from pushpull.trainlog import TrainLog, draw_curves, load_state, save_state
+
+CPU = torch.device("cpu")
+IDENTITY = {"seed": 0, "kinds": {"still": 0.5, "noise": 0.1}}
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_lines_that_will_come_again_and_broken_ones_are_dropped(tmp_path):
+    path = tmp_path / "log.jsonl"
+    log = TrainLog(path, 0)
+    for step in range(1, 6):
+        log.write({"step": step, "loss": 1 / step})
+    log.write({"step": 3, "test": {"still": 1}})
+    with open(path, "a") as handle:
+        handle.write('{"step": 6, "lo')  # a kill in the middle of a line
+    TrainLog(path, 3).write({"step": 4, "loss": 9})
+    assert [(entry["step"], entry["loss"]) for entry in read(path)] == [(1, 1), (2, 1 / 2), (3, 1 / 3), (4, 9)]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_state_comes_back(tmp_path):
+    state = {"identity": IDENTITY, "step": 7, "model": {"w": torch.randn(3)}, "history": [{"ap": None}]}
+    save_state(tmp_path / "state.pt", state)
+    again = load_state(tmp_path / "state.pt", IDENTITY, CPU)
+    assert torch.equal(again.pop("model")["w"], state.pop("model")["w"]) and again == state
+
+
+@pytest.mark.parametrize("moment", ["writing", "flushing", "renaming"])
+def test_a_kill_while_writing_leaves_the_state_before(tmp_path, monkeypatch, moment):
+    path = tmp_path / "state.pt"
+    save_state(path, {"identity": IDENTITY, "step": 1})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def half(state, handle):
+        handle.write(b"half of a state")
+        raise KeyboardInterrupt
+
+    what, dies = {
+        "writing": ("torch.save", half),
+        "flushing": ("os.fsync", killed),
+        "renaming": ("os.replace", killed),
+    }[moment]
+    monkeypatch.setattr(what, dies)
+    with pytest.raises(KeyboardInterrupt):
+        save_state(path, {"identity": IDENTITY, "step": 2})
+    monkeypatch.undo()
+    assert load_state(path, IDENTITY, CPU)["step"] == 1
+    save_state(path, {"identity": IDENTITY, "step": 3})
+    assert load_state(path, IDENTITY, CPU)["step"] == 3 and not list(tmp_path.glob("*.partial"))
+
+
+def test_other_options_are_named(tmp_path):
+    save_state(tmp_path / "state.pt", {"identity": IDENTITY})
+    other = {"seed": 1, "kinds": {"still": 0.5, "noise": 0.2}, "ramp": 20}
+    with pytest.raises(ValueError) as refused:
+        load_state(tmp_path / "state.pt", other, CPU)
+    message = str(refused.value)
+    assert "kinds.noise (0.1 -> 0.2)" in message and "ramp (None -> 20)" in message and "seed (0 -> 1)" in message
+    assert "still" not in message and "another --out" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"no state", None])
+def test_a_damaged_state_is_named(tmp_path, content):
+    path = tmp_path / "state.pt"
+    save_state(path, {"identity": IDENTITY, "model": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:1500] if content is None else content)
+    with pytest.raises(ValueError, match="state.pt cannot be read .*: remove it to begin anew"):
+        load_state(path, IDENTITY, CPU)
+
+
+def test_curves_are_drawn_from_a_log_and_not_from_none(tmp_path):
+    path, picture = tmp_path / "log.jsonl", tmp_path / "curves.png"
+    log = TrainLog(path, 0)
+    draw_curves(path, picture, "empty")
+    assert not picture.exists()
+    for step in range(1, 9):
+        log.write({"step": step, "frames": 100 * step, "loss": 1.0, "av": 0.5, "a": 0.3, "v": 0.2})
+    log.write({"step": 8, "validation": {"still": {"ap": 50.0}, "noise": {"ap": None}}})
+    draw_curves(path, picture, "a run")
+    assert picture.read_bytes().startswith(b"\x89PNG")
