@@ -45,18 +45,23 @@ def open_context():
         ) from error
 
 
-def source(stage: str) -> str:
-    """The text of one stage, complete: version line, the lighting model where it is lit, the stage itself."""
+def source(stage: str, *, coarse: bool) -> str:
+    """The text of one stage, complete: version line, the lighting model where it is lit, the stage itself.
+
+    ``coarse`` leaves out what a small picture does not show.
+    """
     lighting = (GLSL / "lighting.glsl").read_text() if stage.removesuffix(".frag") in LIT else ""
-    return "#version 330\n" + lighting + (GLSL / stage).read_text()
+    return "#version 330\n" + ("#define COARSE\n" if coarse else "") + lighting + (GLSL / stage).read_text()
 
 
 class Program:
     """A linked program whose absent uniforms are skipped: compilers drop those that a stage does not use."""
 
-    def __init__(self, context, name: str):
+    def __init__(self, context, name: str, *, coarse: bool = False):
         vertex, fragment = PROGRAMS[name]
-        self.program = context.program(vertex_shader=source(vertex), fragment_shader=source(fragment))
+        self.program = context.program(
+            vertex_shader=source(vertex, coarse=coarse), fragment_shader=source(fragment, coarse=coarse)
+        )
         self.names = set(self.program)
 
     def set(self, **values) -> None:

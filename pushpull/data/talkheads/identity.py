@@ -30,11 +30,14 @@ PATTERNS = ("plain", "stripes", "knit", "check", "dots")
 
 # Symmetric pairs and one-sided targets of MakeHuman that change who a face is; the rest move joints or poses.
 LOCAL_SPREAD = {
-    "head": ("head-fat", "head-angle", "head-scale-depth", "head-scale-horiz", "head-scale-vert", "head-back-scale-depth"),
+    "head": ("head-fat", "head-angle", "head-scale-depth", "head-scale-horiz", "head-scale-vert",
+             "head-back-scale-depth"),
     "forehead": ("forehead-nubian", "forehead-scale-vert", "forehead-temple", "forehead-trans"),
     "cheek": ("cheek-bones", "cheek-inner", "cheek-trans", "cheek-volume"),
-    "chin": ("chin-bones", "chin-cleft", "chin-height", "chin-jaw-drop", "chin-prognathism", "chin-prominent", "chin-width"),
-    "ears": ("ear-flap", "ear-lobe", "ear-rot", "ear-scale", "ear-scale-depth", "ear-scale-vert", "ear-trans", "ear-wing"),
+    "chin": ("chin-bones", "chin-cleft", "chin-height", "chin-jaw-drop", "chin-prognathism", "chin-prominent",
+             "chin-width"),
+    "ears": ("ear-flap", "ear-lobe", "ear-rot", "ear-scale", "ear-scale-depth", "ear-scale-vert", "ear-trans",
+             "ear-wing"),
     "eyes": (
         "eye-bag", "eye-bag-height", "eye-corner1", "eye-corner2", "eye-eyefold-angle", "eye-eyefold", "eye-height1",
         "eye-height2", "eye-height3", "eye-push1", "eye-push2", "eye-scale", "eye-trans",

@@ -30,7 +30,7 @@ class Renderer:
         self.detail = COARSE if height * oversample < COARSE_BELOW else FINE
         self._gl = moderngl
         context = self.context = open_context()
-        self.programs = {name: Program(context, name) for name in PROGRAMS}
+        self.programs = {name: Program(context, name, coarse=self.detail is COARSE) for name in PROGRAMS}
         large = (width * oversample, height * oversample)
         self.frame = context.framebuffer([context.texture(large, 3)], context.depth_renderbuffer(large))
         self.shadow = context.depth_texture((self.detail.shadow, self.detail.shadow))

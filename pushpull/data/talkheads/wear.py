@@ -34,10 +34,7 @@ def grid_triangles(rows: int, columns: int, *, closed: bool) -> np.ndarray:
 def lattice_normals(points: np.ndarray, *, closed: bool, outward) -> np.ndarray:
     """Normals of a (rows, columns, 3) lattice, turned to point away from ``outward`` (3,)."""
     along = np.gradient(points, axis=0)
-    if closed:
-        around = (np.roll(points, -1, 1) - np.roll(points, 1, 1)) / 2
-    else:
-        around = np.gradient(points, axis=1)
+    around = (np.roll(points, -1, 1) - np.roll(points, 1, 1)) / 2 if closed else np.gradient(points, axis=1)
     normals = np.cross(along, around)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
     flip = np.sum(normals * (points - outward)) < 0
@@ -193,9 +190,14 @@ def _cap(head: Head, *, rim, thickness, kind, top=0.0, rows=22, columns=48, crow
     masks[-7:, :, 0] = 1
     spot = points - centre
     return Thing(
-        _rows(points, normals, spot=spot, masks=masks), grid_triangles(rows + 1, columns, closed=True), tint, tint2, kind=kind,
-        gloss=8.0, shine=0.2,
-    )  # fmt: skip
+        _rows(points, normals, spot=spot, masks=masks),
+        grid_triangles(rows + 1, columns, closed=True),
+        tint,
+        tint2,
+        kind=kind,
+        gloss=8.0,
+        shine=0.2,
+    )
 
 
 def _front(azimuth: float) -> float:
@@ -238,9 +240,14 @@ def _brim(head: Head, dome: Thing, *, all_round: bool) -> Thing:
     points = np.stack(rows)
     normals = lattice_normals(points, closed=True, outward=ring.mean(0) - (0, 5, 0))
     return Thing(
-        _rows(points, normals, spot=points), grid_triangles(7, columns, closed=True), dome.tint, dome.tint2, kind=6 if all_round else 0,
-        gloss=8.0, shine=0.2,
-    )  # fmt: skip
+        _rows(points, normals, spot=points),
+        grid_triangles(7, columns, closed=True),
+        dome.tint,
+        dome.tint2,
+        kind=6 if all_round else 0,
+        gloss=8.0,
+        shine=0.2,
+    )
 
 
 def _scarf(head: Head) -> Thing:
@@ -279,9 +286,14 @@ def _scarf(head: Head) -> Thing:
     normals = lattice_normals(points, closed=True, outward=centre)
     tint = linear(person.wear_colour)
     return Thing(
-        _rows(points, normals, spot=points, masks=masks, follow=follow), grid_triangles(rows, columns, closed=True),
-        tint, tint * 0.7, kind=7, gloss=8.0, shine=0.25,
-    )  # fmt: skip
+        _rows(points, normals, spot=points, masks=masks, follow=follow),
+        grid_triangles(rows, columns, closed=True),
+        tint,
+        tint * 0.7,
+        kind=7,
+        gloss=8.0,
+        shine=0.25,
+    )
 
 
 def things(head: Head) -> list[Thing]:

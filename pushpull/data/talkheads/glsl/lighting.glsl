@@ -14,10 +14,15 @@ float lit(vec3 p, vec3 n) {
     vec3 c = q.xyz * 0.5 + 0.5;
     c.z -= 0.004;
     float s = shadow_step, sum = 0.0;
+#ifdef COARSE
+    sum += texture(shadow_map, c + vec3(s * 0.4, s * 0.3, 0)) + texture(shadow_map, c - vec3(s * 0.3, s * 0.4, 0));
+    return sum / 2.0;
+#else
     sum += texture(shadow_map, c + vec3(s * 0.3, s * 0.1, 0)) + texture(shadow_map, c + vec3(-s * 0.1, s * 0.4, 0));
     sum += texture(shadow_map, c + vec3(-s * 0.6, -s * 0.2, 0)) + texture(shadow_map, c + vec3(s * 0.2, -s * 0.7, 0));
     sum += texture(shadow_map, c + vec3(s, s * 0.5, 0)) + texture(shadow_map, c + vec3(-s * 0.7, s * 0.8, 0));
     return sum / 6.0;
+#endif
 }
 
 vec3 bumped(vec3 n, vec3 p, float h) {

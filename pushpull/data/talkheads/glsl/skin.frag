@@ -21,7 +21,11 @@ void main() {
     vec3 t = spot;
     float x = abs(t.x);
     float front = smoothstep(0.75, 1.05, t.z);
+#ifdef COARSE
+    vec4 fine = vec4(0.5);   // finer than a pixel
+#else
     vec4 fine = texture(noise, t * 3.1 + seed);
+#endif
     vec4 medium = texture(noise, t * 0.63 + seed * 1.7);
     vec4 broad = texture(noise, t * 0.16 + seed * 2.3);
     vec3 n = normalize(normal);
