@@ -174,6 +174,7 @@ def test_own_result_is_shown_only_where_the_study_allows(app, browser, allowed):
         assert visitor.page.locator(".score").count() == int(allowed)
 
 
+@pytest.mark.slow
 def test_a_preview_says_so_and_counts_nothing(app, browser):  # noqa: F811
     study = app.study(training=0)
     with Visitor(browser, app, app.store.links.preview_link(study)) as visitor:

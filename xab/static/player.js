@@ -83,8 +83,8 @@ export class Player {
       if (error.name === "AbortError") return;
       this.playing = false;
       this.onEvent(error.name === "NotAllowedError" ? "blocked" : "error", role, video.currentTime);
-      this.onFail(role, error.name === "NotAllowedError" ? "blocked" : error.message);
       this.onChange();
+      this.onFail(role, error.name === "NotAllowedError" ? "blocked" : error.message);
     }
   }
 
