@@ -136,7 +136,7 @@ class Design:
         for name in ("title", "consent", "clips", "models"):
             text = "".join(getattr(self, name))
             # Neither database stores these, and no keyboard writes them.
-            bad = "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
+            bad = "\x00" in text or text != text.encode("utf-8", "ignore").decode("utf-8")
             need(not bad, f"{name} holds characters that are no text")
 
     @property

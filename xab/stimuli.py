@@ -240,7 +240,8 @@ def make_study(
     except (Conflict, NotFound):
         raise  # another worker, or the experimenter, took the study: nothing to report there
     except Exception as error:
-        traceback.print_exc()
+        if not isinstance(error, ValueError | OSError):  # those say what to do; anything else is ours to find
+            traceback.print_exc()
         store.studies.finish(study_id, worker, error=f"{error}" or type(error).__name__)
     else:
         store.studies.finish(study_id, worker)

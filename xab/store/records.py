@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -69,12 +70,18 @@ class Pair:
     id: int | None = None
 
 
+@lru_cache(maxsize=64)
+def _design(text: str) -> Design:
+    """Kept, because every request of every volunteer asks for it."""
+    return Design.from_dict(json.loads(text))
+
+
 def load_study(connection: sa.Connection, study_id: str, *, lock: bool = False) -> Study:
     query = sa.select(t.studies).where(t.studies.c.id == study_id)
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
         raise NotFound("unknown_study", "there is no such study")
-    return Study(**{**row, "design": Design.from_dict(json.loads(row["design"]))})
+    return Study(**{**row, "design": _design(row["design"])})
 
 
 def load_pairs(connection: sa.Connection, study_id: str) -> list[Pair]:
