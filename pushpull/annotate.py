@@ -64,7 +64,9 @@ def write_annotated(path: str | os.PathLike, scene: Scene, outcome: Outcome) -> 
         ),
     ]
     sound = outcome.stored_clip.audio
-    video = CompositeVideoClip(layers, size=(layout.width, layout.height + CAPTION + PANEL))
+    # With a background nothing shines through, and moviepy composes no transparency, which takes as long again.
+    size = (layout.width, layout.height + CAPTION + PANEL)
+    video = CompositeVideoClip(layers, size=size, bg_color=(255, 255, 255))
     video = video.with_audio(AudioArrayClip(np.stack([sound, sound], axis=1), fps=SAMPLE_RATE)).with_duration(seconds)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.part.mp4")
     try:

@@ -8,11 +8,7 @@ Usage:
 """
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +27,7 @@ from pushpull.order import TARGETS, Order, Target, make_attack
 from pushpull.report import Past, Source, environment, read_report
 from pushpull.results import FILES, taken, write_results
 from pushpull.scene import Scene, part_of
+from pushpull.stopping import Stopping
 from pushpull.summary import faces_table, outcome_text
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
@@ -151,33 +148,15 @@ def choose_face(footage: Footage, model: TalkNet, number: int | None) -> tuple[i
     return chosen, margins
 
 
-@contextmanager
-def ctrl_c_stops(say) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second one interrupts as always."""
-    stop = threading.Event()
-
-    def handle(number, frame):
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        say("Stopping after this step; the best so far is kept. Ctrl-C again leaves at once.")
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def attack(model: TalkNet, clip, order: Order, stopped_after: int | None = None) -> Outcome:
     """``carry_out`` with a progress bar, stopped by Ctrl-C or after as many evaluations as an earlier run was."""
     total = order.attack.restarts * (order.attack.steps + 1)
-    with tqdm(total=total, unit="step", desc=order.attack_name) as bar, ctrl_c_stops(bar.write) as stop:
+    with tqdm(total=total, unit="step", desc=order.attack_name) as bar, Stopping() as stopping:
 
         def on_step(step: Step) -> bool:
             bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.flipped_share:.0%} of frames won", refresh=False)
             bar.update()
-            return not stop.is_set() and bar.n != stopped_after
+            return not stopping.wanted and bar.n != stopped_after
 
         return carry_out(model, clip, order, on_step)
 
@@ -216,7 +195,7 @@ def run(given: dict) -> int:
             print("\n".join(differences(past, source, model)))
         outcome = attack(model, clip, order, None if past is None else past.stopped_after)
         if outcome.result.cancelled:
-            print(f"Stopped after {len(outcome.result.trace)} evaluations; this is the best that was found.")
+            print(f"Stopped early, after {len(outcome.result.trace)} evaluations: this is the best that was found.")
         print(outcome_text(outcome))
         scene = Scene(part, track, footage.size)
         with tqdm(bar_format="{desc}", leave=False) as bar:
