@@ -138,7 +138,7 @@ def mouth_units(features: np.ndarray, *, articulation: float = 1.0, asymmetry: f
     opening, seal, wide, pucker, funnel, tuck, upper, lower, tongue = features.T
     a = articulation
     free = 1 - seal  # what sealed lips still leave
-    jaw = np.clip(0.50 * a * opening * (1 - 0.6 * seal), 0, 1)
+    jaw = np.clip(0.64 * a * opening * (1 - 0.6 * seal), 0, 1)
     left, right = 1 + asymmetry, 1 - asymmetry
     # Lips seal by following the jaw up (mouthClose undoes what jawOpen parts) and by rolling in a little.
     units = {
@@ -154,8 +154,8 @@ def mouth_units(features: np.ndarray, *, articulation: float = 1.0, asymmetry: f
     }
     for side, factor in (("Left", left), ("Right", right)):
         units["mouthPress" + side] = 0.30 * seal * factor
-        units["mouthStretch" + side] = 0.40 * a * wide * free * factor
+        units["mouthStretch" + side] = 0.50 * a * wide * free * factor
         units["mouthSmile" + side] = 0.14 * a * wide * free * factor
         units["mouthUpperUp" + side] = 0.32 * a * np.maximum(upper, 0.9 * tuck) * free * factor
-        units["mouthLowerDown" + side] = 0.42 * a * lower * free * (1 - tuck) * factor
+        units["mouthLowerDown" + side] = 0.50 * a * lower * free * (1 - tuck) * factor
     return {name: np.clip(values, 0, 1) for name, values in units.items()}
