@@ -1,0 +1,271 @@
+"""The demo's parts without a browser: what they say, keep, refuse and escape."""
+
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from browser_support import write_face, write_model
+
+from pushpull.attacks import Step
+from pushpull.demo import panels, tables
+from pushpull.demo.errand import Errand
+from pushpull.demo.form import Form
+from pushpull.demo.intake import MAX_SECONDS, take_in
+from pushpull.demo.shelf import Shelf
+from pushpull.demo.vault import Vault
+from pushpull.demo.view import envelope, gains, plane
+from pushpull.models import CheckpointError
+from pushpull.order import Order
+
+
+@pytest.fixture
+def vault(tmp_path):
+    return Vault(root=tmp_path / "vault")
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("subject")
+    return take_in(write_face(folder / "hopper.mp4"), Vault(root=folder / "vault"))
+
+
+# --- the vault ---
+
+
+@pytest.mark.parametrize(
+    "token, name",
+    [
+        ("0" * 32, "view.json"),
+        ("..", "view.json"),
+        ("OWN", "../view.json"),
+        ("OWN", ".hidden"),
+        ("OWN", "absent.json"),
+        ("OWN", "link.json"),
+        ("own/..", "view.json"),
+    ],
+)
+def test_nothing_but_a_drawers_own_files_is_found(vault, token, name, tmp_path):
+    drawer = vault.open()
+    (drawer.path / "view.json").write_text("{}")
+    (drawer.path / ".hidden").write_text("secret")
+    (tmp_path / "secret").write_text("secret")
+    (drawer.path / "link.json").symlink_to(tmp_path / "secret")
+    assert vault.find(drawer.token, "view.json") == drawer.path / "view.json"
+    assert vault.find(token.replace("OWN", drawer.token).replace("own", drawer.token), name) is None
+
+
+def test_old_drawers_are_swept_and_young_ones_stay(vault):
+    old, young = vault.open(), vault.open()
+    past = time.time() - vault.max_age - 1
+    os.utime(old.path, (past, past))
+    assert vault.sweep() == 1
+    assert not old.path.exists() and young.path.exists()
+
+
+def test_a_shared_file_outlives_its_first_drawer(vault):
+    first, second = vault.open(), vault.open()
+    (first.path / "clip.mp4").write_bytes(b"bits")
+    second.share(first.path / "clip.mp4")
+    (first.path / "clip.mp4").unlink()
+    assert (second.path / "clip.mp4").read_bytes() == b"bits"
+
+
+# --- errands ---
+
+
+def test_an_errand_reports_and_returns():
+    def work(report):
+        report("half")
+        time.sleep(0.1)
+        report("done")
+        return 42
+
+    with Errand(work, every=0.01) as errand:
+        assert list(errand.reports()) == ["half", "done"]
+        assert errand.result() == 42
+
+
+def test_what_the_work_raises_comes_out_of_result():
+    def work(report):
+        raise ValueError("no such face")
+
+    with Errand(work) as errand:
+        assert list(errand.reports()) == []
+        with pytest.raises(ValueError, match="no such face"):
+            errand.result()
+
+
+def test_leaving_stops_the_work_at_its_next_report():
+    done = []
+
+    def work(report):
+        for index in range(1000):
+            report(index)
+            done.append(index)
+            time.sleep(0.01)
+
+    with Errand(work) as errand:
+        next(errand.reports())
+    count = len(done)
+    assert count < 1000
+    time.sleep(0.1)
+    assert len(done) == count
+
+
+# --- the form ---
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({}, {"attack_name": "pgd", "eps_av": 5.0, "face": 1, "start": 0.0, "seconds": None}),
+        ({"attack": "fgsm", "steps": 50, "restarts": 7}, {"attack_name": "fgsm"}),
+        ({"attack": "bim", "steps": 3, "grid": True}, {"attack_name": "bim"}),
+        ({"modality": "audio", "eps_av": 0.5, "seed": 9}, {"modality": "audio", "eps_av": 0.5, "seed": 9}),
+    ],
+)
+def test_a_form_becomes_an_order_that_a_report_can_hold(subject, changes, expected):
+    order = Form("talknet-lite", **changes).order(subject, 0)
+    assert {name: getattr(order, name) for name in expected} == expected
+    assert Order.from_dict(order.to_dict()) == order
+
+
+def test_a_span_goes_into_the_order_and_only_a_span(subject):
+    span = Form("m", target="span", span_start=0.2, span_stop=0.6, span_speaking=True).order(subject, 0).target
+    assert (span.kind, span.start, span.stop, span.speaking) == ("span", 0.2, 0.6, True)
+    assert Form("m", target="hide").order(subject, 0).target.start is None
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"eps_av": None}, "eps_av is empty"),
+        ({"seed": None}, "seed is empty"),
+        ({"attack": "magic"}, "unknown attack"),
+        ({"target": "span", "span_start": 2.0, "span_stop": 1.0}, "starts before it stops"),
+        ({"target": "span", "span_stop": None}, "stop is missing"),
+        ({"steps": 0}, "at least 1"),
+        ({"modality": "smell"}, "unknown modality"),
+    ],
+)
+def test_a_form_that_makes_no_sense_says_why(subject, changes, message):
+    with pytest.raises(ValueError, match=message):
+        Form("talknet-lite", **changes).order(subject, 0)
+
+
+# --- intake ---
+
+
+def test_a_short_clip_is_read_whole(subject):
+    assert (subject.start, subject.length, subject.cut, subject.silent) == (0.0, None, False, False)
+    assert len(subject.footage.clips) == 1
+    assert subject.source.path == "hopper.mp4" and len(subject.source.sha256) == 64
+
+
+def test_a_long_clip_is_cut_where_it_was_asked(tmp_path, vault):
+    path = write_face(tmp_path / "long.mp4", frames=25 * 22)
+    part = take_in(path, vault, start=5.0)
+    assert part.cut and (part.start, part.length) == (5.0, MAX_SECONDS)
+    assert 16.5 < part.footage.seconds <= MAX_SECONDS
+    order = Form("m").order(part, 0)
+    assert (order.start, order.seconds) == (5.0, MAX_SECONDS)
+
+
+def test_silence_is_noticed(tmp_path, vault):
+    assert take_in(write_face(tmp_path / "silent.mp4", silent=True), vault).silent
+
+
+# --- the shelf ---
+
+
+def test_the_shelf_offers_the_preferred_model_first_and_sees_a_new_file(tmp_path):
+    shelf = Shelf(tmp_path, device="cpu")
+    assert shelf.cards() == {} and shelf.default() is None
+    write_model(tmp_path, "another")
+    write_model(tmp_path)
+    assert list(shelf.cards()) == ["talknet-lite", "another"]
+    first = shelf.get("talknet-lite")
+    assert shelf.get("talknet-lite") is first
+    later = time.time() + 10
+    os.utime(tmp_path / "talknet-lite.safetensors", (later, later))
+    assert shelf.get("talknet-lite") is not first
+
+
+@pytest.mark.parametrize("name, message", [("", "no model yet"), (None, "no model yet"), ("gone", "no model named")])
+def test_a_model_that_is_not_there_says_what_to_do(tmp_path, name, message):
+    with pytest.raises(CheckpointError, match=message):
+        Shelf(tmp_path, device="cpu").get(name)
+
+
+# --- what is drawn ---
+
+
+def test_the_plane_is_that_of_the_reference_and_repeats():
+    rng = np.random.default_rng(0)
+    reference = rng.standard_normal((40, 16)) * np.array([9, 4] + [0.1] * 14)
+    placed, other = plane(reference, reference + 1.0)
+    again, _ = plane(reference.copy(), reference)
+    assert np.array_equal(placed, again)
+    # Two strong directions: the plane holds nearly all of the variance, the first axis most of it.
+    centred = reference - reference.mean(0)
+    assert (placed**2).sum() > 0.99 * (centred**2).sum()
+    assert placed[:, 0].var() > placed[:, 1].var()
+    shift = other - placed
+    assert np.allclose(shift, shift[0])
+
+
+def test_envelope_and_gains():
+    audio = np.zeros(16_000, dtype=np.float32)
+    audio[8100:8200] = -0.5
+    low, high = np.array(envelope(audio)).T
+    assert low.min() == -0.5 and high.max() == 0 and np.argmin(low) == len(low) // 2
+    assert gains({"audio": 5e-4, "video": 0.5}) == (240.0, 500.0)
+    assert gains({"audio": 0.0, "video": 0.0}) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "eps_av, modality, found, absent",
+    [
+        (5, "both", ["± 0.0005", "16.4 of 32 768 steps", "± 0.5", "255 grey levels"], ["not attacked"]),
+        (5, "audio", ["± 0.0005", "not attacked"], ["± 0.5<"]),
+        (0, "both", ["± 0<"], ["dBFS", "inf"]),
+        (40, "video", ["± 4", "not attacked"], ["0.004"]),
+    ],
+)
+def test_budgets_are_said_with_units(eps_av, modality, found, absent):
+    text = panels.budgets(eps_av, modality)
+    assert all(words in text for words in found) and not any(words in text for words in absent)
+
+
+def test_what_a_visitor_wrote_is_escaped():
+    evil = "<img src=x onerror=alert(1)>"
+    for html in (panels.alert(evil), panels.note(evil), panels.waiting(evil), panels.about(evil, 1.0, (2, 2), 1, "")):
+        assert "<img" not in html and "&lt;img" in html
+    assert "<img" not in tables.files([("a", "b", "c")], f"python -m pushpull.perturb {evil}")
+    assert "<img" not in panels.model_card({"variant": evil, "size": evil, "summary": evil})
+
+
+def step(**changes):
+    first = Step(0, 4, 0, 2, 1.0, 1.0, 0.1, {}, {}, 0.1)
+    return replace(first, **changes)
+
+
+def test_a_running_attack_shows_every_start_as_a_curve_and_the_time_left():
+    trace = [step(step=k, restart=r, loss=1.0 + k, progress=(k + 1) / 5) for k in range(3) for r in range(2)]
+    html = panels.attacking(trace, 30.0)
+    assert html.count('<path class="loss"') == 2 and html.count('<path class="flips"') == 2
+    assert "Step 2 of 4" in html and "about 20 s left" in html and "60 %" in html
+    assert "left" not in panels.attacking(trace, 30.0, note="Done", done=True)
+
+
+def test_the_sentence_counts_both_columns():
+    scores = {"clean": np.ones(10), "adversarial": -np.ones(10), "stored": np.ones(10)}
+    said = tables.sentence(scores, {"audio": 5e-4, "video": 0.0}, cancelled=True, frozen=["audio"])
+    assert "10 of 10 frames changed sides" in said and "none changed sides" in said
+    assert "0.0005 of full scale" in said and "grey levels" not in said
+    assert "stopped it early" in said and "below one storage step" in said
+    scores["adversarial"] = np.ones(10)
+    said = tables.sentence(scores, {"audio": 0.0, "video": 0.0}, cancelled=False, frozen=[])
+    assert "not one frame changed sides" in said and "nothing was allowed to change" in said
