@@ -1,7 +1,7 @@
 """Train an active speaker detector: one loop, read top to bottom.
 
-python -m pushpull.train --data FOLDER --out runs/lite                       train; the same command goes on
-python -m pushpull.train --data FOLDER --evaluate checkpoints/X.safetensors  held-out figures, kind by kind
+python -m pushpull.train --data SOURCE --out runs/lite                       train; the same command goes on
+python -m pushpull.train --data SOURCE --evaluate checkpoints/X.safetensors  held-out figures, kind by kind
 """
 
 import argparse
@@ -22,7 +22,8 @@ from tqdm import tqdm
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.data.batches import Batching, make_batch, prefetch
 from pushpull.data.heldout import evaluate_kinds, report_table
-from pushpull.data.talkset import cores, prepare
+from pushpull.data.sources import read_sources, source_names
+from pushpull.data.talkset import cores
 from pushpull.models import TalkNet, TalkNetConfig, load_model, resolve_device, save_checkpoint
 from pushpull.options import from_dict, parse_options
 from pushpull.stopping import Stopping
@@ -190,13 +191,13 @@ def learning_rate(options: TrainOptions, step: int, epoch_steps: int) -> float:
 
 def read_footage(options: TrainOptions, progress: bool, croppers: int):
     """Splits by name; says on stderr what gave no clip."""
-    if not options.data:
-        raise ValueError("say what to train on: --data FOLDER")
-    show = (lambda files: tqdm(files, unit="file", desc="faces")) if progress else None
-    splits, left_out = prepare(options.data, options.footage, workers=croppers, progress=show)
-    for path, why in left_out.items():
-        print(f"left out {path.name}: {why}", file=sys.stderr)
-    return splits
+    return read_sources(
+        options.data,
+        options.footage,
+        workers=croppers,
+        progress=(lambda files: tqdm(files, unit="file", desc="faces")) if progress else None,
+        left_out=lambda path, why: print(f"left out {path.name}: {why}", file=sys.stderr),
+    )
 
 
 def finish(options, out, model, splits, history, seconds, log, progress) -> Path:
@@ -204,7 +205,7 @@ def finish(options, out, model, splits, history, seconds, log, progress) -> Path
     card = {
         "name": options.name,
         "row": "A",
-        "training": asdict(options) | {"data": Path(options.data).resolve().name},
+        "training": asdict(options) | {"data": source_names(options.data)},
         "clips": {split: {"clips": len(x), "frames": x.frames, "set": x.fingerprint} for split, x in splits.items()},
         "seconds": round(seconds),
         "credit": options.credit,
@@ -225,9 +226,9 @@ def held_out(model, options: TrainOptions, pool, progress: bool) -> dict | None:
     if len(pool) < 2:
         return None
     show = (lambda numbers: tqdm(numbers, unit="clip", desc="held out")) if progress else None
-    folder = Path(options.data).resolve().name
+    data = source_names(options.data)
     return {
-        "command": f"python -m pushpull.train --data {folder} --evaluate {options.name}.safetensors",
+        "command": f"python -m pushpull.train --data {data} --evaluate {options.name}.safetensors",
         "clips": len(pool),
         "set": pool.fingerprint,
         "seed": options.seed,
@@ -259,8 +260,8 @@ def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, crop
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pushpull.train",
-        usage="%(prog)s --data FOLDER [--out FOLDER] [options]\n       %(prog)s --data FOLDER --evaluate CHECKPOINT",
-        description="Train an active speaker detector on a folder of talking-face footage, or go on with it.",
+        usage="%(prog)s --data SOURCE [--out FOLDER] [options]\n       %(prog)s --data SOURCE --evaluate CHECKPOINT",
+        description="Train an active speaker detector on talking-face footage or talking heads, or go on with it.",
         epilog="In square brackets: what an option is when it is not given.",
         allow_abbrev=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=34),

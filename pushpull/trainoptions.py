@@ -20,7 +20,7 @@ class TrainOptions:
     Counts of frames are video frames, 25 a second.
 
     Args:
-        data: folder of talking-face footage, see pushpull.data.talkset.
+        data: folder of talking-face footage, or KIND:FOLDER[,KIND:FOLDER ...] with KIND talkset or talkheads.
         name: of the checkpoint.
         variant: "talknet", "nctalknet" or "spectalknet".
         size: "lite", or "full": exactly the official network.

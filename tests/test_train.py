@@ -14,6 +14,7 @@ import torch
 from training_support import talkset
 
 from pushpull import train as training
+from pushpull.data import sources
 from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.models import load_model
@@ -58,7 +59,7 @@ def splits(tmp_path_factory):
 @pytest.fixture
 def footage(splits, monkeypatch):
     """``splits`` in place of a folder of videos."""
-    monkeypatch.setattr(training, "prepare", lambda *_, **__: (splits, {}))
+    monkeypatch.setattr(sources, "prepare", lambda *_, **__: (splits, {}))
     return splits
 
 
@@ -80,7 +81,7 @@ def undisturbed(splits, tmp_path_factory):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "prepare", lambda *_, **__: (splits, {}))
+        patch.setattr(sources, "prepare", lambda *_, **__: (splits, {}))
         run(out)
     torch.set_num_threads(before)
     return out
@@ -188,7 +189,7 @@ def test_other_options_or_clips_in_the_same_folder_are_refused_and_named(whole, 
     with pytest.raises(ValueError, match=r"other options: kinds.still \(0.15 -> 0.5\), seed \(0 -> 1\)"):
         run(whole.parent, tiny(seed=1, kinds=Kinds(still=0.5)))
     fewer = footage | {"train": footage["train"].first(2)}
-    monkeypatch.setattr(training, "prepare", lambda *_, **__: (fewer, {}))
+    monkeypatch.setattr(sources, "prepare", lambda *_, **__: (fewer, {}))
     with pytest.raises(ValueError, match=r"other options: clips \("):
         run(whole.parent)
     assert (whole.parent / "state.pt").read_bytes() == before
@@ -229,14 +230,14 @@ def test_evaluate_repeats_the_held_out_figures(whole, footage, capsys, monkeypat
     assert main(arguments) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out) == load_model(whole, "cpu").card["heldout"] and "not the clips" not in shown.err
-    monkeypatch.setattr(training, "prepare", lambda *_, **__: (footage | {"test": footage["train"]}, {}))
+    monkeypatch.setattr(sources, "prepare", lambda *_, **__: (footage | {"test": footage["train"]}, {}))
     assert main(arguments) == 0
     assert "not the clips that the checkpoint's card gives figures for" in capsys.readouterr().err
 
 
 def test_too_little_held_out_is_said_and_breaks_nothing(footage, tmp_path, monkeypatch, capsys):
     none = footage | {"validation": footage["validation"].first(1), "test": footage["test"].first(1)}
-    monkeypatch.setattr(training, "prepare", lambda *_, **__: (none, {}))
+    monkeypatch.setattr(sources, "prepare", lambda *_, **__: (none, {}))
     config = tmp_path / "tiny.json"
     config.write_text(json.dumps(dataclasses.asdict(TINY)))
     out = tmp_path / "run"
@@ -248,7 +249,7 @@ def test_too_little_held_out_is_said_and_breaks_nothing(footage, tmp_path, monke
 
 
 def test_too_little_to_train_on_is_said(footage, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "prepare", lambda *_, **__: (footage | {"train": footage["train"].first(1)}, {}))
+    monkeypatch.setattr(sources, "prepare", lambda *_, **__: (footage | {"train": footage["train"].first(1)}, {}))
     with pytest.raises(ValueError, match="footage has 1 in its training split"):
         run(tmp_path / "run")
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pushpull.clip import FPS, Clip
-from pushpull.data.kinds import Kinds, make_example, shake
+from pushpull.data.kinds import OWN, Kinds, make_example, shake
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,11 @@ class Batch:
 def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: int, step: int) -> Batch:
     """The batch of one step: clips drawn from ``pool`` (in sync, labels = speech activity), kinds by their shares.
 
+    Examples of the kind ``own`` come from ``pool.finished`` (see :class:`pushpull.data.sources.Corpus`).
+
     Raises:
-        ValueError: the pool has fewer than two clips (a swapped voice needs another).
+        ValueError: the pool has fewer than two clips (a swapped voice needs another), or ``own`` has a share and the
+            pool no finished examples.
     """
     if len(pool) < 2:
         raise ValueError(f"training needs at least two clips, got {len(pool)}")
@@ -78,7 +81,10 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
             return pool[int((index + rng.integers(1, len(pool))) % len(pool))]
 
         start = int(rng.integers(clip.frames - frames + 1))
-        example = make_example(kind, clip, neighbour, rng, start=start, frames=frames)
+        if kind == OWN:
+            example, kind = _finished(pool, rng, frames)
+        else:
+            example = make_example(kind, clip, neighbour, rng, start=start, frames=frames)
         shaken = kind != "frozen" and rng.random() < options.shaken
         examples.append((example, shake(example.video, rng) if shaken else example.video, kind))
         others.append(make_example("swapped", clip, neighbour, rng, start=start, frames=frames).audio)
@@ -89,6 +95,24 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
         other=torch.from_numpy(np.stack(others)),
         kinds=tuple(kind for _, _, kind in examples),
     )
+
+
+def _finished(pool, rng, frames):
+    """A window of one of the pool's finished examples, and its kind."""
+    finished = getattr(pool, "finished", ())
+    if not finished:
+        raise ValueError("the kind 'own' has a share, but the data holds no finished examples: give it a share of 0")
+    sizes = np.array([len(part) for part in finished])
+    part = finished[int(rng.choice(len(finished), p=sizes / sizes.sum()))]
+    index = int(rng.integers(len(part)))
+    clip = part[index]
+    if clip.frames < frames:
+        raise ValueError(
+            f"the finished example {clip.name!r} has {clip.frames} frames and the batch wants {frames}: lower "
+            "batches.longest, or make longer ones"
+        )
+    start = int(rng.integers(clip.frames - frames + 1))
+    return clip.span(start, start + frames), part.kinds[index]
 
 
 def prefetch(make: Callable[[int], Any], steps: range, *, workers: int, depth: int = 2) -> Iterator[Any]:

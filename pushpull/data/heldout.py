@@ -36,6 +36,8 @@ def evaluate_kinds(
           is to be heard; a silent frame is easily right. For ``in_sync`` this is nearly the recall of speech;
         * ``frames``: how many of this kind.
 
+        Where the pool has ``finished`` examples (talking heads) their kinds follow, as ``own KIND``.
+
         What is not defined is None: the average precision where nobody speaks. Where no clip keeps its lips still
         the kind ``still`` is missing.
 
@@ -55,7 +57,13 @@ def evaluate_kinds(
             labels[name].append(example.labels)
             heard = detect_speech(example.audio) if name in VOICED else np.ones(example.frames, dtype=bool)
             voiced[name].append(heard)
-    names = [name for name in names if scores[name]]
+    for part in getattr(pool, "finished", ()):
+        for index, kind in enumerate(part.kinds):
+            example, name = part[index], f"own {kind}"
+            scores.setdefault(name, []).append(_margins(model, [example], device)[0])
+            labels.setdefault(name, []).append(example.labels)
+            voiced.setdefault(name, []).append(detect_speech(example.audio))
+    names = [name for name in scores if scores[name]]
     scores, labels, voiced = ({k: np.concatenate(x[k]) for k in names} for x in (scores, labels, voiced))
     report = {}
     for name in names:
@@ -77,10 +85,10 @@ def evaluate_kinds(
 
 def report_table(report: dict[str, dict]) -> str:
     """A plain-text table of what :func:`evaluate_kinds` returns."""
-    lines = [f"{'kind':<10}{'AVA-AP':>8}{'floor':>8}{'accuracy':>10}{'voiced':>8}{'frames':>8}"]
+    lines = [f"{'kind':<13}{'AVA-AP':>8}{'floor':>8}{'accuracy':>10}{'voiced':>8}{'frames':>8}"]
     for name, row in report.items():
         ap, voiced = ("" if row[key] is None else f"{row[key]:.1f}" for key in ("ap", "accuracy_voiced"))
-        lines.append(f"{name:<10}{ap:>8}{row['prevalence']:>8.1f}{row['accuracy']:>10.1f}{voiced:>8}{row['frames']:>8}")
+        lines.append(f"{name:<13}{ap:>8}{row['prevalence']:>8.1f}{row['accuracy']:>10.1f}{voiced:>8}{row['frames']:>8}")
     return "\n".join(lines)
 
 

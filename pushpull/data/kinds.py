@@ -29,6 +29,7 @@ from pushpull.data.speech import runs
 SHIFT_MS = (200.0, 800.0)
 STILL_MARGIN = 3  # frames between still lips and speech: mouths open before and close after the sound
 STILL_FRAMES = 5  # the shortest stretch worth wandering in
+OWN = "own"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Kinds:
         frozen: one frame, with sensor noise and camera drift, and a voice.
         silence: no sound, or room noise below -45 dB.
         noise: noise, tones or babble at the voice's level.
+        own: finished examples of the corpus itself, with its own labels (talking heads: turns, chewing, dubbing, ...).
 
     Raises:
         ValueError: a share is negative or all are zero.
@@ -55,6 +57,7 @@ class Kinds:
     frozen: float = 0.05
     silence: float = 0.05
     noise: float = 0.1
+    own: float = 0.0
 
     def __post_init__(self):
         if min(self.shares) < 0 or sum(self.shares) == 0:
@@ -62,15 +65,17 @@ class Kinds:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(field.name for field in fields(self))
+        """The kinds that :func:`make_example` makes from clips in sync."""
+        return tuple(field.name for field in fields(self) if field.name != OWN)
 
     @property
     def shares(self) -> tuple[float, ...]:
-        return tuple(getattr(self, name) for name in self.names)
+        """One number for each of the names, and one for ``own``."""
+        return tuple(getattr(self, name) for name in (*self.names, OWN))
 
     def draw(self, rng: np.random.Generator, count: int) -> list[str]:
-        shares = np.array(self.shares)
-        return [self.names[i] for i in rng.choice(len(shares), size=count, p=shares / shares.sum())]
+        shares, names = np.array(self.shares), (*self.names, OWN)
+        return [names[i] for i in rng.choice(len(shares), size=count, p=shares / shares.sum())]
 
 
 class NoStillLips(ValueError):
