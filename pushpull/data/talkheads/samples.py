@@ -117,7 +117,7 @@ def samples() -> tuple[Sample, ...]:
         Sample(
             "5-listening", "Listening", "The lips rest: the voice belongs to somebody out of the picture.",
             _script(15, "still", 5.2, (listener,), _says(
-                UNSEEN, GRANDE, "Her football team has never seen the wrong number.", "Is it true that nobody told you?",
+                UNSEEN, GRANDE, "Her football team has never seen the wrong number.", "Is it true that nobody knew?",
                 lips=False,
             ), staging=near("window", "window", 4, facing=0.14)),
         ),
@@ -127,7 +127,7 @@ def samples() -> tuple[Sample, ...]:
                 0, SHELBY, "Every farmer will probably buy a warm pullover.", "My favourite shoes are on the piano.",
                 heard=False,
             ), _says(
-                UNSEEN, F5, "So, the mayor left behind an empty room.", "Who promised fresh butter on Wednesday morning?",
+                UNSEEN, F5, "So, the mayor left behind an empty room.", "Who promised fresh butter on Wednesday?",
                 first=0.2, lips=False,
             ), staging=near("curtain", "soft", 12, facing=0.05)),
         ),
@@ -150,7 +150,7 @@ def samples() -> tuple[Sample, ...]:
         Sample(
             "9-chewing", "Chewing", "The mouth moves but says nothing; the voice comes from elsewhere.",
             _script(19, "gesture", 5.2, (eater,), _says(
-                UNSEEN, RMS, "For example, a small bird jumped over your window.", "It should have washed the paper bag.",
+                UNSEEN, RMS, "For example, a small bird jumped over your window.", "It should have washed the bag.",
                 lips=False,
             ), staging=near("wall", "soft", 2, facing=0.08)),
         ),
