@@ -69,7 +69,7 @@ export class Trial {
           "aria-keyshortcuts": NUMBER[side],
           onclick: () => this.answer(side),
         },
-        h("span", {}, h("b", { text: side }), " is the same as X"),
+        h("span", {}, h("b", { text: side }), " is the same as\u00a0X"),
         h("kbd", { "aria-hidden": "true", text: NUMBER[side] }),
       ),
     );
