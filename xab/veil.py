@@ -3,8 +3,8 @@
 An MP4 may hold `free` boxes, which players skip. One of random length and content goes before the media, one fills
 the file up to a length that all clips of the trial share. FLAC's header holds the MD5 of the samples, alike in X and
 its match whatever the encoding: it is blanked. Decoded pixels and samples are untouched. X and its match are also
-different encodings (see xab.stimuli), so neither size, hash, offset nor any run of media bytes tells which of A and B
-equals X.
+different encodings (see xab.stimuli), so neither size, hash, offset nor any long run of bytes tells which of A and B
+equals X. A program that parses or decodes the media can compare the pictures themselves: that is the test's question.
 """
 
 import hashlib
