@@ -291,6 +291,7 @@ def _scarf(head: Head) -> Thing:
         tint,
         tint * 0.7,
         kind=7,
+        casts=False,  # a shadow knows no opening: it would lie on the whole face
         gloss=8.0,
         shine=0.25,
     )

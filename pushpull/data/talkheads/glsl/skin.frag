@@ -101,12 +101,12 @@ void main() {
     albedo = mix(albedo, vec3(0.20, 0.035, 0.04), inside);
     float deep = smoothstep(1.52, 1.0, t.z);
     float ao = occlusion;
-    if (inside > 0.01) ao = mix(ao, mix(0.55, 0.06, deep) * mouth_light, inside);
+    if (inside > 0.01) ao = mix(ao, mix(0.45, 0.03, deep) * mouth_light, inside);
 
     float gloss = mix(26.0, 70.0, lip);
     float oily = form.z * (0.75 + 0.7 * bump2(vec2(t.x / 0.22, (t.y - 7.1) / 0.6)) * front) * (1.0 - 0.6 * cover) * (1.0 - 0.7 * browed);
     float shine = mix(oily * (0.7 + 0.6 * fine.w), 1.5 + marks.w, lip);
-    shine = mix(shine, 0.5, inside) * (1.0 - 0.6 * chin * growth.x);
+    shine = mix(shine, 0.25, inside) * (1.0 - 0.6 * chin * growth.x);
     vec3 wrap = mix(vec3(0.42, 0.16, 0.11), vec3(0.24, 0.12, 0.09), form.w);
     colour = vec4(filmed(shade(albedo, position, n, soft, ao, wrap, gloss, shine)), 1.0);
 }
