@@ -6,17 +6,20 @@ Prints frames per second of the whole command after its workers have started, an
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-from pushpull.data.talkheads.crops import cut_faces
-from pushpull.data.talkheads.make import MakeOptions, Studio, make
-from pushpull.data.talkheads.perform import perform
-from pushpull.data.talkheads.scene import prepare, shoot
-from pushpull.data.talkheads.script import ScriptOptions, draw_script
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pushpull.data.talkheads.crops import cut_faces  # noqa: E402
+from pushpull.data.talkheads.make import MakeOptions, Studio, make  # noqa: E402
+from pushpull.data.talkheads.perform import perform  # noqa: E402
+from pushpull.data.talkheads.scene import prepare, shoot  # noqa: E402
+from pushpull.data.talkheads.script import ScriptOptions, draw_script  # noqa: E402
 
 
 def stages(options: MakeOptions, clips: int) -> dict[str, float]:

@@ -30,6 +30,8 @@ def main(arguments=None) -> int:
     command = commands.add_parser("assets", help="make the sample clips that come with the app")
     command.add_argument("--out", type=Path, default=Path("assets"), help="folder; default %(default)s")
     command.add_argument("--only", default="", help="make only the clip with this name")
+    command.add_argument("--workers", type=int, default=1, help="processes; default %(default)s")
+    command.add_argument("--sheet", type=Path, help="also draw a contact sheet into this PNG")
     given = parser.parse_args(arguments)
     try:
         return {"make": _make, "bake": _bake, "assets": _assets}[given.command](given)
@@ -83,9 +85,12 @@ def _bake(given):
 
 
 def _assets(given):
-    from pushpull.data.talkheads.samples import make_samples
+    from pushpull.data.talkheads.samples import contact_sheet, make_samples
 
-    for path in make_samples(given.out, only=given.only):
+    paths = make_samples(given.out, only=given.only, workers=given.workers)
+    if given.sheet:
+        contact_sheet(paths, given.sheet)
+    for path in paths:
         print(f"wrote {path} ({path.stat().st_size / 2**20:.2f} MB)")
     return 0
 

@@ -1,10 +1,13 @@
 """The sample clips that come with the app, and how they are made: people and voices of the test split."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pushpull.data.talkheads.make import Studio, replacing
 from pushpull.data.talkheads.script import UNSEEN, Role, Script, Turn
@@ -12,9 +15,10 @@ from pushpull.data.talkheads.sensor import Sensor
 from pushpull.data.talkheads.sound import Recording
 from pushpull.data.talkheads.studio import Staging
 from pushpull.data.talkheads.voice import Voice
-from pushpull.media import quantise_audio, write_preview
+from pushpull.media import quantise_audio, read_frames, write_preview
 
 HEIGHT, WIDE = 512, 896  # pixels
+SHEET = 200  # pixels, height of a picture on the contact sheet
 CRF = 20  # H.264; below it nothing more is to be seen
 LICENCE = "CC0-1.0"
 
@@ -87,30 +91,30 @@ def samples() -> tuple[Sample, ...]:
     eater = Role(identity=8, voice=F5, act="chew", liveliness=1.0, smile=0.05)
 
     def near(backdrop, light, seed, **more):
-        return Staging(backdrop=backdrop, light=light, seed=seed, height=3.7, y=-0.35, distance=15.0, **more)
+        return Staging(backdrop=backdrop, light=light, seed=seed, height=3.9, y=-0.25, distance=15.0, **more)
 
     return (
         Sample(
             "1-speaking-indoors", "Speaking, indoors", "One person, in sync with the voice that is heard.",
-            _script(11, "in_sync", 5.2, (warm,), _says(
+            _script(11, "in_sync", 6.6, (warm,), _says(
                 0, RMS, "The blue boat may come by the bay before noon.", "Maybe my brother will open the big bridge."
             ), staging=near("room", "window", 5, facing=0.10)),
         ),
         Sample(
             "2-speaking-shelves", "Speaking, before shelves", "One person with glasses, in sync.",
-            _script(12, "in_sync", 5.2, (elder,), _says(
+            _script(12, "in_sync", 6.4, (elder,), _says(
                 0, F5, "Of course, nobody remembers all of the money.", "We bought five potatoes and a bowl of soup."
             ), staging=near("shelves", "soft", 8, facing=-0.12)),
         ),
         Sample(
             "3-speaking-garden", "Speaking, outdoors", "One person in daylight, in sync.",
-            _script(13, "in_sync", 5.2, (young,), _says(
+            _script(13, "in_sync", 6.2, (young,), _says(
                 0, GRANDE, "You know, that purple bus never waits for a famous baker.", "Why would it move before noon?"
             ), staging=near("garden", "day", 3, facing=0.06)),
         ),
         Sample(
             "4-speaking-evening", "Speaking, at night", "One person before city lights, in sync.",
-            _script(14, "in_sync", 5.2, (woman,), _says(
+            _script(14, "in_sync", 5.4, (woman,), _says(
                 0, SHELBY, "Above the valley the weather looks like fresh butter.", "Have you seen a map of the moon?"
             ), staging=near("street", "lamp", 21, facing=-0.08)),
         ),
@@ -123,7 +127,7 @@ def samples() -> tuple[Sample, ...]:
         ),
         Sample(
             "6-dubbed", "Dubbed", "The lips say something else than the voice: nobody in view is the one heard.",
-            _script(16, "dubbed", 5.2, (dubbed,), _says(
+            _script(16, "dubbed", 5.72, (dubbed,), _says(
                 0, SHELBY, "Every farmer will probably buy a warm pullover.", "My favourite shoes are on the piano.",
                 heard=False,
             ), _says(
@@ -133,15 +137,15 @@ def samples() -> tuple[Sample, ...]:
         ),
         Sample(
             "7-conversation", "Two people in turn", "Two people talk; only one of them speaks at a time.",
-            _script(17, "turns", 7.6, (left, right), [
+            _script(17, "turns", 7.96, (left, right), [
                 *_says(0, GIRL, "Have you heard that the whole family moved to the river bank?", first=0.4),
                 *_says(1, TRAVIS, "By the way, somebody borrowed my umbrella.", first=0.35),
                 *_says(0, GIRL, "Maybe it was the baker.", first=0.35),
-            ], staging=Staging(backdrop="room", light="soft", seed=31, height=3.7, y=-0.35, distance=22.0)),
+            ], staging=Staging(backdrop="room", light="soft", seed=31, height=4.0, y=-0.2, distance=22.0)),
         ),
         Sample(
             "8-noisy", "In a crowd", "One person, in sync, among other voices at 3 dB below.",
-            _script(18, "in_sync", 5.2, (market,), _says(
+            _script(18, "in_sync", 5.8, (market,), _says(
                 0, TRAVIS, "The Monday market is waiting for two more bottles.", "Well, everybody bought apple pie."
             ), staging=near("street", "stage", 9, facing=-0.05), recording=Recording(
                 reverberation=0.5, distance=0.3, noise="babble", snr_db=3.0, level_db=-3.0
@@ -157,11 +161,11 @@ def samples() -> tuple[Sample, ...]:
     )  # fmt: skip
 
 
-def make_samples(out: str | Path, *, only: str = "") -> list[Path]:
+def make_samples(out: str | Path, *, only: str = "", workers: int = 1) -> list[Path]:
     """Write the sample clips and their cards into ``out``; returns the videos.
 
     Args:
-        only: make just the one with this name.
+        only: make just the one with this name. workers: processes.
 
     Raises:
         ValueError: ``only`` names none of them.
@@ -172,16 +176,35 @@ def make_samples(out: str | Path, *, only: str = "") -> list[Path]:
     if not chosen:
         raise ValueError(f"no sample is called {only!r}; there are {', '.join(s.name for s in samples())}")
     out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for sample in chosen:
-        with Studio(sample.size) as studio:
-            frames, performance, film = studio.film(sample.script)
-        path = write_preview(out / f"{sample.name}.mp4", frames, quantise_audio(performance.audio), crf=CRF)
-        with replacing(path.with_suffix(".json"), "w") as handle:
-            json.dump(_card(sample, performance, film), handle, indent=1)
-            handle.write("\n")
-        paths.append(path)
-    return paths
+    names = [sample.name for sample in chosen]
+    # Spawned, because OpenGL does not survive a fork.
+    with ProcessPoolExecutor(max(1, workers), get_context("spawn")) as pool:
+        return list(pool.map(_make_one, names, [out] * len(names)))
+
+
+def contact_sheet(videos: list[Path], out: str | Path) -> Path:
+    """Four moments of every clip, a row for each, as one picture."""
+    rows = []
+    for path in videos:
+        frames = list(read_frames(path))
+        chosen = [frames[round(share * (len(frames) - 1))] for share in (0.15, 0.4, 0.65, 0.9)]
+        small = [Image.fromarray(f).resize((SHEET * f.shape[1] // f.shape[0], SHEET), Image.LANCZOS) for f in chosen]
+        rows.append(np.concatenate([np.asarray(picture) for picture in small], axis=1))
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    Image.fromarray(np.concatenate(padded)).quantize(256).save(out)
+    return Path(out)
+
+
+def _make_one(name, out):
+    sample = next(sample for sample in samples() if sample.name == name)
+    with Studio(sample.size) as studio:
+        frames, performance, film = studio.film(sample.script)
+    path = write_preview(out / f"{name}.mp4", frames, quantise_audio(performance.audio), crf=CRF)
+    with replacing(path.with_suffix(".json"), "w") as handle:
+        json.dump(_card(sample, performance, film), handle, indent=1)
+        handle.write("\n")
+    return path
 
 
 def _card(sample, performance, film):
