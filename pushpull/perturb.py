@@ -21,7 +21,7 @@ from pushpull.clip import FPS
 from pushpull.faces import Footage, read_clips
 from pushpull.job import Outcome, carry_out
 from pushpull.labels import read_labels
-from pushpull.models import TalkNet, load_model, resolve_device
+from pushpull.models import TalkNet, load_model
 from pushpull.objectives import OBJECTIVES
 from pushpull.order import TARGETS, Order, Target, make_attack
 from pushpull.report import Past, Source, environment, read_report
@@ -107,19 +107,6 @@ def make_target(given: dict) -> Target:
     return Target(kind="span", start=start, stop=stop, speaking=speaking, hold=given.get("rest", "hold") == "hold")
 
 
-def load(name: str, device: str) -> TalkNet:
-    """The model on the device.
-
-    Raises:
-        ValueError: no such checkpoint, or no such device here.
-    """
-    try:
-        torch.empty(1, device=resolve_device(device))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"the device {device!r} cannot be used here ({error}). Try --device cpu.") from error
-    return load_model(name, device)
-
-
 def read_faces(path: Path) -> Footage:
     """The faces of a video, with a progress bar."""
     with tqdm(total=100, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}|", leave=False) as bar:
@@ -141,7 +128,8 @@ def choose_face(footage: Footage, model: TalkNet, number: int | None) -> tuple[i
     with torch.no_grad():
         for clip in footage.clips:
             margins.append(model(clip.inputs(next(model.parameters()).device)).margin[0].cpu().numpy())
-    most = 1 + max(range(len(margins)), key=lambda index: (margins[index] > 0).sum())
+    # Where the model says of none that it speaks, the one it comes closest to saying it of.
+    most = 1 + max(range(len(margins)), key=lambda index: ((margins[index] > 0).sum(), margins[index].mean()))
     chosen = most if number is None else number
     if not 1 <= chosen <= len(margins):
         raise ValueError(f"there is no face {number}; the faces are\n{faces_table(footage, margins, 0)}")
@@ -176,7 +164,7 @@ def run(given: dict) -> int:
     out = given.get("out", Path(f"{path.stem}-{order.attack_name}"))
     if "list_faces" not in given:
         check_out(out, "overwrite" in given)
-    model = load(given.get("model", order.model), given.get("device", "auto"))
+    model = load_model(given.get("model", order.model), given.get("device", "auto"))
     with part_of(path, start=order.start, seconds=order.seconds) as part:
         footage = read_faces(part)
         wanted = order.face if past is not None else given.get("face")
