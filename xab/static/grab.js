@@ -1,7 +1,8 @@
 // A clip's pixels and samples as this browser decodes them: what a volunteer sees and hears, as numbers.
 
 const RATE = 16000; // the clips' own: at another rate the browser would resample
-const PATIENCE = 12000;
+const PATIENCE = 12000; // milliseconds
+const UNTOLD = 200;
 
 function once(target, name, failure = "error") {
   return new Promise((done, fail) => {
@@ -37,9 +38,11 @@ export async function grabFrames(blob, indices) {
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const frames = [];
     for (const index of indices) {
+      const shown = presented(video, index / 25);
       const found = once(video, "seeked");
       video.currentTime = (index + 0.5) / 25;
       await found;
+      await shown;
       context.drawImage(video, 0, 0);
       frames.push(greyOf(context.getImageData(0, 0, canvas.width, canvas.height).data));
     }
@@ -49,6 +52,23 @@ export async function grabFrames(blob, indices) {
     video.load();
     URL.revokeObjectURL(url);
   }
+}
+
+/**
+ * A busy browser says "seeked" a moment before the frame can be drawn, and a canvas then gets the old one. Resolves when
+ * the frame that starts at `time` is there, or after a while where browsers do not tell.
+ */
+function presented(video, time) {
+  if (!video.requestVideoFrameCallback) return new Promise((done) => setTimeout(done, UNTOLD));
+  return new Promise((done) => {
+    const timer = setTimeout(done, PATIENCE / 4);
+    const look = (_now, { mediaTime }) => {
+      if (Math.abs(mediaTime - time) > 0.01) return video.requestVideoFrameCallback(look);
+      clearTimeout(timer);
+      done();
+    };
+    video.requestVideoFrameCallback(look);
+  });
 }
 
 function greyOf(rgba) {
