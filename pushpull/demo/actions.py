@@ -25,6 +25,7 @@ from pushpull.results import REPORT, write_results
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
+ANSWERED = ("order", "budgets", "metrics", "storage", "digest")  # what of a report the API answers with
 RUN, STOP = "Run the attack", "Stop, keep the best"
 
 
@@ -254,7 +255,7 @@ class Actions:
         span_start: float, span_stop: float, span_speaking: bool, steps: int, restarts: int, objective: str,
         seed: int, grid: bool, face: int,
     ) -> dict:  # fmt: skip
-        """Attack one face (from 1) of ``video``; the report, and {name: address} of the files."""
+        """Attack one face (from 1) of ``video``: the report's main parts, and {name: address} of the files."""
         if video is None:
             raise gr.Error("video is missing: pass handle_file(path)", print_exception=False)
         form = Form(
@@ -273,7 +274,8 @@ class Actions:
         except REFUSALS as error:
             raise gr.Error(str(error), print_exception=False) from error
         report = json.loads(files[REPORT].read_text(encoding="utf-8"))
-        return {"report": report, "files": {name: drawer.url(name) for name in files}}
+        # Not the whole report: gradio's client takes its `source`, which has a `path`, for a file to download.
+        return {key: report[key] for key in ANSWERED} | {"files": {name: drawer.url(name) for name in files}}
 
     def _refuse(self, error: Exception, title: str) -> str:
         if isinstance(error, REFUSALS):
