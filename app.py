@@ -73,7 +73,12 @@ def build_app(*, clips: Path = ASSETS, checkpoints: Path = CHECKPOINTS, results:
 
     links: dict[str, str] = {}
     # Pages with a longer path are mounted above this line: the demo's, at "/", takes every address.
-    return gr.mount_gradio_app(app, build_page(bench, links), path="/", theme=theme(), **MOUNT)
+    page = build_page(bench, links)
+    app = gr.mount_gradio_app(app, page, path="/", theme=theme(), **MOUNT)
+    # gradio refuses files that nobody uploaded only in apps that it has launched itself. In a mounted one, a request
+    # could name any file of this machine and have it read.
+    page.has_launched = True
+    return app
 
 
 def main(arguments: list[str] | None = None) -> int:
