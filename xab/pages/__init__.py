@@ -7,6 +7,8 @@ every endpoint are what a blind test cannot have (docs/xab.md).
 import contextlib
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +22,9 @@ from ..store import Refused, Store, StoreError
 from ..veil import StimulusDamaged, Wardrobe
 from . import lab, lab_planner, lab_results, volunteer
 from .entry import Entry, NotAdmitted, lab_url
-from .http import HEADERS, Headers, Pool, refusal
+from .http import HEADERS, Headers, Pool, log, refusal
 
+RETENTION_SECONDS = 6 * 3600
 STATIC = Path(__file__).parents[1] / "static"
 
 
@@ -106,8 +109,19 @@ def mount(app: FastAPI, settings: Settings | None = None) -> FastAPI:
         return FileResponse(STATIC / "volunteer.html", headers=HEADERS)
 
     app.mount("/xab", inner)
+    threading.Thread(target=keep_forgetting, args=(inner.state.desk.store,), daemon=True, name="retention").start()
     announce(inner)
     return inner
+
+
+def keep_forgetting(store: Store) -> None:
+    """Apply retention now and then, for a server that is not restarted for months."""
+    while True:
+        time.sleep(RETENTION_SECONDS)
+        try:
+            store.links.forget()
+        except Exception as error:  # the database is away: at the next turn
+            log.error("retention: %s", error)
 
 
 def announce(inner: FastAPI) -> None:
