@@ -5,6 +5,7 @@ python -m pushpull.train --data SOURCE --evaluate checkpoints/X.safetensors  hel
 """
 
 import argparse
+import copy
 import json
 import signal
 import sys
@@ -26,6 +27,7 @@ from pushpull.data.sources import read_sources, source_names
 from pushpull.data.talkset import cores
 from pushpull.models import TalkNet, TalkNetConfig, load_model, resolve_device, save_checkpoint
 from pushpull.options import from_dict, parse_options
+from pushpull.recalibrate import recalibrate
 from pushpull.stopping import Stopping
 from pushpull.trainlog import TrainLog, draw_curves, load_state, save_state
 from pushpull.trainoptions import WARMUP_KINDS, WARMUP_SECONDS, TrainOptions, identity
@@ -93,7 +95,7 @@ def train(options: TrainOptions, out: str | Path, *, progress: bool = True, crop
                 # The end of an epoch; also of one at whose end an earlier run was stopped.
                 if step and step % epoch_steps == 0 and [entry["step"] for entry in history[-1:]] != [step]:
                     if options.validation_clips and len(validation) > 1:
-                        found = validate(options, model, validation, device)
+                        found = validate(options, settled(options, model, pool), validation)
                         history.append({"step": step, "frames": step * options.batches.frames, "validation": found})
                         log.write({"step": step, "validation": found})
                         bar.write(f"step {step}, {seconds / 60:.1f} min, validation\n{report_table(found)}")
@@ -155,8 +157,21 @@ def train(options: TrainOptions, out: str | Path, *, progress: bool = True, crop
     return finish(options, out, model, splits, history, seconds, log, progress)
 
 
-def validate(options: TrainOptions, model, validation, device) -> dict[str, dict]:
-    return evaluate_kinds(model.eval(), validation.first(options.validation_clips), seed=options.seed, device=device)
+def settled(options: TrainOptions, model: TalkNet, pool) -> TalkNet:
+    """A copy whose normalisations fit its weights, ready to be measured or written; training goes on without it."""
+    model = copy.deepcopy(model).eval()
+    if options.recalibration:
+        device = next(model.parameters()).device
+        # Batches that no step takes, not augmented: what the model will see.
+        steps = range(options.steps, options.steps + options.recalibration)
+        made = (make_batch(pool, options.kinds, options.batches, seed=options.seed, step=step) for step in steps)
+        recalibrate(model, ({"audio": x.audio.to(device), "video": x.video.to(device).float()} for x in made))
+    return model
+
+
+def validate(options: TrainOptions, model: TalkNet, validation) -> dict[str, dict]:
+    device = next(model.parameters()).device
+    return evaluate_kinds(model, validation.first(options.validation_clips), seed=options.seed, device=device)
 
 
 def training_batch(options: TrainOptions, pool, step: int):
@@ -211,7 +226,7 @@ def finish(options, out, model, splits, history, seconds, log, progress) -> Path
         "credit": options.credit,
         "validation": history,
     }
-    path = save_checkpoint(out / options.name, model, card, half=True)
+    path = save_checkpoint(out / options.name, settled(options, model, splits["train"]), card, half=True)
     # The stored weights are rounded to half precision: the figures are theirs.
     stored = load_model(path, options.device)
     figures = held_out(stored, options, splits["test"], progress)

@@ -37,6 +37,8 @@ class TrainOptions:
         seed: of weights, data order, augmentation and dropout.
         validation_clips: how many held-out clips are looked at after each epoch, 0 or at least 2 (all of the test
             split at the end).
+        recalibration: batches over which batch normalisation's running statistics are estimated anew before the model
+            is measured or written, see pushpull.recalibrate; 0 keeps the running averages of training.
         device: "auto" takes CUDA, then MPS, then the CPU.
         precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16".
         threads: CPU threads, 0 for torch's choice. Resuming is exact to the bit with the same number.
@@ -60,6 +62,7 @@ class TrainOptions:
     decay: float = 0.95
     seed: int = 0
     validation_clips: int = 16
+    recalibration: int = 24
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -78,6 +81,8 @@ class TrainOptions:
             raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.recalibration < 0:
+            raise ValueError(f"recalibration counts batches, got {self.recalibration}")
         if self.validation_clips < 0 or self.validation_clips == 1:
             raise ValueError(f"validation_clips is 0 or at least 2, got {self.validation_clips}: voices are swapped")
         TalkNetConfig.named(self.variant, self.size)  # unknown names raise now and not once the footage is cropped
@@ -99,6 +104,6 @@ class TrainOptions:
 
 
 def identity(options: TrainOptions, pool) -> dict:
-    """What must be the same for a run to go on: the options that decide its result, and the very clips."""
-    free = {"data", "name", "device", "threads", "workers", "save_seconds", "credit"}
+    """What must be the same for a run to go on: the options that decide its steps, and the very clips."""
+    free = {"data", "name", "device", "threads", "workers", "save_seconds", "credit", "recalibration"}
     return {k: v for k, v in asdict(options).items() if k not in free} | {"clips": pool.fingerprint}

@@ -29,6 +29,7 @@ TINY = TrainOptions(
     warmup_frames=50,
     ramp=2,
     validation_clips=2,
+    recalibration=1,
     device="cpu",
     workers=0,
     batches=Batching(frames=25, shortest=0.4, longest=0.4),
@@ -223,6 +224,15 @@ def test_the_card_says_what_the_checkpoint_is(whole, footage):
     assert [entry["step"] for entry in card["validation"]] == [3], "each epoch but the last, which the test follows"
     out = model(footage["test"][0].inputs())
     assert out.margin.shape == (1, 30) and torch.isfinite(out.margin).all()
+
+
+def test_what_is_written_has_statistics_of_its_own_weights(whole, footage, tmp_path):
+    plain = load_model(train(tiny(recalibration=0), tmp_path, progress=False), "cpu")
+    settled = load_model(whole, "cpu")
+    moved = dict(plain.named_buffers())
+    for name, value in settled.named_parameters():
+        assert torch.equal(value, dict(plain.named_parameters())[name])
+    assert not torch.equal(settled.visualTCN.net[0].net[1].running_mean, moved["visualTCN.net.0.net.1.running_mean"])
 
 
 def test_evaluate_repeats_the_held_out_figures(whole, footage, capsys, monkeypatch):
