@@ -20,6 +20,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 demo: $(VENV)/.demo
 	$(BIN)/python app.py $(ARGS)
 
+# Idle threads sleep: spinning, they would keep the cores from the browsers and servers that the tests start.
+test test-all: export OMP_WAIT_POLICY := passive
+
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" $(T)
 
@@ -46,7 +49,7 @@ $(VENV)/.demo: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/.test: requirements.txt requirements-talkheads.txt requirements-dev.txt | $(BIN)/python
 	@echo "Installing what requirements-dev.txt names into $(VENV) (once; torch is large) ..."
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/.demo
