@@ -1,7 +1,10 @@
 """The XAB test in Chromium: volunteers from link to thank you, pixels and samples, and what a page can learn."""
 
 import base64
+import csv
+import io
 import json
+import re
 
 import pytest
 from xab_web import FRAMES, Person, Visitor, app, browser, sha  # noqa: F401
@@ -13,7 +16,16 @@ SECRETS = ("genuine", "adversarial", "catch", "match", "bim", "sha256")
 
 def test_two_complete_one_reloads_one_doubles_one_withdraws(app, browser):  # noqa: F811
     study = app.study(catch=1, show_result=True)
-    first, second, third = app.links(study, 3)
+    experimenter = browser.new_page()
+    experimenter.goto(f"{app.base}/lab/{study}")
+    experimenter.get_by_label("Password").fill("test")
+    experimenter.get_by_role("button", name="Log in").click()
+    experimenter.goto(f"{app.base}/lab/{study}")
+    experimenter.get_by_label("New links").fill("3")
+    experimenter.get_by_role("button", name="Make links").click()
+    experimenter.get_by_role("link", name="Links as CSV").wait_for()
+    links = experimenter.request.get(f"{app.base}/lab/{study}/links.csv").text()
+    first, second, third = re.findall(r"xab\?t=([\w-]+)", links)
 
     with Visitor(browser, app, first) as one:
         one.begin()
@@ -69,8 +81,18 @@ def test_two_complete_one_reloads_one_doubles_one_withdraws(app, browser):  # no
     for row in rows:
         viewport = json.loads(row["viewport"])
         assert (viewport["width"], viewport["clip_width"], viewport["pixel_ratio"]) == (1280, 560, 1)
-        assert 0 < row["response_ms"] < 1000 * (row["answered_at"] - row["opened_at"]) + 1
+        assert 0 <= row["response_ms"] < 1000 * (row["answered_at"] - row["opened_at"]) + 1
     assert all(check["passed"] for check in app.store.results.checks(study))
+
+    # What the experimenter takes away says the same as what the volunteers clicked.
+    table = experimenter.request.get(f"{app.base}/lab/{study}/export/judgments.csv").text()
+    written = list(csv.DictReader(io.StringIO(table.lstrip("\ufeff"))))
+    assert [(row["volunteer"], row["choice"]) for row in written] == [("1", c) for c in "ABAB"] + [
+        ("2", c) for c in "BABB"
+    ]
+    assert all((row["correct"] == "true") == (row["choice"] == row["match"]) for row in written)
+    assert all(int(row[f"plays_{role}"]) >= 1 for row in written for role in "xab")
+    experimenter.context.close()
 
 
 GRAB = """async ({url, frames}) => {

@@ -14,6 +14,7 @@ export class Trial {
     Object.assign(this, { state, desk });
     this.sent = null;
     this.ready = null;
+    this.answerable = null; // when an answer was first possible: response times count from here
     this.player = new Player({
       seconds: state.seconds,
       played: state.played,
@@ -154,6 +155,7 @@ export class Trial {
     }
     const { missing } = player;
     const open = this.ready !== null && missing.length === 0 && this.sent === null;
+    if (open) this.answerable ??= performance.now();
     for (const answer of this.answers) answer.setAttribute("aria-disabled", String(!open));
     if (this.sent === null) this.todo.textContent = this.hint(missing);
     if (whole && this.sent === null) {
@@ -196,7 +198,7 @@ export class Trial {
       handle: this.state.handle,
       choice: side,
       nonce: randomName(),
-      response_ms: Math.round(performance.now() - this.ready),
+      response_ms: Math.round(performance.now() - this.answerable),
       viewport: {
         width: Math.round(innerWidth),
         height: Math.round(innerHeight),
