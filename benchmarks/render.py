@@ -10,8 +10,12 @@ clips of 75 frames, as `make` writes them.
 import argparse
 import os
 import resource
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 CLIP = 75  # frames
 
