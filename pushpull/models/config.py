@@ -111,8 +111,8 @@ SIZES = {
     },
     "lite": {
         "stem_kernel": 7,
-        "stem_stride": 2,
-        "stem_pool": True,
+        "stem_stride": 4,
+        "stem_pool": False,
         "visual_widths": (16, 16, 32, 64, 96),
         "visual_strides": (1, 2, 2, 2),
         "tcn_blocks": 6,
