@@ -110,7 +110,7 @@ def _draw_skin(program, actor: Actor) -> None:
             person.brow_height,
         ),
     )
-    actor.parts["skin"].draw("skin")
+    actor.parts["skin"].draw_front("skin")
 
 
 def _draw_mouth(program, actor: Actor) -> None:
