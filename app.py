@@ -1,4 +1,4 @@
-"""Serve the browser demo.
+"""Serve the browser demo and the XAB test.
 
 Usage:
     python app.py                          http://127.0.0.1:7860
@@ -25,6 +25,9 @@ from pushpull.demo.shelf import Shelf
 from pushpull.demo.theme import HEAD, STATIC, STYLE, theme
 from pushpull.demo.vault import Vault
 from pushpull.models.checkpoint import CHECKPOINTS
+from xab.pages import mount as mount_xab
+from xab.settings import Settings as XabSettings
+from xab.store import StoreError
 
 import gradio as gr  # isort: skip
 
@@ -41,13 +44,23 @@ MOUNT = {
 }
 
 
-def build_app(*, clips: Path = ASSETS, checkpoints: Path = CHECKPOINTS, results: Path | None = None) -> FastAPI:
+def build_app(
+    *,
+    clips: Path = ASSETS,
+    checkpoints: Path = CHECKPOINTS,
+    results: Path | None = None,
+    xab: XabSettings | None = None,
+) -> FastAPI:
     """Everything that one process serves.
 
     Args:
         clips: folder of the gallery's sample clips.
         checkpoints: folder of the models.
         results: folder for visitors' results; a temporary one that goes when the app ends if None.
+        xab: where the XAB test keeps its things; None serves the demo alone.
+
+    Raises:
+        StoreError: the database of the XAB test cannot be opened.
     """
     root = results or Path(tempfile.mkdtemp(prefix="pushpull-"))
     bench = Bench(shelf=Shelf(checkpoints), vault=Vault(root=root), clips=clips)
@@ -72,6 +85,9 @@ def build_app(*, clips: Path = ASSETS, checkpoints: Path = CHECKPOINTS, results:
         return FileResponse(path, headers=headers, filename=name if download else None)
 
     links: dict[str, str] = {}
+    if xab is not None:
+        mount_xab(app, xab)
+        links["XAB test"] = "xab/lab"
     # Pages with a longer path are mounted above this line: the demo's, at "/", takes every address.
     page = build_page(bench, links)
     app = gr.mount_gradio_app(app, page, path="/", theme=theme(), **MOUNT)
@@ -82,7 +98,7 @@ def build_app(*, clips: Path = ASSETS, checkpoints: Path = CHECKPOINTS, results:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python app.py", description="Serve the browser demo.")
+    parser = argparse.ArgumentParser(prog="python app.py", description="Serve the browser demo and the XAB test.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--clips", type=Path, default=ASSETS, metavar="FOLDER", help="sample clips for the gallery")
@@ -91,7 +107,11 @@ def main(arguments: list[str] | None = None) -> int:
     for folder in (options.clips, options.checkpoints):
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
-    app = build_app(clips=options.clips, checkpoints=options.checkpoints)
+    try:
+        app = build_app(clips=options.clips, checkpoints=options.checkpoints, xab=XabSettings.from_env())
+    except StoreError as error:
+        print(f"The XAB test's database cannot be opened: {error}", file=sys.stderr)
+        return 1
     print(f"pushpull: http://{options.host}:{options.port} (Ctrl+C ends it)", flush=True)
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=3)
     return 0
