@@ -164,7 +164,7 @@ class Visitor:
 
     def __init__(self, browser, base, width=1280):
         self.page = browser.new_page(viewport={"width": width, "height": 900})
-        self.page.set_default_timeout(45_000)
+        self.page.set_default_timeout(150_000)  # of patience, for machines that do other things too
         self.errors, self.hosts = [], set()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))

@@ -210,7 +210,9 @@ class Actions:
                 return not stop.is_set()
 
             network = self.bench.shelf.get(form.model)
-            outcome = carry_out(network, subject.footage.clips[face], form.order(subject, face), on_step)
+            order = form.order(subject, face)
+            with self.bench.cpu:
+                outcome = carry_out(network, subject.footage.clips[face], order, on_step)
             report("Preparing the player")
             drawer = self.bench.vault.open()
             return network, outcome, drawer, attacked_view(drawer, subject, face, outcome)

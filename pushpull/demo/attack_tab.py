@@ -130,9 +130,9 @@ def wire(ui: SimpleNamespace, act: Actions) -> None:
     clip = [ui.status, ui.gallery, ui.faces, ui.subject, ui.face, ui.sample, ui.trim, ui.start, *results]
 
     queued = ui.run.click(act.queue_up, ui.subject, results, **QUICK)
-    running = queued.then(
-        act.attack, [ui.subject, ui.face, *form], results, api_name="run", show_progress_on=ui.progress, **HEAVY
-    )
+    # Were it "once", the browser would wait for the end of a run that was cancelled, and never start another.
+    again = HEAVY | {"trigger_mode": "multiple", "api_name": "run"}
+    running = queued.then(act.attack, [ui.subject, ui.face, *form], results, show_progress_on=ui.progress, **again)
     queued.then(None, None, None, js=SCROLL, api_visibility="private")
     ui.stop.click(act.stop, None, ui.stop, **QUICK)
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], cancels=[running], **QUICK)

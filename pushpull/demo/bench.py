@@ -65,6 +65,7 @@ class Bench:
         clips: the folder of the gallery's clips.
         stops: the running attacks that can be asked to stop, by visitor.
         known: samples whose faces were found before, by file, its time and where the part begins.
+        cpu: held by the attack that runs; one that was cancelled may still be finishing its step.
     """
 
     shelf: Shelf
@@ -72,6 +73,7 @@ class Bench:
     clips: Path = ASSETS
     stops: dict[str, threading.Event] = field(default_factory=dict)
     known: dict[tuple, Subject] = field(default_factory=dict)
+    cpu: threading.Lock = field(default_factory=threading.Lock)
 
     def gallery(self, chosen: int | None = None) -> str:
         """The gallery as HTML, one card pressed."""

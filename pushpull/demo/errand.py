@@ -14,8 +14,8 @@ class Stopped(Exception):
 class Errand:
     """Run ``work(report)`` in a thread.
 
-    A context manager: leaving it before the work is done stops the work at its next report and waits for it, so that
-    no two pieces of work ever run at once on behalf of one caller.
+    A context manager: leaving it before the work is done stops the work at its next report. It is not waited for:
+    gradio leaves from within its event loop, where waiting would hold up every visitor.
 
     Args:
         work: called with ``report``, a callable of one value; what it returns is :meth:`result`.
@@ -35,7 +35,6 @@ class Errand:
 
     def __exit__(self, *_):
         self._stop.set()
-        self._thread.join()
 
     def _report(self, value: object) -> None:
         if self._stop.is_set():
