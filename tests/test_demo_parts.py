@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser_support import write_face, write_model
+from browser_support import FRAMES, write_face, write_model
 
 from pushpull.attacks import Step
 from pushpull.demo import panels, tables
@@ -14,6 +14,7 @@ from pushpull.demo.errand import Errand
 from pushpull.demo.form import Form
 from pushpull.demo.intake import MAX_SECONDS, take_in
 from pushpull.demo.shelf import Shelf
+from pushpull.demo.truth import with_labels
 from pushpull.demo.vault import Vault
 from pushpull.demo.view import envelope, gains, plane
 from pushpull.models import CheckpointError
@@ -176,6 +177,15 @@ def test_a_long_clip_is_cut_where_it_was_asked(tmp_path, vault):
 
 def test_silence_is_noticed(tmp_path, vault):
     assert take_in(write_face(tmp_path / "silent.mp4", silent=True), vault).silent
+
+
+def test_a_samples_labels_go_to_the_face_they_are_of(subject):
+    elsewhere = {"box": [0, 0, 20, 20], "labels": "1" * FRAMES}
+    here = {"box": [60, 10, 160, 150], "labels": "01" * (FRAMES // 2)}
+    assert with_labels(subject, [elsewhere, here]).footage.clips[0].labels.tolist() == [0, 1] * (FRAMES // 2)
+    assert with_labels(subject, [elsewhere]).footage.clips[0].labels is None
+    assert with_labels(subject, [here | {"labels": "01"}]).footage.clips[0].labels is None
+    assert subject.footage.clips[0].labels is None
 
 
 # --- the shelf ---

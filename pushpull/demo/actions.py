@@ -17,6 +17,7 @@ from pushpull.demo.errand import Errand
 from pushpull.demo.exhibit import attacked_view, clean_view, downloads, score, sentence
 from pushpull.demo.form import Form
 from pushpull.demo.intake import MAX_SECONDS, Subject, take_in
+from pushpull.demo.truth import with_labels
 from pushpull.job import carry_out
 from pushpull.media import MediaError
 from pushpull.models import CheckpointError
@@ -95,7 +96,7 @@ class Actions:
         yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}")}
 
         def work(report):
-            subject = self._take_in(path, title, start, sample is not None, report)
+            subject = self._take_in(path, title, start, sample, report)
             if self.bench.shelf.default() is None:
                 return subject, None, None, 0
             report((None, "asking the model about every face"))
@@ -127,18 +128,17 @@ class Actions:
                 "The sound of this clip is silent, so the model hears nobody. Attacks on the picture still work."
             )
 
-    def _take_in(self, path: Path, title: str, start: float, keep: bool, report) -> Subject:
-        """Faces out of a file; those of samples are kept, because everybody looks at them."""
-        known = self.bench.known
-        key = (path, path.stat().st_mtime_ns, start) if keep else None
-        if key in known:
-            return known[key]
-        subject = take_in(path, self.bench.vault, title=title, start=start, report=report)
-        if keep:
+    def _take_in(self, path: Path, title: str, start: float, sample: int | None, report) -> Subject:
+        """Faces out of a file; those of samples get their labels and are kept, because everybody looks at them."""
+        if sample is None:
+            return take_in(path, self.bench.vault, title=title, start=start, report=report)
+        known, key = self.bench.known, (path, path.stat().st_mtime_ns, start)
+        if key not in known:
+            subject = take_in(path, self.bench.vault, title=title, start=start, report=report)
             while len(known) >= KNOWN:
                 known.pop(next(iter(known)), None)
-            known[key] = subject
-        return subject
+            known[key] = with_labels(subject, self.bench.samples()[sample].faces)
+        return known[key]
 
     # Choosing a face and a model
 

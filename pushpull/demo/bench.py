@@ -26,17 +26,20 @@ class Sample:
     Args:
         path: the video.
         title, caption: what the gallery says; from ``NAME.json`` beside it where there is one.
+        faces: from there too: where each face is and when it speaks, see ``truth.with_labels``.
     """
 
     path: Path
     title: str
     caption: str = ""
+    faces: tuple[dict, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Sample":
         card = path.with_suffix(".json")
         said = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-        return cls(path, said.get("title", path.stem.replace("_", " ").replace("-", " ")), said.get("caption", ""))
+        title = said.get("title", path.stem.replace("_", " ").replace("-", " "))
+        return cls(path, title, said.get("caption", ""), tuple(said.get("faces", ())))
 
 
 @lru_cache(maxsize=64)

@@ -38,13 +38,13 @@ def clean_view(bench: Bench, subject: Subject, face: int, network: TalkNet) -> s
     """The untouched clip in the player; the address of its view."""
     clip = subject.footage.clips[face]
     scores, outputs = score(network, clip)
-    classes = (scores > 0).astype(int)
+    classes = (scores > 0).astype(int) if clip.labels is None else clip.labels
     drawer = bench.vault.open()
     content = {
         "description": "Speaking score of the clean clip, frame by frame",
         "screens": [view.write_clean(drawer, subject, face)],
         "scores": {"clean": scores},
-        "strips": [view.strip("says", classes)],
+        "strips": [view.strip("says" if clip.labels is None else "truth", classes)],
         "sound": {"title": "sound", "clean": view.envelope(clip.audio)},
         "embeddings": view.embeddings(outputs, None, classes, {}),
     }

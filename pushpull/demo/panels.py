@@ -154,7 +154,8 @@ def gallery(samples: list, chosen: int | None) -> str:
     cards = []
     for index, (sample, poster) in enumerate(samples):
         caption = f"<small>{escape(sample.caption)}</small>" if sample.caption else ""
-        cards.append(_card(index, chosen, f'<img src="{poster}" alt=""><span>{escape(sample.title)}{caption}</span>'))
+        said = f'<span title="{escape(sample.caption)}">{escape(sample.title)}{caption}</span>'
+        cards.append(_card(index, chosen, f'<img src="{poster}" alt="">{said}'))
     return f'<div class="pp-cards" role="group" aria-label="Sample clips">{"".join(cards)}</div>'
 
 
