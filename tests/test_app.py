@@ -212,8 +212,12 @@ def test_a_visitor_attacks_a_sample_and_takes_the_results(visitor):
     assert report["source"]["path"] == "hopper.mp4" and report["order"]["attack"]["steps"] == 2
     page.click("pp-theatre >> text=face, bit-exact")
     page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.videoWidth === 112)")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.querySelector('pp-theatre .pp-timeline svg').clientWidth < 390")
+    assert not visitor.scrolls_sideways()
 
 
+@pytest.mark.slow
 def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor, browser, served):
     page = visitor.page
     visitor.choose_sample()
