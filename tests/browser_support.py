@@ -72,6 +72,9 @@ class Served:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(10)
+        for thread in threading.enumerate():
+            if thread.name == "errand":  # an interpreter that ends while torch works in a daemon thread aborts
+                thread.join(60)
 
 
 def launch(playwright):

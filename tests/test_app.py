@@ -164,7 +164,7 @@ class Visitor:
 
     def __init__(self, browser, base, width=1280):
         self.page = browser.new_page(viewport={"width": width, "height": 900})
-        self.page.set_default_timeout(150_000)  # of patience, for machines that do other things too
+        self.page.set_default_timeout(60_000)  # of patience, for machines that do other things too
         self.errors, self.hosts = [], set()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
@@ -178,8 +178,14 @@ class Visitor:
 
     def set_steps(self, steps):
         self.page.click("#pp-advanced button")
-        self.page.fill("#pp-steps input[type=number]", str(steps))
-        self.page.keyboard.press("Tab")
+        slider = self.page.locator("#pp-steps input[type=range]")
+        for _ in range(40):  # a slider that has only just come into view may not listen yet
+            self.page.fill("#pp-steps input[type=number]", str(steps))
+            self.page.press("#pp-steps input[type=number]", "Enter")
+            self.page.wait_for_timeout(250)
+            if slider.input_value() == str(steps):
+                break
+        assert slider.input_value() == str(steps)
 
     def scrolls_sideways(self):
         return self.page.evaluate("document.documentElement.scrollWidth > innerWidth")

@@ -27,7 +27,7 @@ class Errand:
         self._news: queue.SimpleQueue = queue.SimpleQueue()
         self._stop = threading.Event()
         self._value = self._error = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True, name="errand")
 
     def __enter__(self):
         self._thread.start()
