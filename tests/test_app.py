@@ -232,6 +232,10 @@ def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor
     page.wait_for_selector("#pp-progress .pp-curve")
     other = Visitor(browser, served.base)
     assert other.choose_sample() == 1  # answered although an attack runs
+    other.page.click("#pp-run")
+    other.page.wait_for_selector("#pp-progress >> text=queue: 1/1")
+    other.page.click("#pp-cancel")
+    other.page.wait_for_selector("#pp-progress >> text=Cancelled")
     other.page.close()
     page.click("#pp-cancel")
     page.wait_for_selector("#pp-progress >> text=Cancelled")
