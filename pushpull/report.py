@@ -14,9 +14,9 @@ import torch
 from pushpull import __version__
 from pushpull.attacks.budget import STORAGE_STEP
 from pushpull.clip import FPS
+from pushpull.files import sha256
 from pushpull.job import Outcome
 from pushpull.models import TalkNet
-from pushpull.models.checkpoint import sha256
 from pushpull.order import Order
 from pushpull.plots.scores import probability
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pushpull.annotate import describe, write_annotated
 from pushpull.clip import FPS
+from pushpull.files import replacing
 from pushpull.job import Outcome
 from pushpull.media import quantise_audio, quantise_video, write_stimulus
 from pushpull.models import TalkNet
@@ -109,11 +110,7 @@ def write_figures(folder: Path, outcome: Outcome) -> None:
 
 def write_report(path: Path, report: dict) -> Path:
     """JSON, under its name whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path, "w") as handle:
+        handle.write(text)
     return path

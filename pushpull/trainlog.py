@@ -1,12 +1,13 @@
 """What a training run leaves on disk: its state, its log and its curves."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+
+from pushpull.files import PARTIAL, replacing
 
 
 class TrainLog:
@@ -22,9 +23,10 @@ class TrainLog:
                     continue
                 if entry["step"] <= step and "test" not in entry:
                     kept.append(line + "\n")
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        os.replace(partial, path)
+        for left in path.parent.glob(f"*{PARTIAL}"):
+            left.unlink(missing_ok=True)
+        with replacing(path, "w") as handle:
+            handle.write("".join(kept))
         self.path = path
 
     def write(self, entry: dict) -> None:
@@ -34,12 +36,8 @@ class TrainLog:
 
 def save_state(path: Path, state: dict) -> None:
     """Write tensors and plain values so that ``path`` holds the old state or the new one, never half of one."""
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as handle:
+    with replacing(path) as handle:
         torch.save(state, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(partial, path)
 
 
 def load_state(path: Path, identity: dict, device: torch.device) -> dict:

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 # Each room may import the rooms before it in the list; commands and pages come last.
 ROOMS = [
     "pushpull._torchaudio",
+    "pushpull.files",
     "pushpull.clip",
     "pushpull.ffmpeg",
     "pushpull.stimulus",

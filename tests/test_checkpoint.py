@@ -12,8 +12,9 @@ from official_talknet import OfficialTalkNet, randomise
 from safetensors.torch import load_file, save_file
 from test_models import batch, largest
 
+from pushpull.files import sha256
 from pushpull.models import CheckpointError, TalkNet, TalkNetConfig, checkpoint, load_model, resolve_device
-from pushpull.models.checkpoint import find_checkpoint, import_official, list_models, main, save_checkpoint, sha256
+from pushpull.models.checkpoint import find_checkpoint, import_official, list_models, main, save_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pushpull.data.cutting import cut_video
+from pushpull.files import PARTIAL, replacing
 from pushpull.media import MediaError
 
 VERSION = 1  # of the crops; what another version cut is not read
@@ -84,7 +84,7 @@ class CropCache:
 
     def sweep(self) -> None:
         """Remove what killed processes left half-written."""
-        for path in self.folder.glob("*.partial"):
+        for path in self.folder.glob(f"*{PARTIAL}"):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink(missing_ok=True)
 
@@ -94,13 +94,15 @@ class CropCache:
             cut = cut_video(path, stride=self.stride, shortest=self.shortest, longest=self.longest)
             for start, video, audio in cut:
                 name = f"{self._key(digest)}-{start}.npz"
-                _replace(self.folder / name, partial(np.savez, video=video, audio=audio))
+                with replacing(self.folder / name) as handle:
+                    np.savez(handle, video=video, audio=audio)
                 clips.append({"file": name, "start": start, "frames": len(video)})
         except MediaError as error:
             # Not listed: a disk that was full or a machine that was busy may not be the next time.
             return {"clips": [], "why": str(error)}
         index = {"clips": clips, "why": None if clips else "no stretch with exactly one face in view"}
-        _replace(self._listing(digest), lambda handle: handle.write(json.dumps(index).encode()))
+        with replacing(self._listing(digest)) as handle:
+            handle.write(json.dumps(index).encode())
         return index
 
     def _in_processes(self, videos, workers):
@@ -131,28 +133,8 @@ class CropCache:
         return self.folder / f"{self._key(digest)}.json"
 
 
-def digest_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _begin_worker():
     """Leave Ctrl-C to the parent, and end with it however it ends: an orphan would wait for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-
-
-def _replace(path, write):
-    """``write(handle)`` a file that appears under its name only once it is complete."""
-    partial_path = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial_path, "wb") as handle:
-            write(handle)
-        os.replace(partial_path, path)
-    finally:
-        partial_path.unlink(missing_ok=True)

@@ -21,8 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from pushpull.clip import FPS, Clip
-from pushpull.data.cropcache import CropCache, digest_of
+from pushpull.data.cropcache import CropCache
 from pushpull.data.speech import detect_speech, read_align
+from pushpull.files import sha256
 from pushpull.options import described
 
 SUFFIXES = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
@@ -142,7 +143,7 @@ def prepare(
     store.sweep()
     first, left_out = {}, {}
     for path in files:
-        digest = digest_of(path)
+        digest = sha256(path)
         if digest in first:
             left_out[path] = f"the same file as {first[digest]}"
         elif why := _bad_align(path):

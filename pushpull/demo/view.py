@@ -20,6 +20,7 @@ from pushpull.demo.vault import Drawer
 from pushpull.faces import paste_back
 from pushpull.media import quantise_audio, quantise_video, write_preview, write_stimulus
 from pushpull.models import Outputs
+from pushpull.plots.embeddings import fit_plane
 from pushpull.scene import write_scene
 
 SIDE = 640  # pixels, longer side of the whole-scene previews
@@ -100,15 +101,6 @@ def write_spectrogram(drawer: Drawer, noise: np.ndarray) -> dict:
     }
 
 
-def plane(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """Principal component plane of ``reference`` (N, D): it and ``others`` as (., 2). Deterministic, signs included."""
-    mean = reference.mean(axis=0)
-    _, _, axes = np.linalg.svd(reference - mean, full_matrices=False)
-    axes = axes[:2]
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    return [(points - mean) @ axes.T for points in (reference, *others)]
-
-
 PLANE_NOTE = (
     "This model's card brings no reference embeddings, so the plane is that of the two principal components of this "
     "clip's clean frames, for clean and attacked frames alike."
@@ -132,7 +124,8 @@ def embeddings(clean: Outputs, attacked: Outputs | None, classes: np.ndarray, ec
         plots = []
         for name, caption in parts.items():
             points = [getattr(outputs, name)[0].cpu().double().numpy() for outputs in (clean, attacked) if outputs]
-            placed = plane(*points)
+            plane = fit_plane(points[0])
+            placed = [plane.transform(frames) for frames in points]
             centres = [
                 {"at": _rounded(placed[0][classes == value].mean(axis=0)), "speaking": bool(value)}
                 for value in (0, 1)

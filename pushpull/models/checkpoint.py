@@ -7,7 +7,6 @@ Usage:
 """
 
 import argparse
-import hashlib
 import json
 import os
 import pickle
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pushpull.files import sha256
 from pushpull.models.config import TalkNetConfig
 from pushpull.models.talknet import TalkNet
 
@@ -236,15 +236,6 @@ def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
         head = next((own for own in heads if name.startswith(own)), None)
         renamed[heads[head] + name.removeprefix(head) if head else OFFICIAL_BODY + name] = tensor
     return renamed
-
-
-def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _with_sidecar(path: Path, card: dict) -> dict:

@@ -10,11 +10,12 @@ Everything is in decimetres: x to the head's left, y up, z out of the face.
 import gzip
 import importlib.util
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from pushpull.files import replacing
 
 UNIT = 5e-4  # dm per step of the stored integers; MakeHuman's targets are written in steps of 1e-3
 LOWEST = 3.3  # dm, where a portrait's bust is cut
@@ -254,9 +255,8 @@ def bake(out: Path | None = None, *, shapes: set[str] | None = None) -> Path:
     _encode("shapes", {name: lowered(_read_target(path, count))[kept] for name, path in paths.items()}, store)
     _encode("units", {path.stem: _read_target(path, count)[kept] for path in unit_paths}, store)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(f".{os.getpid()}.partial.npz")
-    np.savez_compressed(partial, **store)
-    os.replace(partial, out)
+    with replacing(out) as handle:
+        np.savez_compressed(handle, **store)
     return out
 
 

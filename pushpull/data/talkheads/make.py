@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.data.talkheads.script import Script, ScriptOptions, draw_script
+from pushpull.files import PARTIAL, replacing
 from pushpull.media import quantise_audio, write_preview
 
 VERSION = 1  # of what the same options give; a folder made by another version is not continued
@@ -183,7 +183,7 @@ def make(options: MakeOptions, out: str | Path, *, workers: int = 1, progress: C
         there += 1
         if progress is not None:
             progress(there)
-    for partial in clips.glob("*.partial"):
+    for partial in clips.glob(f"*{PARTIAL}"):
         partial.unlink(missing_ok=True)
     return write_manifest(out, options)
 
@@ -279,24 +279,3 @@ def _follow(parent):
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
-
-
-class replacing:
-    """A file that appears under its name only once it is complete; ``mode`` "wb" or "w" (UTF-8)."""
-
-    def __init__(self, path: Path, mode: str = "wb"):
-        self.path, self.mode = path, mode
-        self.partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-
-    def __enter__(self):
-        text = {} if "b" in self.mode else {"encoding": "utf-8", "newline": ""}
-        self.handle = open(self.partial, self.mode, **text)
-        return self.handle
-
-    def __exit__(self, kind, *_):
-        self.handle.close()
-        if kind is None:
-            os.replace(self.partial, self.path)
-        else:
-            with suppress(FileNotFoundError):
-                self.partial.unlink()

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pushpull.data.talkheads.make import Studio, replacing
+from pushpull.data.talkheads.make import Studio
 from pushpull.data.talkheads.script import UNSEEN, Role, Script, Turn
 from pushpull.data.talkheads.sensor import Sensor
 from pushpull.data.talkheads.sound import Recording
 from pushpull.data.talkheads.studio import Staging
 from pushpull.data.talkheads.voice import Voice
+from pushpull.files import replacing
 from pushpull.media import quantise_audio, read_frames, write_preview
 
 HEIGHT, WIDE = 512, 896  # pixels
