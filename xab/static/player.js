@@ -48,7 +48,8 @@ export class Player {
     video.addEventListener("error", () => this.onFail(role, video.error?.message || `code ${video.error?.code}`));
     video.addEventListener("ended", () => this.finish(role));
     video.addEventListener("pause", () => {
-      if (role === this.active && this.playing && !video.ended) this.pause();
+      // The event comes late: of a clip that was paused and goes on already it says nothing.
+      if (role === this.active && this.playing && video.paused && !video.ended) this.pause();
     });
     video.src = url;
     return ready;
