@@ -92,8 +92,8 @@ class Studio:
     """A process's renderer and basis: opened once, used for many clips. A context manager."""
 
     def __init__(self, size: tuple[int, int], oversample: int = 2):
-        # One thread for each worker: more would wait for each other.
-        os.environ.setdefault("LP_NUM_THREADS", "1")
+        # The worker draws by itself: threads of its own would only wait for each other.
+        os.environ.setdefault("LP_NUM_THREADS", "0")
         from pushpull.data.talkheads.bake import load_basis
         from pushpull.data.talkheads.identity import sample_identity
         from pushpull.data.talkheads.render import Renderer
