@@ -4,7 +4,7 @@ import argparse
 import inspect
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -37,11 +37,20 @@ def from_dict(cls: type[T], values: dict, *, where: str = "") -> T:
     return cls(**given)
 
 
-def parse_options(cls: type[T], arguments: Sequence[str] | None, parser: argparse.ArgumentParser) -> tuple[T, object]:
+def parse_options(
+    cls: type[T],
+    arguments: Sequence[str] | None,
+    parser: argparse.ArgumentParser,
+    *,
+    complete: Callable[[dict], dict] | None = None,
+) -> tuple[T, object]:
     """Options from ``--config FILE.json`` and flags, flags winning; a nested option's flag is ``--outer.inner``.
 
     Each flag's help is what the dataclass says of the field in the ``Args`` of its docstring; the flags of a nested
     dataclass stand together under the first line of its own.
+
+    Args:
+        complete: gets the values that were given, and returns them with what follows from them.
 
     Returns:
         (options, the namespace with whatever other flags ``parser`` had).
@@ -54,7 +63,7 @@ def parse_options(cls: type[T], arguments: Sequence[str] | None, parser: argpars
         for path in paths:
             if hasattr(given, path):
                 _put(values, path.split("."), getattr(given, path))
-        return from_dict(cls, values), given
+        return from_dict(cls, complete(values) if complete and isinstance(values, dict) else values), given
     except (OSError, ValueError, TypeError) as error:
         parser.error(str(error))
 

@@ -27,8 +27,8 @@ from pushpull.order import TARGETS, Order, Target, make_attack
 from pushpull.report import Past, Source, environment, read_report
 from pushpull.results import FILES, taken, write_results
 from pushpull.scene import Scene, part_of
-from pushpull.stopping import Stopping
 from pushpull.summary import faces_table, outcome_text
+from pushpull.training.stopping import Stopping
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
 PARAMETERS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "grid", "early_stop")

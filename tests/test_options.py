@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 import pytest
 
 from pushpull.options import described, from_dict, parse_options
-from pushpull.trainoptions import TrainOptions
+from pushpull.training.options import TrainOptions
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pushpull.recalibrate import recalibrate
+from pushpull.training.recalibrate import recalibrate
 
 
 class Net(nn.Module):

@@ -1,6 +1,7 @@
 """Training data named on the command line: footage, talking heads, and both mixed."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from pushpull.clip import SAMPLES_PER_FRAME, Clip
 from pushpull.data.batches import Batching, make_batch
 from pushpull.data.heldout import evaluate_kinds
+from pushpull.data.kept import Kept
 from pushpull.data.kinds import Kinds
-from pushpull.data.sources import Corpus, parse_sources, read_sources, source_names
+from pushpull.data.sources import Corpus, Part, Source, parse_sources, read_sources, source_names
 from pushpull.data.talkheads.pool import read_pool
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.models import TalkNet, TalkNetConfig
@@ -24,7 +26,7 @@ def write_heads(folder, kinds):
     clips.mkdir(parents=True)
     records = []
     for number, kind in enumerate(kinds):
-        rng = np.random.default_rng(number)
+        rng = np.random.default_rng([number, len(kinds)])
         video = rng.integers(0, 256, (FRAMES, 112, 112), dtype=np.uint8)
         audio = rng.integers(-3000, 3000, FRAMES * SAMPLES_PER_FRAME, dtype=np.int16)
         np.savez(clips / f"{number:06d}.npz", video=video, audio=audio)
@@ -46,13 +48,14 @@ def heads(tmp_path):
         ("grid_s1", [("talkset", "grid_s1")]),
         ("talkheads:a/heads", [("talkheads", "a/heads")]),
         (" talkset:grid , talkheads:heads ", [("talkset", "grid"), ("talkheads", "heads")]),
+        ("ava:AVA*3,talkset:grid*0.5", [("ava", "AVA", 3.0), ("talkset", "grid", 0.5)]),
     ],
 )
 def test_sources_are_kinds_and_folders(text, found):
-    assert [(kind, str(folder)) for kind, folder in parse_sources(text)] == found
+    assert parse_sources(text) == [Source(kind, Path(folder), *weight) for kind, folder, *weight in found]
 
 
-@pytest.mark.parametrize("text", ["", " , ", "ava:somewhere", "talkheads:"])
+@pytest.mark.parametrize("text", ["", " , ", "avi:somewhere", "talkheads:", "grid*0"])
 def test_a_source_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match="source|train on"):
         parse_sources(text)
@@ -61,7 +64,7 @@ def test_a_source_that_is_none_is_refused(text):
 def test_a_folder_whose_name_holds_a_colon_is_a_folder(tmp_path):
     folder = tmp_path / "take:2"
     folder.mkdir()
-    assert parse_sources(str(folder)) == [("talkset", folder)]
+    assert parse_sources(str(folder)) == [Source("talkset", folder)]
 
 
 def test_cards_name_sources_without_their_parents():
@@ -83,12 +86,40 @@ def test_a_missing_folder_of_talking_heads_says_how_to_make_one(tmp_path):
 def test_a_mixture_holds_every_clip_of_its_pools_once(heads, tmp_path):
     other = write_heads(tmp_path / "other", ["in_sync", "in_sync"])
     one, two = read_pool(heads)["train"].of_kind("in_sync"), read_pool(other)["train"].of_kind("in_sync")
-    mixed = Corpus([one, two])
+    mixed = Corpus([Part("one", one), Part("two", two)])
     assert [clip.video.sum() for clip in mixed] == [clip.video.sum() for pool in (one, two) for clip in pool]
-    assert len(mixed.first(2).pools[0]) == 2 and len(mixed.first(2).pools[1]) == 2
-    assert mixed.fingerprint != Corpus([one]).fingerprint == one.fingerprint
+    assert [len(part.pool) for part in mixed.first(2).parts] == [2, 2]
+    assert mixed.fingerprint != Corpus([Part("one", one)]).fingerprint == one.fingerprint
+    weighed = Corpus([Part("one", one), Part("two", two, weight=2.0)])
+    assert weighed.fingerprint != mixed.fingerprint and mixed.shares is None
+    assert weighed.shares == pytest.approx([1 / 7] * 3 + [2 / 7] * 2)
     with pytest.raises(IndexError):
         mixed[len(mixed)]
+
+
+def test_another_voice_is_mostly_of_the_same_source(heads, tmp_path):
+    other = write_heads(tmp_path / "other", ["in_sync"] * 20)
+    pools = [read_pool(folder)["train"].of_kind("in_sync") for folder in (heads, other)]
+    corpus, rng = Corpus([Part("few", pools[0]), Part("many", pools[1])]), np.random.default_rng(0)
+    few = {clip.audio.tobytes() for clip in pools[0]}
+    found = [corpus.other(1, rng).audio.tobytes() for _ in range(200)]
+    assert corpus[1].audio.tobytes() not in found
+    assert 0.7 < np.mean([sound in few for sound in found]) < 0.95
+
+
+def test_clips_are_read_once_while_there_is_room(heads):
+    pool, reads = read_pool(heads)["train"].of_kind("in_sync"), []
+    one = pool[0].video.nbytes + pool[0].audio.nbytes
+
+    class Counting(list):
+        def __getitem__(self, index):
+            reads.append(index)
+            return pool[index]
+
+    kept = Kept(Counting(pool), gigabytes=1.5 * one / 1e9)
+    for _ in range(2):
+        assert [clip.name for clip in kept] == [clip.name for clip in pool]
+    assert reads.count(0) == 1 and reads.count(1) == 2
 
 
 def test_own_examples_enter_batches_as_they_are(heads):
@@ -120,7 +151,7 @@ class LongPool(list):
 
     def __init__(self, clips, finished):
         super().__init__(clips)
-        self.finished = finished
+        self.finished, self.finished_shares = finished, [1.0]
 
 
 def test_held_out_figures_name_own_kinds(heads):

@@ -18,8 +18,8 @@ from pushpull.data import sources
 from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.models import load_model
-from pushpull.stopping import Stopping
 from pushpull.train import TrainOptions, learning_rate, main, train, training_batch
+from pushpull.training.stopping import Stopping
 
 # Two steps of warm-up, one clip of a second each, and four of two clips of ten frames; an epoch is three steps.
 TINY = TrainOptions(
@@ -220,7 +220,7 @@ def test_the_card_says_what_the_checkpoint_is(whole, footage):
         for split, clips in footage.items()
     }
     assert card["heldout"]["set"] == footage["test"].fingerprint
-    assert card["heldout"]["kinds"]["all"]["frames"] == 7 * footage["test"].frames
+    assert card["heldout"]["sources"]["footage"]["all"]["frames"] == 7 * footage["test"].frames
     assert [entry["step"] for entry in card["validation"]] == [3], "each epoch but the last, which the test follows"
     out = model(footage["test"][0].inputs())
     assert out.margin.shape == (1, 30) and torch.isfinite(out.margin).all()
@@ -269,7 +269,7 @@ def test_too_little_to_train_on_is_said(footage, tmp_path, monkeypatch):
     [
         (["--seed", "1"], "say what to train on: --data FOLDER"),
         (["--data", "/nowhere/at/all"], "no folder /nowhere/at/all"),
-        (["--data", "x", "--frames", "10", "--warmup_frames", "0"], "less than one batch"),
+        (["--data", "x", "--frames", "10", "--warmup_frames", "0"], "less than one step"),
         (["--data", "x", "--schedule", "flat"], "schedule is cosine or exponential"),
         (["--data", "x", "--precision", "half"], "precision is auto"),
         (["--data", "x", "--validation_clips", "1"], "0 or at least 2"),

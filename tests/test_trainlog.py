@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pushpull.trainlog import TrainLog, draw_curves, load_state, save_state
+from pushpull.training.log import TrainLog, draw_curves, load_state, save_state
 
 CPU = torch.device("cpu")
 IDENTITY = {"seed": 0, "kinds": {"still": 0.5, "noise": 0.1}}

@@ -3,14 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from pushpull.clip import FPS, Clip
-from pushpull.data.kinds import OWN, Kinds, make_example, shake
+from pushpull.data.kinds import OWN, Kinds, make_example, other_clip, shake
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,41 @@ class Batch:
     other: torch.Tensor
     kinds: tuple[str, ...]
 
+    def pinned(self) -> "Batch":
+        """The same in page-locked memory, from which a GPU copies while the processor goes on."""
+        tensors = {name: getattr(self, name).pin_memory() for name in ("audio", "video", "labels", "other")}
+        return replace(self, **tensors)
+
 
 def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: int, step: int) -> Batch:
     """The batch of one step: clips drawn from ``pool`` (in sync, labels = speech activity), kinds by their shares.
 
-    Examples of the kind ``own`` come from ``pool.finished`` (see :class:`pushpull.data.sources.Corpus`).
+    All its clips are equally long. Examples of the kind ``own`` come from ``pool.finished`` (see
+    :class:`pushpull.data.sources.Corpus`); where a corpus holds nothing else, as AVA does, all of them do, and a batch
+    is of clips about as long as one that was drawn at random.
 
     Raises:
         ValueError: the pool has fewer than two clips (a swapped voice needs another), or ``own`` has a share and the
             pool no finished examples.
     """
+    rng = np.random.default_rng([seed, step])
+    if len(pool) == 0 and getattr(pool, "finished", ()):
+        return _finished_batch(pool, options, rng)
     if len(pool) < 2:
         raise ValueError(f"training needs at least two clips, got {len(pool)}")
-    rng = np.random.default_rng([seed, step])
     wanted = int(rng.integers(round(options.shortest * FPS), round(options.longest * FPS) + 1))
     # About one clip in a hundred may be shorter than the rest; the batch is cropped to the shortest it drew.
     size = max(1, options.frames // wanted)
-    chosen = rng.choice(len(pool), size=size, replace=size > len(pool))
-    clips = [pool[i] for i in chosen]
+    shares = getattr(pool, "shares", None)
+    chosen = rng.choice(len(pool), size=size, replace=size > len(pool), p=shares)
+    clips = [pool[int(i)] for i in chosen]
     frames = min(wanted, *(clip.frames for clip in clips)) if size > 1 else min(wanted, clips[0].frames)
 
     examples, others = [], []
     for index, clip, kind in zip(chosen, clips, kinds.draw(rng, size), strict=True):
 
-        def neighbour(index=index):
-            return pool[int((index + rng.integers(1, len(pool))) % len(pool))]
+        def neighbour(index=int(index)):
+            return other_clip(pool, index, rng)
 
         start = int(rng.integers(clip.frames - frames + 1))
         if kind == OWN:
@@ -88,6 +98,49 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
         shaken = kind != "frozen" and rng.random() < options.shaken
         examples.append((example, shake(example.video, rng) if shaken else example.video, kind))
         others.append(make_example("swapped", clip, neighbour, rng, start=start, frames=frames).audio)
+    return _stacked(examples, others)
+
+
+def _finished(pool, rng, frames):
+    """A window of one of the pool's finished examples, and its kind."""
+    finished = getattr(pool, "finished", ())
+    if not finished:
+        raise ValueError("the kind 'own' has a share, but the data holds no finished examples: give it a share of 0")
+    part = finished[int(rng.choice(len(finished), p=pool.finished_shares))]
+    # AVA's tracks are of every length. A few draws find one that is long enough, or there are hardly any.
+    for _ in range(50):
+        index = int(rng.integers(len(part)))
+        clip = part[index]
+        if clip.frames >= frames:
+            start = int(rng.integers(clip.frames - frames + 1))
+            return clip.span(start, start + frames), part.kinds[index]
+    raise ValueError(
+        f"the finished example {clip.name!r} has {clip.frames} frames and the batch wants {frames}: lower "
+        "batches.longest, or make longer ones"
+    )
+
+
+def _finished_batch(pool, options, rng):
+    """Finished examples of about one length, at most a quarter longer than the batch they are cropped to."""
+    part = pool.finished[int(rng.choice(len(pool.finished), p=pool.finished_shares))]
+    lengths = np.minimum(part.lengths, round(options.longest * FPS))
+    frames = int(lengths[rng.integers(len(part))])
+    alike = np.flatnonzero((part.lengths >= frames) & (lengths <= 1.25 * frames))
+    size = max(1, options.frames // frames)
+    chosen = rng.choice(alike, size=size, replace=size > len(alike))
+    examples, others = [], []
+    for index in map(int, chosen):
+        clip, other = part[index], part[int(rng.choice(alike))]
+        start = int(rng.integers(clip.frames - frames + 1))
+        window = clip.span(start, start + frames)
+        shaken = rng.random() < options.shaken
+        examples.append((window, shake(window.video, rng) if shaken else window.video, part.kinds[index]))
+        others.append(other.span(0, frames).audio)
+    return _stacked(examples, others)
+
+
+def _stacked(examples, others):
+    """A batch of (example, its picture, its kind) and the other sounds."""
     return Batch(
         audio=torch.from_numpy(np.stack([example.audio for example, _, _ in examples])),
         video=torch.from_numpy(np.stack([video for _, video, _ in examples])),
@@ -97,25 +150,7 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
     )
 
 
-def _finished(pool, rng, frames):
-    """A window of one of the pool's finished examples, and its kind."""
-    finished = getattr(pool, "finished", ())
-    if not finished:
-        raise ValueError("the kind 'own' has a share, but the data holds no finished examples: give it a share of 0")
-    sizes = np.array([len(part) for part in finished])
-    part = finished[int(rng.choice(len(finished), p=sizes / sizes.sum()))]
-    index = int(rng.integers(len(part)))
-    clip = part[index]
-    if clip.frames < frames:
-        raise ValueError(
-            f"the finished example {clip.name!r} has {clip.frames} frames and the batch wants {frames}: lower "
-            "batches.longest, or make longer ones"
-        )
-    start = int(rng.integers(clip.frames - frames + 1))
-    return clip.span(start, start + frames), part.kinds[index]
-
-
-def prefetch(make: Callable[[int], Any], steps: range, *, workers: int, depth: int = 2) -> Iterator[Any]:
+def prefetch(make: Callable[[int], Any], steps: Sequence[int], *, workers: int, depth: int = 2) -> Iterator[Any]:
     """``make(step)`` for every step in order, up to ``depth`` per worker thread ahead of the consumer.
 
     Threads and not processes: decoding, warping and copying release the interpreter's lock, and nothing needs shared

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pushpull.clip import Clip
-from pushpull.data.kinds import Kinds, NoStillLips, make_example
+from pushpull.data.kinds import Kinds, NoStillLips, make_example, other_clip
 from pushpull.data.speech import detect_speech
 from pushpull.metrics import average_precision
 
@@ -42,13 +42,14 @@ def evaluate_kinds(
         the kind ``still`` is missing.
 
     Raises:
-        ValueError: fewer than two clips (a swapped voice needs another).
+        ValueError: fewer than two clips (a swapped voice needs another), unless all there is are finished ones.
     """
-    if len(pool) < 2:
+    finished = getattr(pool, "finished", ())
+    if len(pool) < 2 and not finished:
         raise ValueError(f"held-out figures need at least two clips, got {len(pool)}")
-    names = ["in_sync", *(kind for kind in kinds if kind != "in_sync")]
+    names = ["in_sync", *(kind for kind in kinds if kind != "in_sync")] if len(pool) > 1 else []
     scores, labels, voiced = ({name: [] for name in names} for _ in range(3))
-    numbers = range(len(pool))
+    numbers = range(len(pool) if names else 0)
     for number in progress(numbers) if progress else numbers:
         examples = {kind: made for kind in names if (made := _example(pool, number, kind, seed)) is not None}
         margins = _margins(model, list(examples.values()), device)
@@ -57,7 +58,7 @@ def evaluate_kinds(
             labels[name].append(example.labels)
             heard = detect_speech(example.audio) if name in VOICED else np.ones(example.frames, dtype=bool)
             voiced[name].append(heard)
-    for part in getattr(pool, "finished", ()):
+    for part in finished:
         for index, kind in enumerate(part.kinds):
             example, name = part[index], f"own {kind}"
             scores.setdefault(name, []).append(_margins(model, [example], device)[0])
@@ -67,7 +68,7 @@ def evaluate_kinds(
     scores, labels, voiced = ({k: np.concatenate(x[k]) for k in names} for x in (scores, labels, voiced))
     report = {}
     for name in names:
-        with_in_sync = [name] if name == "in_sync" else ["in_sync", name]
+        with_in_sync = [name] if name == "in_sync" or "in_sync" not in names else ["in_sync", name]
         right = (scores[name] > 0) == (labels[name] == 1)
         report[name] = _ranked(scores, labels, with_in_sync) | {
             "accuracy": 100 * float(right.mean()),
@@ -98,7 +99,7 @@ def _example(pool, number, kind, seed):
     clip = pool[number]
 
     def neighbour():
-        return pool[int((number + rng.integers(1, len(pool))) % len(pool))]
+        return other_clip(pool, number, rng)
 
     try:
         return make_example(kind, clip, neighbour, rng, start=0, frames=clip.frames)

@@ -176,6 +176,13 @@ MAKERS = {
 }
 
 
+def other_clip(pool, index: int, rng: np.random.Generator) -> Clip:
+    """Some other clip of ``pool`` than number ``index``: where it has a say in that (``pool.other``), of its choice."""
+    if hasattr(pool, "other"):
+        return pool.other(index, rng)
+    return pool[int((index + rng.integers(1, len(pool))) % len(pool))]
+
+
 def still_segment(clip: Clip) -> tuple[int, int] | None:
     """(start, stop) of the longest stretch of at least 5 frames in which the lips rest, 3 frames away from speech."""
     best = None

@@ -1,75 +1,160 @@
-"""Where training clips come from: folders of footage and of talking heads, alone or mixed.
+"""Where training clips come from: footage, talking heads and AVA, alone or mixed.
 
 A source is ``KIND:FOLDER``, several are separated by commas: ``talkset:grid_s1,talkheads:heads``. A bare folder is
-``talkset``.
+``talkset``. ``*WEIGHT`` behind a source says how often one of its clips is drawn, relative to one of another source.
+``talkheads:300`` stands for 300 talking heads that are made first, in the user's cache.
 """
 
 import hashlib
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from pushpull.clip import Clip
+from pushpull.data.kept import Kept
 from pushpull.data.talkheads.pool import HeadPool, read_pool
-from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, prepare
+from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, default_cache, prepare
 
-KINDS = ("talkset", "talkheads")
+KINDS = ("talkset", "talkheads", "ava")
+SAME_SOURCE = 0.8  # of swapped voices: a recorded voice on a rendered face is easily told, and rare in the world
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one source gives to one split.
+
+    Args:
+        name: of the source, as cards tell it.
+        pool: clips in sync, labels = speech activity, or None: a sequence with ``first``, ``frames``, ``fingerprint``.
+        finished: labelled examples of kinds that cannot be made from clips in sync (chewing, turns, AVA's), or None;
+            it also has ``kinds``, one name per clip.
+        weight: how often one of its clips is drawn, relative to one of another part.
+    """
+
+    name: str
+    pool: TalkSet | HeadPool | Kept | None
+    finished: HeadPool | Kept | None = None
+    weight: float = 1.0
 
 
 class Corpus(Sequence):
-    """Clips in sync of one or several pools, labels = speech activity, and what those pools hold besides.
+    """Clips in sync of one or several sources, labels = speech activity, and what those sources hold besides."""
 
-    Args:
-        pools: in-sync clips, each a sequence with ``first``, ``frames`` and ``fingerprint``.
-        finished: pools of labelled examples of kinds that cannot be made from clips in sync (chewing, turns, ...).
-    """
-
-    def __init__(self, pools: Sequence[TalkSet | HeadPool], finished: Sequence[HeadPool] = ()):
-        self.pools = tuple(pools)
-        self.finished = tuple(pool for pool in finished if len(pool))
-        self._stops = list(accumulate(len(pool) for pool in self.pools))
+    def __init__(self, parts: Sequence[Part]):
+        self.parts = tuple(parts)
+        self._pools = [part for part in self.parts if part.pool is not None and len(part.pool)]
+        self._others = [part for part in self.parts if part.finished is not None and len(part.finished)]
+        self._stops = list(accumulate(len(part.pool) for part in self._pools))
 
     def __len__(self) -> int:
         return self._stops[-1] if self._stops else 0
 
     def __getitem__(self, index: int) -> Clip:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        which = bisect_right(self._stops, index)
-        return self.pools[which][index - (self._stops[which - 1] if which else 0)]
+        which, place = self._place(index)
+        return self._pools[which].pool[place]
+
+    def other(self, index: int, rng: np.random.Generator) -> Clip:
+        """Some other clip than ``index``, of the same source four times out of five."""
+        which, _ = self._place(index)
+        start, stop = self._stops[which] - len(self._pools[which].pool), self._stops[which]
+        if stop - start < 2 or rng.random() >= SAME_SOURCE:
+            start, stop = 0, len(self)
+        return self[start + int((index - start + rng.integers(1, stop - start)) % (stop - start))]
 
     def first(self, count: int) -> "Corpus":
-        """About ``count`` clips in sync: the first of every pool, by its share."""
-        shares = [max(2, round(count * len(pool) / max(1, len(self)))) for pool in self.pools]
-        return Corpus([pool.first(share) for pool, share in zip(self.pools, shares, strict=True)])
+        """About ``count`` clips in sync: the first of every source, by its share; what is finished if all is."""
+        if not len(self):
+            few = [Part(part.name, None, part.finished.first(count), part.weight) for part in self._others]
+            return Corpus(few)
+        shares = [max(2, round(count * len(part.pool) / len(self))) for part in self._pools]
+        return Corpus(
+            [
+                Part(part.name, part.pool.first(share), None, part.weight)
+                for part, share in zip(self._pools, shares, strict=True)
+            ]
+        )
+
+    def by_source(self) -> dict[str, "Corpus"]:
+        """Each source by itself."""
+        return {part.name: Corpus([part]) for part in self.parts}
+
+    @property
+    def finished(self) -> tuple[HeadPool | Kept, ...]:
+        """The pools of finished examples."""
+        return tuple(part.finished for part in self._others)
+
+    @property
+    def finished_shares(self) -> np.ndarray:
+        """How often each of them is drawn from, in sum 1."""
+        sizes = np.array([part.weight * len(part.finished) for part in self._others])
+        return sizes / sizes.sum()
+
+    @property
+    def shares(self) -> np.ndarray | None:
+        """(len,) how often each clip is drawn, in sum 1; None where all are alike."""
+        weights = [part.weight for part in self._pools]
+        if len(set(weights)) < 2:
+            return None
+        shares = np.repeat(weights, [len(part.pool) for part in self._pools])
+        return shares / shares.sum()
 
     @property
     def frames(self) -> int:
-        """Video frames of the clips in sync."""
-        return sum(pool.frames for pool in self.pools)
+        """Video frames of the clips in sync, or of the finished ones where there are no others."""
+        return sum(part.pool.frames for part in self._pools) or sum(part.finished.frames for part in self._others)
 
     @property
     def fingerprint(self) -> str:
         """Names the set of clips; of a single pool of footage it is that pool's."""
-        prints = [pool.fingerprint for pool in (*self.pools, *self.finished)]
+        pools = [part.pool for part in self._pools] + [part.finished for part in self._others]
+        prints = [pool.fingerprint for pool in pools] + [f"*{part.weight:g}" for part in self.parts if part.weight != 1]
         return prints[0] if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()[:16]
 
+    def _place(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        which = bisect_right(self._stops, index)
+        return which, index - (self._stops[which - 1] if which else 0)
 
-def parse_sources(text: str) -> list[tuple[str, Path]]:
-    """``KIND:FOLDER[,KIND:FOLDER ...]`` as (kind, folder).
+
+class Source(NamedTuple):
+    """One source as it was named."""
+
+    kind: str
+    folder: Path
+    weight: float = 1.0
+
+    @property
+    def made(self) -> int:
+        """How many talking heads are to be made for it; 0 where the folder is one that there is."""
+        name = str(self.folder)
+        return int(name) if self.kind == "talkheads" and name.isdecimal() and not self.folder.exists() else 0
+
+
+def parse_sources(text: str) -> list[Source]:
+    """``KIND:FOLDER[*WEIGHT][,KIND:FOLDER ...]`` taken apart.
 
     Raises:
-        ValueError: nothing given, or an unknown kind.
+        ValueError: nothing given, an unknown kind, or a weight that is not above 0.
     """
     found = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        kind, colon, folder = part.partition(":")
-        if not colon or Path(part).is_dir():
-            kind, folder = "talkset", part
-        if kind not in KINDS or not folder:
-            raise ValueError(f"a source is KIND:FOLDER with KIND one of {', '.join(KINDS)}, got {part!r}")
-        found.append((kind, Path(folder)))
+        weighed = re.fullmatch(r"(.+)\*([0-9.]+)", part)
+        name, weight = (weighed[1], float(weighed[2])) if weighed and not Path(part).exists() else (part, 1.0)
+        kind, colon, folder = name.partition(":")
+        if not colon or Path(name).is_dir():
+            kind, folder = "talkset", name
+        if kind not in KINDS or not folder or not weight > 0:
+            raise ValueError(
+                f"a source is KIND:FOLDER or KIND:FOLDER*WEIGHT with KIND one of {', '.join(KINDS)}, got {part!r}"
+            )
+        found.append(Source(kind, Path(folder), weight))
     if not found:
         raise ValueError("say what to train on: --data FOLDER, talkset:FOLDER or talkheads:FOLDER, comma-separated")
     return found
@@ -78,8 +163,7 @@ def parse_sources(text: str) -> list[tuple[str, Path]]:
 def source_names(text: str) -> str:
     """The sources without their folders' parents: what a card says of where its data lay."""
     return ",".join(
-        folder.resolve().name if kind == "talkset" else f"{kind}:{folder.resolve().name}"
-        for kind, folder in parse_sources(text)
+        _name(source) + (f"*{source.weight:g}" if source.weight != 1 else "") for source in parse_sources(text)
     )
 
 
@@ -94,26 +178,54 @@ def read_sources(
     """{"train" | "validation" | "test": Corpus} of every source in ``text``.
 
     Args:
-        footage: how folders of footage become clips; talking heads were split when they were made.
-        workers: processes that crop footage.
+        footage: how folders of footage become clips; talking heads were split when they were made, and AVA by films.
+        workers: processes that crop footage and make talking heads.
         progress: wraps the list of files, as tqdm does.
         left_out: told of every file of footage that gave no clip, and why.
 
     Raises:
         ValueError, FileNotFoundError: no such kind or folder, nothing in it, or its manifest is damaged.
     """
-    pools: dict[str, list] = {split: [] for split in SPLITS}
-    finished: dict[str, list] = {split: [] for split in SPLITS}
-    for kind, folder in parse_sources(text):
-        if kind == "talkset":
-            splits, missing = prepare(folder, footage, workers=workers, progress=progress)
+    parts: dict[str, list[Part]] = {split: [] for split in SPLITS}
+    for source in parse_sources(text):
+        pools, finished = {}, {}
+        if source.kind == "talkset":
+            pools, missing = prepare(source.folder, footage, workers=workers, progress=progress)
             for path, why in missing.items():
                 left_out(path, why)
+        elif source.kind == "ava":
+            finished = _read_ava(source.folder, left_out)
         else:
-            splits = {}
-            for split, heads in read_pool(folder).items():
-                splits[split] = heads.of_kind("in_sync")
-                finished[split].append(heads.of_kind(*(set(heads.kinds) - {"in_sync"})))
+            for split, heads in read_pool(_made(source, workers) if source.made else source.folder).items():
+                pools[split] = heads.of_kind("in_sync")
+                finished[split] = heads.of_kind(*(set(heads.kinds) - {"in_sync"}))
         for split in SPLITS:
-            pools[split].append(splits[split])
-    return {split: Corpus(pools[split], finished[split]) for split in SPLITS}
+            pool, rest = (Kept(x[split]) if split in x else None for x in (pools, finished))
+            parts[split].append(Part(_name(source), pool, rest, source.weight))
+    return {split: Corpus(parts[split]) for split in SPLITS}
+
+
+def _name(source: Source) -> str:
+    name = f"{source.made}" if source.made else source.folder.resolve().name
+    return name if source.kind == "talkset" else f"{source.kind}:{name}"
+
+
+def _made(source: Source, workers: int) -> Path:
+    """The folder of as many talking heads as the source asks for, made now unless they are there already."""
+    # Here and not above: these need the optional packages that render.
+    from pushpull.data.talkheads.make import MakeOptions, make
+    from pushpull.data.talkheads.device import RenderError
+    from pushpull.data.talkheads.voice import VoiceError
+
+    folder = default_cache().parent / "talkheads" / f"{source.made}"
+    try:
+        make(MakeOptions(clips=source.made), folder, workers=workers)
+    except (RenderError, VoiceError) as error:
+        raise ValueError(str(error)) from error
+    return folder
+
+
+def _read_ava(folder: Path, left_out: Callable[[Path, str], None]) -> dict[str, Sequence[Clip]]:
+    from pushpull.data.ava import read_ava
+
+    return read_ava(folder, left_out=left_out)

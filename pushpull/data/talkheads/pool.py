@@ -63,6 +63,11 @@ class HeadPool(Sequence):
         return tuple(face.kind for face in self.faces)
 
     @property
+    def lengths(self) -> np.ndarray:
+        """(len,) frames of each clip."""
+        return np.array([face.frames for face in self.faces], dtype=int)
+
+    @property
     def frames(self) -> int:
         return sum(face.frames for face in self.faces)
 

@@ -8,6 +8,8 @@ from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.models import TalkNetConfig
+from pushpull.training.adversarial import ADVERSARIAL, Injection
+from pushpull.training.rows import complete, row_settings
 
 WARMUP_KINDS = Kinds(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
 WARMUP_SECONDS = 1.0
@@ -20,25 +22,36 @@ class TrainOptions:
     Counts of frames are video frames, 25 a second.
 
     Args:
-        data: folder of talking-face footage, or KIND:FOLDER[,KIND:FOLDER ...] with KIND talkset or talkheads.
+        data: folder of talking-face footage, or KIND:FOLDER[*WEIGHT][,...] with KIND talkset, talkheads or ava;
+            talkheads:300 makes 300 talking heads in the user's cache first. WEIGHT (1) says how often a clip of this
+            source is drawn, relative to one of another.
+        row: of the paper's Table 1 (A, B1..B3, C1..C4, D1..D6, E1..E3), or its substitutes nc and spec; sets the
+            variant, the lambdas and the adversarial data. None for settings of your own.
         name: of the checkpoint.
         variant: "talknet", "nctalknet" or "spectalknet".
         size: "lite", or "full": exactly the official network.
-        frames: how long to train. Steps are ``frames // batches.frames``.
+        frames: how long to train. Steps are ``frames // (batches.frames accumulate)``.
         warmup_frames: how many of them are spent on one-second windows of ``in_sync`` and ``still`` alone with the
             visual loss at ``warmup_visual_weight``. Without it the model learns voice activity and ignores the face
             for hundreds of thousands of frames.
         warmup_visual_weight: of CE_v during the warm-up, in place of ``visual_weight``.
         audio_weight, visual_weight: CE_all = CE_av + audio_weight CE_a + visual_weight CE_v (paper, Eq. 4: 0.4 each).
+        lambda1, lambda2, lambda3, lambda4: weights of the paper's interaction losses (Eq. 11; the paper: 0.1 each).
+        adversarial: "bim", "mim" or "pgd": adversarial examples made with it join the training set, see injection;
+            "" for none.
+        start: a checkpoint (name or path) whose weights the run begins with, instead of random ones; tensors that the
+            variant does not have in common with it stay random.
         learning_rate: of Adam; official TalkNet: 1e-4. The lite network, trained briefly, wants ten times that.
         ramp: steps over which the rate rises linearly from 0.
         schedule: "cosine" falls to 1 % of the rate at the end; "exponential" multiplies by ``decay`` every epoch.
         decay: official TalkNet: 0.95.
         seed: of weights, data order, augmentation and dropout.
+        accumulate: batches whose gradients are averaged for one step. Under torchrun they are shared out, so this is a
+            multiple of the number of processes; two processes give what one gives with the same number.
         validation_clips: how many held-out clips are looked at after each epoch, 0 or at least 2 (all of the test
             split at the end).
         recalibration: batches over which batch normalisation's running statistics are estimated anew before the model
-            is measured or written, see pushpull.recalibrate; 0 keeps the running averages of training.
+            is measured or written, see pushpull.training.recalibrate; 0 keeps the running averages of training.
         device: "auto" takes CUDA, then MPS, then the CPU.
         precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16".
         threads: CPU threads, 0 for torch's choice. Resuming is exact to the bit with the same number.
@@ -48,6 +61,7 @@ class TrainOptions:
     """
 
     data: str = ""
+    row: str = ""
     name: str = "talknet-lite"
     variant: str = "talknet"
     size: str = "lite"
@@ -56,11 +70,18 @@ class TrainOptions:
     warmup_visual_weight: float = 1.0
     audio_weight: float = 0.4
     visual_weight: float = 0.4
+    lambda1: float = 0.0
+    lambda2: float = 0.0
+    lambda3: float = 0.0
+    lambda4: float = 0.0
+    adversarial: str = ""
+    start: str = ""
     learning_rate: float = 1e-3
     ramp: int = 20
     schedule: str = "cosine"
     decay: float = 0.95
     seed: int = 0
+    accumulate: int = 1
     validation_clips: int = 16
     recalibration: int = 24
     device: str = "auto"
@@ -73,6 +94,7 @@ class TrainOptions:
     kinds: Kinds = field(default_factory=Kinds)
     batches: Batching = field(default_factory=Batching)
     augment: Augmentation = field(default_factory=Augmentation)
+    injection: Injection = field(default_factory=Injection)
 
     def __post_init__(self):
         if self.schedule not in ("cosine", "exponential"):
@@ -81,6 +103,17 @@ class TrainOptions:
             raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.adversarial not in ("", *ADVERSARIAL):
+            raise ValueError(f"adversarial is {', '.join(ADVERSARIAL)} or nothing, got {self.adversarial!r}")
+        if self.row:
+            fixed = row_settings(self.row)
+            if wrong := {key: getattr(self, key) for key, value in fixed.items() if getattr(self, key) != value}:
+                meant = ", ".join(f"{key} {fixed[key]!r}" for key in wrong)
+                raise ValueError(f"row {self.row} of Table 1 means {meant}, got {wrong}; leave out row for your own")
+        if min(self.lambdas) < 0:
+            raise ValueError(f"the lambdas must not be negative, got {self.lambdas}")
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate counts batches and is at least 1, got {self.accumulate}")
         if self.recalibration < 0:
             raise ValueError(f"recalibration counts batches, got {self.recalibration}")
         if self.validation_clips < 0 or self.validation_clips == 1:
@@ -92,18 +125,33 @@ class TrainOptions:
                 f"give batches.frames at least {WARMUP_SECONDS * FPS:g}, or warmup_frames 0"
             )
         if self.steps < 1:
-            raise ValueError(f"{self.frames} frames are less than one batch of {self.batches.frames}")
+            raise ValueError(f"{self.frames} frames are less than one step of {self.step_frames}")
+
+    @classmethod
+    def of_row(cls, row: str, **values) -> "TrainOptions":
+        """The options of a row of Table 1; ``values`` are the rest."""
+        return cls(**complete({"row": row} | values))
+
+    @property
+    def step_frames(self) -> int:
+        """Video frames in one step."""
+        return self.batches.frames * self.accumulate
 
     @property
     def steps(self) -> int:
-        return self.frames // self.batches.frames
+        return self.frames // self.step_frames
 
     @property
     def warmup_steps(self) -> int:
-        return self.warmup_frames // self.batches.frames
+        return self.warmup_frames // self.step_frames
+
+    @property
+    def lambdas(self) -> tuple[float, ...]:
+        """Weights of L1 to L4."""
+        return self.lambda1, self.lambda2, self.lambda3, self.lambda4
 
 
 def identity(options: TrainOptions, pool) -> dict:
     """What must be the same for a run to go on: the options that decide its steps, and the very clips."""
-    free = {"data", "name", "device", "threads", "workers", "save_seconds", "credit", "recalibration"}
+    free = {"data", "row", "name", "device", "threads", "workers", "save_seconds", "credit", "recalibration"}
     return {k: v for k, v in asdict(options).items() if k not in free} | {"clips": pool.fingerprint}

@@ -1,0 +1,142 @@
+"""Adversarial training: a set of adversarial examples that is injected into the training set (paper, section 4.3)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushpull.attacks import BIM, MIM, PGD, Attack, paper_budget
+from pushpull.data.augment import Augmentation, augment_audio, augment_video
+from pushpull.data.batches import Batch
+from pushpull.files import replacing
+
+ADVERSARIAL = {"bim": BIM, "mim": MIM, "pgd": PGD}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Injection:
+    """Adversarial examples, how they are made and how many join each batch; only with --adversarial.
+
+    They are made of augmented training examples of every kind, with the training-aware objective and both modalities,
+    once the warm-up is over.
+
+    Args:
+        share: adversarial examples added to a batch, per example that is in it.
+        frames: size of the set, in video frames.
+        eps_av: budget; audio moves by up to 1e-4 eps_av of full scale, video by 0.1 eps_av grey levels.
+        attack_steps: gradient steps.
+        restarts: random starts of pgd.
+        source: the checkpoint (name or path) that the first set fools; "" for the model in training.
+        every: epochs after which the set is made anew, against the model in training; 0 for never, as in the paper.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    share: float = 0.5
+    frames: int = 20_000
+    eps_av: float = 5.0
+    attack_steps: int = 10
+    restarts: int = 3
+    source: str = ""
+    every: int = 0
+
+    def __post_init__(self):
+        if not self.share > 0:
+            raise ValueError(f"injection.share is adversarial examples per example, above 0, got {self.share}")
+        if min(self.frames, self.attack_steps, self.restarts) < 1 or self.eps_av < 0 or self.every < 0:
+            raise ValueError("injection: frames, attack_steps and restarts are at least 1, eps_av and every at least 0")
+
+    def attack(self, name: str) -> Attack:
+        """The attack ``name`` of ADVERSARIAL."""
+        restarts = {"restarts": self.restarts} if name == "pgd" else {}
+        return ADVERSARIAL[name](steps=self.attack_steps, **restarts)
+
+    def made_at(self, step: int, first: int, epoch_steps: int) -> int | None:
+        """The step at whose beginning the set that ``step`` uses was made; None while there is none."""
+        if step < first:
+            return None
+        return first if self.every == 0 else step - (step - first) % (self.every * epoch_steps)
+
+
+@dataclass(frozen=True)
+class AdversarialSet:
+    """Adversarial examples, all T frames long.
+
+    Args:
+        audio: (K, 640 T) float32 full scale, perturbed.
+        video: (K, T, 112, 112) uint8 grey levels before the attack.
+        change: (K, T, 112, 112) int8, 127 of it is ``eps``: what the attack added, to 0.4 % of the budget.
+        labels: (K, T) int64.
+        eps: grey levels.
+    """
+
+    audio: Tensor
+    video: Tensor
+    change: Tensor
+    labels: Tensor
+    eps: float
+
+    def draw(self, count: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """(audio, float32 video, labels) of ``count`` examples, each cut to ``frames`` at a random place."""
+        size, longest = self.labels.shape
+        chosen = rng.choice(size, size=count, replace=count > size)
+        starts = rng.integers(longest - frames + 1, size=count)
+        samples = self.audio.shape[1] // longest
+        cut = [
+            (i, slice(start, start + frames), slice(start * samples, (start + frames) * samples))
+            for i, start in zip(chosen, starts, strict=True)
+        ]
+        video = torch.stack([self.video[i, t].float() + self.change[i, t] * (self.eps / 127) for i, t, _ in cut])
+        return (
+            torch.stack([self.audio[i, n] for i, _, n in cut]),
+            video.clamp(0, 255),
+            torch.stack([self.labels[i, t] for i, t, _ in cut]),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all; read with :func:`load_set`."""
+        with replacing(path) as handle:
+            torch.save(vars(self), handle)
+
+
+def load_set(path: Path) -> AdversarialSet:
+    """What :meth:`AdversarialSet.save` wrote."""
+    return AdversarialSet(**torch.load(path, map_location="cpu", weights_only=True))
+
+
+def make_set(
+    victim: Callable,
+    batches: Iterable[Batch],
+    attack: Attack,
+    *,
+    eps_av: float,
+    augment: Augmentation,
+    seed: Sequence[int],
+    device: torch.device,
+    on_batch: Callable[[int], None] = lambda frames: None,
+) -> AdversarialSet:
+    """Attack every example of ``batches``, all equally long.
+
+    Args:
+        victim: the model to fool, as an attack takes it.
+        seed: decides augmentation and random starts.
+        on_batch: told of the frames done after each batch; what it raises ends the work.
+    """
+    parts, budgets = [], paper_budget(eps_av)
+    for number, batch in enumerate(batches):
+        states = np.random.SeedSequence([*seed, number]).generate_state(2)
+        generator = torch.Generator().manual_seed(int(states[0]))
+        # Rounded: the set is kept as 8-bit pictures and what was added to them.
+        video = augment_video(batch.video, augment, generator).round()
+        audio = augment_audio(batch.audio, batch.other, augment, generator)
+        inputs = {"audio": audio.to(device), "video": video.to(device)}
+        found = attack.run(victim, inputs, batch.labels.to(device), budgets=budgets, seed=int(states[1]))
+        eps = budgets["video"].eps
+        change = (found.delta["video"] / eps * 127).round() if eps else torch.zeros_like(video)
+        parts.append((found.adversarial["audio"].cpu(), video.byte(), change.cpu().to(torch.int8), batch.labels))
+        on_batch(batch.labels.numel())
+    return AdversarialSet(*(torch.cat(column) for column in zip(*parts, strict=True)), eps=budgets["video"].eps)

@@ -1,0 +1,137 @@
+"""What a trained model reaches, and the checkpoint and card that say so."""
+
+import copy
+import sys
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from pushpull.data.batches import make_batch
+from pushpull.data.heldout import evaluate_kinds, report_table
+from pushpull.data.sources import Corpus, read_sources, source_names
+from pushpull.models import TalkNet, load_model, save_checkpoint
+from pushpull.options import from_dict
+from pushpull.training.log import TrainLog, draw_curves
+from pushpull.training.options import TrainOptions
+from pushpull.training.recalibrate import recalibrate
+from pushpull.training.rows import row_of
+
+
+def read_clips(options: TrainOptions, progress: bool, croppers: int) -> dict[str, Corpus]:
+    """Splits by name; says on stderr what gave no clip."""
+    return read_sources(
+        options.data,
+        options.footage,
+        workers=croppers,
+        progress=partial(tqdm, unit="file", desc="faces") if progress else None,
+        left_out=lambda path, why: print(f"left out {path.name}: {why}", file=sys.stderr),
+    )
+
+
+def settled(options: TrainOptions, model: TalkNet, pool: Corpus) -> TalkNet:
+    """A copy whose normalisations fit its weights, ready to be measured or written; training goes on without it."""
+    model = copy.deepcopy(model).eval()
+    if options.recalibration:
+        device = next(model.parameters()).device
+        # Batches that no step takes, not augmented: what the model will see.
+        first = options.steps * options.accumulate
+        steps = range(first, first + options.recalibration)
+        made = (make_batch(pool, options.kinds, options.batches, seed=options.seed, step=step) for step in steps)
+        recalibrate(model, ({"audio": x.audio.to(device), "video": x.video.to(device).float()} for x in made))
+    return model
+
+
+def measurable(pool: Corpus) -> bool:
+    """Whether held-out figures can be had: a swapped voice needs another clip, finished examples need none."""
+    return len(pool) > 1 or bool(pool.finished)
+
+
+def validate(options: TrainOptions, model: TalkNet, validation: Corpus) -> dict[str, dict]:
+    """Held-out figures between epochs, of the first ``options.validation_clips`` clips."""
+    device = next(model.parameters()).device
+    few = validation.first(options.validation_clips)
+    return evaluate_kinds(model, few, seed=options.seed, device=device)
+
+
+def held_out(model: TalkNet, options: TrainOptions, pool: Corpus, progress: bool) -> dict | None:
+    """Figures on a held-out split, source by source, and the command that repeats them; None where it has no clips."""
+    sources = {name: part for name, part in pool.by_source().items() if measurable(part)}
+    if not sources:
+        return None
+    data = source_names(options.data)
+    return {
+        "command": f"python -m pushpull.train --data {data} --evaluate {options.name}.safetensors",
+        "clips": {name: len(part) + sum(map(len, part.finished)) for name, part in sources.items()},
+        "set": pool.fingerprint,
+        "seed": options.seed,
+        "sources": {
+            name: evaluate_kinds(
+                model.eval(),
+                part,
+                seed=options.seed,
+                device=next(model.parameters()).device,
+                progress=partial(tqdm, unit="clip", desc=name) if progress else None,
+            )
+            for name, part in sources.items()
+        },
+    }
+
+
+def held_out_text(figures: dict | None) -> str:
+    """What :func:`held_out` found, as plain-text tables."""
+    if figures is None:
+        return "no held-out figures: fewer than two clips in the test split"
+    return "\n\n".join(f"{name}\n{report_table(kinds)}" for name, kinds in figures["sources"].items())
+
+
+def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, seconds: float, log: TrainLog, progress):
+    """Write the checkpoint, measure what was written on the test split, and put that into its card; its path."""
+    # A file's path is this machine's own; its name is what the card tells.
+    told = replace(
+        options,
+        start=Path(options.start).name,
+        injection=replace(options.injection, source=Path(options.injection.source).name),
+    )
+    card = {
+        "name": options.name,
+        "row": options.row or row_of(asdict(options)),
+        "training": asdict(told) | {"data": source_names(options.data)},
+        "clips": {split: {"clips": len(x), "frames": x.frames, "set": x.fingerprint} for split, x in splits.items()},
+        "seconds": round(seconds),
+        "credit": options.credit,
+        "validation": history,
+    }
+    path = save_checkpoint(out / options.name, settled(options, model, splits["train"]), card, half=True)
+    # The stored weights are rounded to half precision: the figures are theirs.
+    stored = load_model(path, options.device)
+    figures = held_out(stored, options, splits["test"], progress)
+    path = save_checkpoint(out / options.name, stored, card | {"heldout": figures}, half=True)
+    log.write({"step": options.steps, "test": figures["sources"] if figures else None})
+    draw_curves(out / "log.jsonl", out / "curves.png", options.name)
+    return path
+
+
+def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
+    """The held-out figures of a checkpoint, on the clips of ``options.data`` split as its card says.
+
+    Raises:
+        ValueError: the checkpoint was not made by training here, or there are too few clips.
+    """
+    model = load_model(checkpoint, options.device)
+    if "training" not in model.card:
+        raise ValueError(f"{checkpoint} was not trained by this command: its card says nothing of how to split footage")
+    # Where this is another machine, folder, device and threads differ.
+    local = {"data": options.data, "device": options.device, "threads": options.threads}
+    trained = from_dict(TrainOptions, model.card["training"] | local)
+    if trained.threads:
+        torch.set_num_threads(trained.threads)
+    figures = held_out(model, trained, read_clips(trained, progress, croppers)["test"], progress)
+    if figures is None:
+        raise ValueError(f"{options.data} has fewer than two clips in its test split: nothing to measure on")
+    before = model.card.get("heldout")
+    if before and before["set"] != figures["set"]:
+        print("these are not the clips that the checkpoint's card gives figures for", file=sys.stderr)
+    return figures

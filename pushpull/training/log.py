@@ -1,0 +1,164 @@
+"""What a training run leaves on disk: its state, its log and its curves."""
+
+import json
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pushpull.avil import NAMES
+from pushpull.files import PARTIAL, replacing
+from pushpull.training.parallel import World
+
+
+class Totals:
+    """Numbers by name, added up over the batches of a step."""
+
+    def __init__(self):
+        self._sums, self._count = {}, 0
+
+    def add(self, numbers: dict[str, float]) -> None:
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in numbers.items()}
+        self._count += 1
+
+    def mean(self, world: World) -> dict[str, float]:
+        """Over the batches of all processes, each of which has as many."""
+        sums = torch.tensor([total / self._count for total in self._sums.values()], device=world.device)
+        return dict(zip(self._sums, world.mean(sums).tolist(), strict=True))
+
+
+def accuracies(right: Sequence[Tensor], kinds: Sequence[str]) -> dict:
+    """Share of frames on the right side of log-odds 0, of all and of each kind; ``right`` are (B, T) bool batches."""
+    shares = torch.cat([x.float().mean(dim=1).cpu() for x in right])
+    weights = torch.cat([torch.full((len(x),), float(x.shape[1])) for x in right])
+    chosen = {kind: torch.tensor([other == kind for other in kinds]) for kind in sorted(set(kinds))}
+
+    def mean(rows):
+        return ((shares * weights)[rows].sum() / weights[rows].sum()).item()
+
+    return {"accuracy": mean(slice(None)), "by_kind": {kind: mean(rows) for kind, rows in chosen.items()}}
+
+
+class TrainLog:
+    """A JSON object per line; lines of what a resumed run will do again (later steps, the test) are dropped.
+
+    Args:
+        step: the last step that is done.
+        tensorboard: also write the numbers of steps and validations to ``tensorboard`` beside ``path``.
+
+    Raises:
+        ValueError: TensorBoard is wanted and not installed.
+    """
+
+    def __init__(self, path: Path, step: int, *, tensorboard: bool = False):
+        kept = []
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:  # the line that a kill cut in two
+                    continue
+                if entry["step"] <= step and "test" not in entry:
+                    kept.append(line + "\n")
+        for left in path.parent.glob(f"*{PARTIAL}"):
+            left.unlink(missing_ok=True)
+        with replacing(path, "w") as handle:
+            handle.write("".join(kept))
+        self.path = path
+        self.board = _board(path.parent / "tensorboard", step) if tensorboard else None
+
+    def write(self, entry: dict) -> None:
+        if self.board is not None:
+            for name, value in _flat({k: v for k, v in entry.items() if v is not None}).items():
+                if isinstance(value, int | float) and name not in ("step", "frames"):
+                    self.board.add_scalar(name.replace(".", "/"), value, entry["step"])
+        with open(self.path, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(entry) + "\n")
+
+
+def save_state(path: Path, state: dict) -> None:
+    """Write tensors and plain values so that ``path`` holds the old state or the new one, never half of one."""
+    with replacing(path) as handle:
+        torch.save(state, handle)
+
+
+def load_state(path: Path, identity: dict, device: torch.device) -> dict:
+    """What :func:`save_state` wrote.
+
+    Raises:
+        ValueError: it cannot be read, or is of a run with another identity; the message names what differs.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} cannot be read ({why}): remove it to begin anew, or give another --out") from error
+    before, now = _flat(state["identity"]), _flat(identity)
+    changed = [f"{k} ({before.get(k)} -> {now.get(k)})" for k in sorted(before | now) if before.get(k) != now.get(k)]
+    if changed:
+        raise ValueError(
+            f"{path.parent} holds a run with other options: {', '.join(changed)}. "
+            "Give those again to go on with it, or another --out to begin anew"
+        )
+    return state
+
+
+def draw_curves(log: Path, picture: Path, title: str) -> None:
+    """Loss parts over frames, and held-out AVA-AP per kind, from a log to a PNG; interaction losses where logged."""
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [entry for entry in entries if "loss" in entry]
+    if not steps:  # the log was removed; the run itself does not need it
+        return
+    interacts = NAMES[0] in steps[-1]
+    figure = Figure(figsize=(11, 8 if interacts else 4), layout="constrained")
+    panels = figure.subplots(2 if interacts else 1, 2, squeeze=False)
+    losses, precision = panels[0]
+    _plot(losses, steps, {"av": "CE av", "a": "CE a", "v": "CE v"})
+    losses.set(ylabel="cross-entropy (nats)", title=f"{title}: training loss", ylim=(0, None))
+    if interacts:
+        _plot(panels[1][0], steps, {name: name for name in NAMES})
+        panels[1][0].set(ylabel="loss, not weighted", title="audio-visual interaction losses")
+        _plot(panels[1][1], steps, {"norm_a": "|e_a|", "norm_v": "|e_v|"})
+        panels[1][1].set(ylabel="mean l2 norm", title="embeddings", ylim=(0, None))
+    checks = [entry for entry in entries if entry.get("validation")]
+    frames_per_step = steps[0]["frames"] / steps[0]["step"]
+    for kind in checks[0]["validation"] if checks else ():
+        x = [e["step"] * frames_per_step for e in checks]
+        precision.plot(x, [e["validation"][kind]["ap"] for e in checks], marker="o", markersize=3, label=kind)
+    precision.set(xlabel="frames", ylabel="AVA-AP (%)", title="held-out clips, each kind against in_sync")
+    if checks:
+        precision.legend(fontsize="small")
+    figure.savefig(picture, dpi=110)
+
+
+def _plot(panel, steps, parts):
+    for part, label in parts.items():
+        panel.plot([e["frames"] for e in steps], _smooth([e[part] for e in steps]), label=label)
+    panel.set(xlabel="frames")
+    panel.legend(fontsize="small")
+
+
+def _board(folder, step):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError("--tensorboard needs the package tensorboard: pip install tensorboard") from error
+    return SummaryWriter(folder, purge_step=step + 1)
+
+
+def _smooth(values, share=0.05):
+    smoothed, current = [], values[0]
+    for value in values:
+        current += share * (value - current)
+        smoothed.append(current)
+    return smoothed
+
+
+def _flat(values, prefix=""):
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

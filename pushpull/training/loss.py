@@ -1,0 +1,76 @@
+"""What training minimises, how fast, and on which batches."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from pushpull.avil import NAMES, embedding_norms, interaction_losses
+from pushpull.data.batches import Batch, Batching, make_batch
+from pushpull.models import Outputs
+from pushpull.training.options import WARMUP_KINDS, WARMUP_SECONDS, TrainOptions
+
+
+def training_loss(
+    options: TrainOptions, outputs: Outputs, labels: Tensor, step: int
+) -> tuple[Tensor, dict[str, float]]:
+    """CE_all + sum of lambda_j L_j (paper, Eq. 4 and 11) of one batch, and its parts as numbers for people.
+
+    Args:
+        labels: (B, T) int64.
+        step: before ``options.warmup_steps`` CE_v has its own weight.
+
+    Returns:
+        (loss, {"av", "a", "v"} cross-entropies in nats; with an interaction loss also "L1".."L4", "norm_a", "norm_v").
+    """
+    visual_weight = options.warmup_visual_weight if step < options.warmup_steps else options.visual_weight
+    heads = {"av": outputs.logits_av, "a": outputs.logits_a, "v": outputs.logits_v}
+    losses = {name: cross_entropy(logits.float().flatten(0, 1), labels.flatten()) for name, logits in heads.items()}
+    loss = losses["av"] + options.audio_weight * losses["a"] + visual_weight * losses["v"]
+    norms = {}
+    if any(options.lambdas):
+        interaction = interaction_losses(outputs.e_a, outputs.e_v, labels)
+        # Those without weight are only looked at.
+        for weight, name in zip(options.lambdas, NAMES, strict=True):
+            if weight:
+                loss = loss + weight * interaction[name]
+        losses |= interaction
+        norms = embedding_norms(outputs.e_a, outputs.e_v)
+    return loss, {name: value.item() for name, value in losses.items()} | norms
+
+
+def training_batch(options: TrainOptions, pool, index: int, *, pinned: bool = False) -> Batch:
+    """Batch number ``index``, ``options.accumulate`` of them a step: of the curriculum first, then of every kind.
+
+    ``pinned``: in memory that a GPU reads while the processor goes on.
+    """
+    batch = _make(options, pool, index)
+    return batch.pinned() if pinned else batch
+
+
+def _make(options, pool, index):
+    if index < options.warmup_steps * options.accumulate:
+        short = Batching(
+            frames=options.batches.frames,
+            shortest=WARMUP_SECONDS,
+            longest=WARMUP_SECONDS,
+            shaken=options.batches.shaken,
+        )
+        return make_batch(pool, WARMUP_KINDS, short, seed=options.seed, step=index)
+    return make_batch(pool, options.kinds, options.batches, seed=options.seed, step=index)
+
+
+def learning_rate(options: TrainOptions, step: int, epoch_steps: int) -> float:
+    """Of one step: a linear ramp, then cosine or exponential decay."""
+    ramp = min(1.0, (step + 1) / max(1, options.ramp))
+    if options.schedule == "exponential":
+        return options.learning_rate * ramp * options.decay ** (step // epoch_steps)
+    # A plain float: numpy's own would make the optimizer's state something that only an unsafe load reads.
+    return options.learning_rate * ramp * float(0.01 + 0.99 * (1 + np.cos(np.pi * step / options.steps)) / 2)
+
+
+def draws(seed: int, index: int) -> torch.Generator:
+    """Seed dropout for batch number ``index``, and return the generator of its augmentation."""
+    random = np.random.SeedSequence([seed, index, 1]).generate_state(2)
+    torch.manual_seed(int(random[0]))
+    return torch.Generator().manual_seed(int(random[1]))
