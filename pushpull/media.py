@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,15 @@ PROBE_TIMEOUT = 30.0  # seconds; reading a header takes a fraction of one
 
 @dataclass(frozen=True)
 class Probe:
-    """What a file says about itself: ``seconds`` is None where it does not say (a browser's webcam recording)."""
+    """What a file says about itself: ``seconds`` is None where it does not say (a browser's webcam recording).
+
+    ``rate`` is the pictures a second, to two decimals, the mean where it varies; None where there is none or unknown.
+    """
 
     seconds: float | None
     video: bool
     audio: bool
+    rate: float | None = None
 
     def require_video(self, name: str) -> None:
         """Raise MediaError unless there is a picture."""
@@ -99,15 +104,20 @@ def probe(path: str | os.PathLike, *, limits: Limits = Limits()) -> Probe:
                 f"{name}: its pictures have {size[1]} x {size[2]} pixels, more than the limit of {limits.max_pixels} "
                 "in all. Make them smaller."
             )
+    pictures = [rest for kind, rest in streams if kind == "Video" and "attached pic" not in rest]
+    rate = re.search(r", ([\d.]+) (?:fps|tbr)\b", pictures[0]) if pictures else None
     return Probe(
         seconds=seconds,
-        video=any(kind == "Video" and "attached pic" not in rest for kind, rest in streams),
+        video=bool(pictures),
         audio=any(kind == "Audio" for kind, _ in streams),
+        rate=float(rate[1]) if rate and float(rate[1]) > 0 else None,
     )
 
 
-def read_audio(path: str | os.PathLike, *, limits: Limits = Limits()) -> np.ndarray:
-    """The sound of a file, resampled and mixed down.
+def read_audio(
+    path: str | os.PathLike, *, limits: Limits = Limits(), start: float = 0.0, seconds: float | None = None
+) -> np.ndarray:
+    """The sound of a file, or of ``seconds`` of it from ``start`` on, resampled and mixed down.
 
     Returns:
         (N,) float32 in [-1, 1] at 16 kHz, on the grid k / 32768. Sample 0 is heard with frame 0 of
@@ -119,7 +129,7 @@ def read_audio(path: str | os.PathLike, *, limits: Limits = Limits()) -> np.ndar
     name = Path(path).name
     probe(path, limits=limits).require_audio(name)
     most = int(limits.max_seconds * SAMPLE_RATE) * 2
-    arguments = [*source(path, limits), "-map", "0:a:0", "-vn", "-sn", "-dn"]
+    arguments = [*_span(start, seconds), *source(path, limits), "-map", "0:a:0", "-vn", "-sn", "-dn"]
     # first_pts=0: without it a late start is lost, and lips and sound part.
     arguments += ["-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le", "pipe:1"]
     with FFmpeg(arguments, name=name, timeout=limits.timeout) as run:
@@ -133,7 +143,13 @@ def read_audio(path: str | os.PathLike, *, limits: Limits = Limits()) -> np.ndar
 
 
 def read_frames(
-    path: str | os.PathLike, *, limits: Limits = Limits(), max_side: int | None = None
+    path: str | os.PathLike,
+    *,
+    limits: Limits = Limits(),
+    max_side: int | None = None,
+    rate: float | Fraction = FPS,
+    start: float = 0.0,
+    seconds: float | None = None,
 ) -> Iterator[np.ndarray]:
     """The pictures of a file, one at a time, at 25 per second whatever rate or rates the file has.
 
@@ -143,6 +159,8 @@ def read_frames(
         path: the file.
         limits: refused beyond these.
         max_side: shrink so that neither side is longer than this, in pixels.
+        rate: another number of pictures per second: each is the one nearest in time.
+        start, seconds: only this part of the file, the rest of which is not decoded but for the seek.
 
     Yields:
         (H, W, 3) uint8 RGB, all of one size.
@@ -153,17 +171,18 @@ def read_frames(
     name = Path(path).name
     probe(path, limits=limits).require_video(name)
     # start_time=0 holds the first picture from 0 on, as first_pts=0 does for the sound.
-    filters = [f"fps=fps={FPS}:start_time=0", "scale=w='max(1,round(iw*sar))':h=ih", "setsar=1"]
+    filters = [f"fps=fps={rate}:start_time=0", "scale=w='max(1,round(iw*sar))':h=ih", "setsar=1"]
     if max_side is not None:
         filters.append(
             f"scale=w='max(1,round(iw*min(1,{max_side}/max(iw,ih))))':h='max(1,round(ih*min(1,{max_side}/max(iw,ih))))'"
             ":flags=area"
         )
-    arguments = ["-max_pixels", str(limits.max_pixels), *source(path, limits), "-map", "0:V:0", "-an", "-sn", "-dn"]
+    arguments = ["-max_pixels", str(limits.max_pixels), *_span(start, seconds), *source(path, limits)]
+    arguments += ["-map", "0:V:0", "-an", "-sn", "-dn"]
     arguments += ["-vf", ",".join(filters), "-pix_fmt", "rgb24", "-fps_mode", "passthrough"]
     # PPM carries each picture's size, so neither size nor rotation has to be known beforehand.
     arguments += ["-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
-    most = int(limits.max_seconds * FPS)
+    most = int(limits.max_seconds * rate)
     count = 0
     with FFmpeg(arguments, name=name, timeout=limits.timeout) as run:
         while (frame := _read_ppm(run, name)) is not None:
@@ -188,6 +207,11 @@ def grey(rgb: np.ndarray) -> np.ndarray:
     """
     weighted = rgb[..., 0] * np.uint32(299) + rgb[..., 1] * np.uint32(587) + rgb[..., 2] * np.uint32(114)
     return ((weighted + np.uint32(500)) // np.uint32(1000)).astype(np.uint8)
+
+
+def _span(start, seconds):
+    """ffmpeg's arguments, before its input, that read a part of it."""
+    return (["-ss", f"{start:.6f}"] if start else []) + ([] if seconds is None else ["-t", f"{seconds:.6f}"])
 
 
 def _mp4_is_cut(path: Path) -> bool:

@@ -2,21 +2,16 @@
 
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
-import threading
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pushpull.data.cutting import cut_video
+from pushpull.data.processes import in_processes
 from pushpull.files import PARTIAL, replacing
 from pushpull.media import MediaError
 
@@ -54,9 +49,8 @@ class CropCache:
     def fill(self, videos: Sequence[tuple[Path, str]], *, workers: int) -> Iterator[tuple[Path, dict]]:
         """(path, :meth:`fetch` of it) for every (path, digest), as they come to be; the same with any ``workers``.
 
-        Processes and not threads: the face detector, more than half of the work, holds the interpreter's lock.
-        They are started afresh (a fork would copy torch's threads half-dead), so that a script which asks for more
-        than one worker must do so under ``if __name__ == "__main__"``.
+        Processes and not threads: the face detector, more than half of the work, holds the interpreter's lock. See
+        :func:`pushpull.data.processes.in_processes` for what a script has to mind.
 
         Raises:
             ChildProcessError: a worker was killed; what is cut so far is kept.
@@ -71,7 +65,8 @@ class CropCache:
         if workers <= 1:
             yield from ((path, self.fetch(path, digest)) for path, digest in missing)
         else:
-            yield from self._in_processes(missing, workers)
+            for (path, _), listed in in_processes(self.fetch, missing, workers=workers):
+                yield path, listed
 
     def listed(self, digest: str) -> dict | None:
         """What the cache holds of a video; None if it was not cut yet, or something of it is missing or cut off."""
@@ -105,36 +100,9 @@ class CropCache:
             handle.write(json.dumps(index).encode())
         return index
 
-    def _in_processes(self, videos, workers):
-        context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
-        try:
-            waiting = {pool.submit(self.fetch, path, digest): path for path, digest in videos}
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        except BaseException as error:
-            # Nobody waits for the rest of a long video.
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - before:
-                process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise ChildProcessError(
-                    "a process that cut videos was killed, perhaps for want of memory; try fewer workers"
-                ) from error
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
     def _key(self, digest):
         recipe = json.dumps([VERSION, digest, self.stride, self.shortest, self.longest])
         return hashlib.sha256(recipe.encode()).hexdigest()[:32]
 
     def _listing(self, digest):
         return self.folder / f"{self._key(digest)}.json"
-
-
-def _begin_worker():
-    """Leave Ctrl-C to the parent, and end with it however it ends: an orphan would wait for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
