@@ -8,7 +8,9 @@ import torch
 
 from pushpull.data.augment import Augmentation, augment_audio, augment_video
 
-OFF = Augmentation(flip=0, crop=0, rotate=0, light=0, overlap=0, gain_db=0)
+OFF = Augmentation(
+    flip=0, crop=0, rotate=0, light=0, blur=0, overlap=0, colour=0, room=0, hiss=0, gain_db=0, largest_crop=1.0
+)
 VIDEO = torch.randint(0, 256, (3, 4, 112, 112), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 NOISE = 0.2 * torch.randn(4, 6400, generator=torch.Generator().manual_seed(0))
 OTHER = 0.05 * torch.randn(4, 6400, generator=torch.Generator().manual_seed(1))
@@ -108,6 +110,33 @@ def test_audio_gradients_are_finite_and_there(audio, other):
     assert torch.isfinite(audio.grad).all()
     augment_audio(audio, other, Augmentation(overlap=1), generator()).sum().backward()
     assert torch.isfinite(audio.grad).all() and (audio.grad.abs().sum(dim=1) > 0).all()
+
+
+def test_a_blurred_face_has_fewer_details_and_the_same_shades():
+    blurred = augment_video(VIDEO, replace(OFF, blur=1), generator())
+    assert (blurred.std(dim=(2, 3)) < 0.6 * VIDEO.float().std(dim=(2, 3))).all()
+    assert torch.allclose(blurred.mean(dim=(2, 3)), VIDEO.float().mean(dim=(2, 3)), atol=2)
+
+
+@pytest.mark.parametrize("change", ["colour", "room"])
+def test_another_place_keeps_level_and_timing(change):
+    clicks = torch.zeros(8, 16000)
+    clicks[:, 8000] = 0.5
+    moved = augment_audio(clicks, clicks, replace(OFF, **{change: 1}), generator())
+    assert torch.allclose(decibels(moved, clicks), torch.zeros(8), atol=1e-3)
+    assert (moved.abs().argmax(dim=1) == 8000).all()
+    before, after = (x.square().sum(dim=1) for x in (moved[:, :7000], moved[:, 8001:]))
+    assert (after > 1e-6).all()
+    if change == "room":
+        assert (before < 1e-9).all(), "an echo comes after its sound"
+
+
+def test_hiss_is_5_to_30_decibels_below():
+    ratio = decibels(
+        NOISE.repeat(8, 1),
+        augment_audio(NOISE, OTHER, replace(OFF, hiss=1), generator()).repeat(8, 1) - NOISE.repeat(8, 1),
+    )
+    assert ratio.min() > 4.5 and ratio.max() < 30.5
 
 
 def test_the_generator_alone_decides():

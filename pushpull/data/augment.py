@@ -1,9 +1,11 @@
-"""Augmentation on batches of tensors: faces flipped, cropped, turned, relit; voices mixed, made louder or softer."""
+"""Augmentation on batches of tensors: faces flipped, cropped, turned, relit, blurred; voices mixed, coloured, noisy."""
 
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+
+from pushpull.clip import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -12,13 +14,18 @@ class Augmentation:
 
     Args:
         flip: probability of mirroring left and right.
-        crop: probability of cutting out a square at a random place and scaling it up.
-        smallest_crop: the shortest side of that square, as a share of the picture's (TalkNet: .7).
+        crop: probability of cutting out a square at a random place and scaling it to the picture's size.
+        smallest_crop, largest_crop: the side of that square, as a share of the picture's (TalkNet: .7 to 1); beyond 1
+            the picture is mirrored at its edges.
         rotate: probability of a rotation.
         degrees: its largest angle (TalkNet: 15).
-        light: probability of another brightness (+-30 grey levels) and contrast (x 0.7..1.3).
+        light: probability of another brightness (+-30 grey levels), contrast (x 0.7..1.3) and gamma (0.7..1.4).
+        blur: probability of a coarser picture: of half or a third as many pixels, as faces far away have.
         overlap: probability that another clip's sound is mixed in (TalkNet: .5).
         overlap_db: the signal-to-noise ratio of that mixture is drawn from +- this many dB (TalkNet: 5).
+        colour: probability of another microphone: a spectral tilt of up to +-6 dB per octave around 1 kHz.
+        room: probability of an echo that dies away by 60 dB in 0.1 to 0.6 s.
+        hiss: probability of noise, 5 to 30 dB below the voice.
         gain_db: the loudness of the result is changed by up to this many dB.
 
     TalkNet picks one of {none, flip, crop, rotate} per clip; independent draws cover those and their combinations.
@@ -27,11 +34,16 @@ class Augmentation:
     flip: float = 0.5
     crop: float = 0.5
     smallest_crop: float = 0.7
+    largest_crop: float = 1.1
     rotate: float = 0.5
     degrees: float = 15.0
     light: float = 0.5
+    blur: float = 0.25
     overlap: float = 0.25
     overlap_db: float = 5.0
+    colour: float = 0.3
+    room: float = 0.2
+    hiss: float = 0.3
     gain_db: float = 6.0
 
 
@@ -48,11 +60,13 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
         return values, torch.rand(clips, generator=generator) < chance
 
     _, flipped = uniform(0, 1, options.flip)
-    side, cropped = uniform(options.smallest_crop, 1, options.crop)
+    side, cropped = uniform(options.smallest_crop, options.largest_crop, options.crop)
     angle, turned = uniform(-options.degrees, options.degrees, options.rotate)
     place = torch.rand(clips, 2, generator=generator) * 2 - 1
     shift, relit = uniform(-30, 30, options.light)
     contrast, _ = uniform(0.7, 1.3, 1)
+    gamma, _ = uniform(0.7, 1.4, 1)
+    coarse, blurred = uniform(2, 4, options.blur)
 
     side = torch.where(cropped, side, 1.0)
     angle = torch.where(turned, torch.deg2rad(angle), 0.0)
@@ -70,7 +84,18 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
     contrast = torch.where(relit, contrast, 1.0).to(video.device)[:, None, None, None]
     shift = torch.where(relit, shift, 0.0).to(video.device)[:, None, None, None]
     middle = video.mean(dim=(1, 2, 3), keepdim=True)
-    return ((video - middle) * contrast + middle + shift).clamp(0, 255)
+    video = ((video - middle) * contrast + middle + shift).clamp(0, 255)
+    changed = []
+    for clip, bent, factor in zip(
+        video, torch.where(relit, gamma, 1.0), torch.where(blurred, coarse, 1.0), strict=True
+    ):
+        if bent != 1:  # the slope of a power below 1 is infinite at 0
+            clip = 255 * ((clip + 1) / 256) ** bent
+        if factor >= 2:
+            small = F.avg_pool2d(clip[None], int(factor))
+            clip = F.interpolate(small, clip.shape[1:], mode="bilinear", align_corners=False)[0]
+        changed.append(clip)
+    return torch.stack(changed)
 
 
 def augment_audio(
@@ -90,8 +115,34 @@ def augment_audio(
     # Silence has no level to keep a ratio to: what is mixed into it stays as loud as it was.
     reference = torch.where(level > 1e-3, level * 10 ** (-snr / 20), other_level)
     audio = torch.where(mixed, audio + other * reference / other_level.clamp(min=1e-6), audio)
+    audio = torch.stack([_another_place(sound, options, generator) for sound in audio])
     audio = audio * 10 ** (gain / 20)
     return audio / audio.abs().amax(dim=1, keepdim=True).clamp(min=1)
+
+
+def _another_place(sound, options, generator):
+    """One clip's (N,) sound as another microphone hears it in another room, as loud as before."""
+    chances, amounts = torch.rand(3, generator=generator), torch.rand(3, generator=generator)
+    coloured, echoing, hissing = (chances < torch.tensor([options.colour, options.room, options.hiss])).tolist()
+    tilt, decay, distance = (amounts * torch.tensor([12.0, 0.5, 25.0]) - torch.tensor([6.0, -0.1, -5.0])).tolist()
+    level, samples = _rms(sound[None])[0], len(sound)
+    if coloured or echoing:
+        size = 2 * samples  # room for the echo's end: nothing comes round to the beginning
+        spectrum = torch.fft.rfft(sound, size)
+        if coloured:
+            frequency = torch.arange(len(spectrum)) * (SAMPLE_RATE / size)
+            gain = 10 ** (tilt / 20 * torch.log2(frequency.clamp(100, 6000) / 1000))
+            spectrum = spectrum * gain.to(sound.device)
+        if echoing:
+            seconds = torch.arange(int(decay * SAMPLE_RATE)) / SAMPLE_RATE
+            echo = 0.03 * torch.randn(len(seconds), generator=generator) * 10 ** (-3 * seconds / decay)
+            echo[0] = 1.0  # the direct sound comes first, so that sound and lips stay together
+            spectrum = spectrum * torch.fft.rfft(echo[:size], size).to(sound.device)
+        sound = torch.fft.irfft(spectrum, size)[:samples]
+        sound = sound * (level / _rms(sound[None])[0])
+    if hissing and level > 1e-3:
+        sound = sound + torch.randn(samples, generator=generator).to(sound.device) * level * 10 ** (-distance / 20)
+    return sound
 
 
 def _rms(audio):
