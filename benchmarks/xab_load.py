@@ -56,16 +56,17 @@ def serve(port: int, attack: bool) -> None:
     import uvicorn
     from fastapi import FastAPI
 
+    from pushpull.demo.errand import Errand
     from xab.pages import mount
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mount(app)
     if attack:
-        threading.Thread(target=_attack_for_ever, daemon=True).start()
+        Errand(_attack_for_ever).__enter__()
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 
-def _attack_for_ever() -> None:
+def _attack_for_ever(report) -> None:
     import torch
 
     from pushpull.attacks import BIM, paper_budget
@@ -82,7 +83,7 @@ def _attack_for_ever() -> None:
     torch.manual_seed(0)
     model = attackable(TalkNet(TalkNetConfig(size="lite")).eval())
     while True:
-        BIM(steps=10).run(model, clip.inputs(), clip.targets(), budgets=paper_budget(5.0))
+        BIM(steps=10).run(model, clip.inputs(), clip.targets(), budgets=paper_budget(5.0), on_step=report)
 
 
 @contextmanager

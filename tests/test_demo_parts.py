@@ -1,6 +1,9 @@
 """The demo's parts without a browser: what they say, keep, refuse and escape."""
 
 import os
+import subprocess
+import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -114,6 +117,54 @@ def test_leaving_stops_the_work_at_its_next_report():
     assert count < 100
     time.sleep(0.1)
     assert len(done) == count
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_the_work_and_the_threads_it_starts_let_others_go_first():
+    def work(report):
+        found = []
+        inner = threading.Thread(target=lambda: found.append(priority()))
+        inner.start()
+        inner.join()
+        return priority(), *found
+
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = priority()
+    with Errand(work) as errand:
+        own, inner = errand.result()
+    assert own == inner > before
+    assert priority() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_torchs_own_threads_let_others_go_first():
+    """Threads of torch that an earlier computation left behind must not do the attack's work at full priority."""
+    code = """
+import os, threading, torch
+from pathlib import Path
+from pushpull.demo.errand import NICENESS, Errand
+
+def ticks(task):
+    return sum(map(int, (task / "stat").read_text().rpartition(")")[2].split()[11:13]))
+
+def burn(_report):
+    torch.set_num_threads(2)
+    began = {task.name: ticks(task) for task in Path("/proc/self/task").iterdir()}
+    matrix = torch.rand(700, 700)
+    for _ in range(60):
+        matrix = torch.relu(matrix @ matrix).clamp(max=1)
+    busy = [task for task in Path("/proc/self/task").iterdir() if ticks(task) - began.get(task.name, 0) > 2]
+    return [os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in busy]
+
+burn(None)
+with Errand(burn) as errand:
+    found = errand.result()
+print(found)
+assert found and set(found) == {NICENESS}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={**os.environ, "OMP_NUM_THREADS": "2"})
 
 
 # --- the form ---

@@ -264,7 +264,8 @@ class Actions:
             model, attack, modality, eps_av, target, span_start, span_stop, span_speaking,
             steps, restarts, objective, seed, grid,
         )  # fmt: skip
-        try:
+
+        def work(_report):
             subject = take_in(Path(video), self.bench.vault)
             if not 1 <= face <= len(subject.footage.clips):
                 raise ValueError(f"there is no face {face}: the video shows {len(subject.footage.clips)}")
@@ -272,7 +273,11 @@ class Actions:
             outcome = carry_out(network, subject.footage.clips[face - 1], form.order(subject, face - 1))
             drawer = self.bench.vault.open()
             scene = subject.scene(face - 1)
-            files = write_results(drawer.path, outcome, model=network, scene=scene, source=subject.source)
+            return drawer, write_results(drawer.path, outcome, model=network, scene=scene, source=subject.source)
+
+        try:
+            with Errand(work) as errand:
+                drawer, files = errand.result()
         except REFUSALS as error:
             raise gr.Error(str(error), print_exception=False) from error
         report = json.loads(files[REPORT].read_text(encoding="utf-8"))

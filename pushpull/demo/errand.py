@@ -1,18 +1,34 @@
 """Long work in a thread of its own, with reports on the way and a way to stop it."""
 
+import contextlib
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
 DONE = object()
+# An attack takes every core for a minute, and clicks and answers in the same process are small: they go first.
+NICENESS = 15
 
 
 class Stopped(Exception):
     """Raised inside the work, by its own ``report``, once it has been told to stop."""
 
 
+def step_back() -> None:
+    """Let every thread of ordinary priority go before this one, on Linux; elsewhere nothing happens.
+
+    Linux alone gives a thread a priority of its own. Threads and processes that this one starts later inherit it:
+    torch's and ffmpeg's. It cannot be taken back, so only a thread that ends with its work may call this.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # forbidden in some containers: then as fast as before, no faster
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
 class Errand:
-    """Run ``work(report)`` in a thread.
+    """Run ``work(report)`` in a thread that yields the processor to everybody else's.
 
     A context manager: leaving it before the work is done stops the work at its next report. It is not waited for:
     gradio leaves from within its event loop, where waiting would hold up every visitor.
@@ -42,6 +58,7 @@ class Errand:
         self._news.put(value)
 
     def _run(self):
+        step_back()
         try:
             self._value = self._work(self._report)
         except BaseException as error:  # noqa: BLE001  (raised again by result, in the caller's thread)

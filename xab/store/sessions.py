@@ -13,7 +13,7 @@ from . import schema as t
 from .errors import Conflict, NotFound, Refused
 from .records import add_session, freeze, load_pairs, load_study, new_token
 from .transactions import Database
-from .trials import TrialMedia, log_events, media_of, newest_consent, position_of, require_played, shown, trials_of
+from .trials import NAMED_TRIAL, TrialMedia, log_events, media_of, newest_consent, require_played, shown
 
 STEPS = ("consent", "instructions", "check", "sound", "trials", "done")
 
@@ -37,18 +37,18 @@ class Sessions:
     def state(self, token: str) -> dict:
         """What the volunteer's page shows now. Delivering a trial for the first time starts its clock."""
         with self._db.read() as connection:
-            if connection.scalar(sa.select(t.studies.c.id).where(t.studies.c.open_token == token)):
-                return {"step": "open"}
-            session = self._session(connection, token)
+            try:
+                session = self._session(connection, token)
+            except NotFound:
+                if connection.scalar(sa.select(t.studies.c.id).where(t.studies.c.open_token == token)):
+                    return {"step": "open"}
+                raise
             page, unopened = shown(connection, session)
         if unopened is not None:
+            # Another tab may have been quicker: its clock runs already.
+            first = sa.update(t.trials).where(t.trials.c.id == unopened, t.trials.c.opened_at.is_(None))
             with self._db.write() as connection:
-                session = self._session(connection, token, lock=True)
-                page, unopened = shown(connection, session)
-                if unopened is not None:
-                    connection.execute(
-                        sa.update(t.trials).where(t.trials.c.id == unopened).values(opened_at=self._db.clock())
-                    )
+                connection.execute(first.values(opened_at=self._db.clock()))
         return page
 
     def consent(self, token: str, version: int, user_agent: str = "") -> None:
@@ -164,37 +164,20 @@ class Sessions:
         with self._db.write() as connection:
             session = self._session(connection, token, lock=True)
             self._open(connection, session)
-            trial = (
-                connection.execute(
-                    sa.select(t.trials, t.pairs.c.frames)
-                    .join(t.pairs)
-                    .where(t.trials.c.session_id == session["id"], t.trials.c.handle == handle)
-                )
-                .mappings()
-                .first()
-            )
+            asked = {"session": session["id"], "handle": handle}
+            trial = connection.execute(NAMED_TRIAL, asked).mappings().first()
             if trial is None:
                 raise NotFound("unknown_trial", "this trial is not one of yours")
             feedback = trial["phase"] == "training"
-            given = (
-                connection.execute(
-                    sa.select(t.judgments).where(
-                        t.judgments.c.session_id == session["id"], t.judgments.c.position == trial["position"]
-                    )
-                )
-                .mappings()
-                .first()
-            )
-            if given is not None:
-                if given["nonce"] and given["nonce"] == nonce and given["choice"] == choice:
-                    correct = given["choice"] == trial["match"] if feedback else None
-                    return {"duplicate": True, "correct": correct}
+            if trial["choice"] is not None:
+                if trial["nonce"] and trial["nonce"] == nonce and trial["choice"] == choice:
+                    return {"duplicate": True, "correct": choice == trial["match"] if feedback else None}
                 raise Conflict("already_answered", "this trial has been answered already; your first answer is kept")
-            position = position_of(connection, session["id"])
-            if session["step"] != "trials" or trial["position"] != position or trial["opened_at"] is None:
+            position = trial["position"]
+            if session["step"] != "trials" or position != trial["answered"] or trial["opened_at"] is None:
                 raise Conflict("not_current", "this is not the current trial")
-            log_events(connection, session, page, events, self._db.clock())
             now = self._db.clock()
+            log_events(connection, session, page, events, now, trial=trial)
             require_played(connection, session, trial, now)
             connection.execute(
                 sa.insert(t.judgments).values(
@@ -207,8 +190,7 @@ class Sessions:
                     viewport=json.dumps(viewport or {}),
                 )
             )
-            total = trials_of(connection, session["id"])
-            done = position + 1 == total
+            done = position + 1 == trial["planned"]
             self._set(
                 connection,
                 session,

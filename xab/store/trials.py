@@ -14,6 +14,58 @@ ROLES = ("X", "A", "B")
 SHORTEST_SHARE = 0.9
 MOST_EVENTS = 5000  # in one session, so that no page can fill the disk
 
+# What every request asks is built once and in one statement: under load each statement is another wait for the
+# interpreter, and SQLite's only writer keeps all others waiting meanwhile.
+ANSWERED = (
+    sa.select(sa.func.count())
+    .select_from(t.judgments)
+    .where(t.judgments.c.session_id == t.trials.c.session_id)
+    .correlate(t.trials)
+    .scalar_subquery()
+)
+SIBLINGS = t.trials.alias("siblings")
+PLANNED = (
+    sa.select(sa.func.count())
+    .select_from(SIBLINGS)
+    .where(SIBLINGS.c.session_id == t.trials.c.session_id)
+    .correlate(t.trials)
+    .scalar_subquery()
+)
+_OF_SESSION = t.trials.c.session_id == sa.bindparam("session")
+CURRENT_TRIAL = (
+    sa.select(t.trials, t.pairs.c.frames).join(t.pairs).where(_OF_SESSION, t.trials.c.position == ANSWERED)
+)
+NAMED_TRIAL = (
+    sa.select(
+        t.trials,
+        t.pairs.c.frames,
+        ANSWERED.label("answered"),
+        PLANNED.label("planned"),
+        t.judgments.c.choice,
+        t.judgments.c.nonce,
+    )
+    .join(t.pairs)
+    .join(
+        t.judgments,
+        sa.and_(t.judgments.c.session_id == t.trials.c.session_id, t.judgments.c.position == t.trials.c.position),
+        isouter=True,
+    )
+    .where(_OF_SESSION, t.trials.c.handle == sa.bindparam("handle"))
+)
+MEDIA_NAMES = {"X": t.trials.c.media_x, "A": t.trials.c.media_a, "B": t.trials.c.media_b}
+MEDIA_TRIAL = (
+    sa.select(t.trials, t.studies.c.state, ANSWERED.label("answered"))
+    .join(t.sessions, t.sessions.c.id == t.trials.c.session_id)
+    .join(t.studies, t.studies.c.id == t.sessions.c.study_id)
+    .where(sa.or_(*(column == sa.bindparam("name") for column in MEDIA_NAMES.values())))
+)
+FILES = sa.select(t.stimuli).where(t.stimuli.c.pair_id == sa.bindparam("pair"))
+PLAYED = sa.select(t.events.c.role).where(
+    t.events.c.session_id == sa.bindparam("session"),
+    t.events.c.position == sa.bindparam("position"),
+    t.events.c.kind == "ended",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MediaFile:
@@ -46,39 +98,31 @@ def newest_consent(connection, study_id: str):
     return connection.execute(query.order_by(t.consents.c.version.desc()).limit(1)).mappings().one()
 
 
-def position_of(connection, session_id: int) -> int:
-    query = sa.select(sa.func.count()).select_from(t.judgments).where(t.judgments.c.session_id == session_id)
-    return connection.scalar(query)
-
-
-def trials_of(connection, session_id: int) -> int:
-    query = sa.select(sa.func.count()).select_from(t.trials).where(t.trials.c.session_id == session_id)
-    return connection.scalar(query)
-
-
 def played(connection, session_id: int, position: int) -> set[str]:
-    query = sa.select(t.events.c.role).where(
-        t.events.c.session_id == session_id, t.events.c.position == position, t.events.c.kind == "ended"
-    )
-    return set(connection.scalars(query)) & set(ROLES)
+    rows = connection.scalars(PLAYED, {"session": session_id, "position": position})
+    return set(rows) & set(ROLES)
 
 
 def require_played(connection, session, trial, now: float) -> None:
-    missing = [role for role in ROLES if role not in played(connection, session["id"], trial["position"])]
+    heard = played(connection, session["id"], trial["position"])
+    missing = [role for role in ROLES if role not in heard]
     if missing:
         raise Conflict("not_played", f"please play {' and '.join(missing)} to the end first")
     if now - trial["opened_at"] < SHORTEST_SHARE * len(ROLES) * trial["frames"] * FRAME_SECONDS:
         raise Conflict("too_early", "three clips cannot have been played in so short a time")
 
 
-def log_events(connection, session, page: str, events, now: float) -> int:
+def log_events(connection, session, page: str, events, now: float, *, trial=None) -> int:
+    """Append what is new; returns how many. ``trial``: the one that the events are probably about."""
     if not events:
         return 0
     known = t.events.c.session_id == session["id"]
     stored = connection.scalar(sa.select(sa.func.count()).select_from(t.events).where(known))
     seen = set(connection.scalars(sa.select(t.events.c.seq).where(known, t.events.c.page == page)))
-    query = sa.select(t.trials.c.handle, t.trials.c.position).where(t.trials.c.session_id == session["id"])
-    positions = {row.handle: row.position for row in connection.execute(query)}
+    positions = {None: None} | ({trial["handle"]: trial["position"]} if trial else {})
+    if any(event.get("handle") not in positions for event in events):
+        query = sa.select(t.trials.c.handle, t.trials.c.position).where(t.trials.c.session_id == session["id"])
+        positions = {row.handle: row.position for row in connection.execute(query)}
     rows = []
     for event in events:
         if event["seq"] in seen or stored + len(rows) >= MOST_EVENTS:
@@ -120,16 +164,8 @@ def shown(connection, session) -> tuple[dict, int | None]:
         return {**base, "step": step, **own_result(connection, session, design)}, None
     if step != "trials":
         return {**base, "step": step, "require_check": design.require_check}, None
-    position = position_of(connection, session["id"])
-    trial = (
-        connection.execute(
-            sa.select(t.trials, t.pairs.c.frames)
-            .join(t.pairs)
-            .where(t.trials.c.session_id == session["id"], t.trials.c.position == position)
-        )
-        .mappings()
-        .one()
-    )
+    trial = connection.execute(CURRENT_TRIAL, {"session": session["id"]}).mappings().one()
+    position = trial["position"]
     training = trial["phase"] == "training"
     return {
         **base,
@@ -161,20 +197,12 @@ def own_result(connection, session, design) -> dict:
 
 def media_of(connection: sa.Connection, handle: str) -> TrialMedia:
     """The files behind an opaque media name, while its trial is the current one."""
-    columns = {"X": t.trials.c.media_x, "A": t.trials.c.media_a, "B": t.trials.c.media_b}
-    trial = (
-        connection.execute(sa.select(t.trials).where(sa.or_(*(column == handle for column in columns.values()))))
-        .mappings()
-        .first()
-    )
+    trial = connection.execute(MEDIA_TRIAL, {"name": handle}).mappings().first()
     if trial is None or trial["opened_at"] is None:
         raise _no_media()
-    state = connection.scalar(
-        sa.select(t.studies.c.state).join(t.sessions).where(t.sessions.c.id == trial["session_id"])
-    )
-    if state == "archived" or trial["position"] != position_of(connection, trial["session_id"]):
+    if trial["state"] == "archived" or trial["position"] != trial["answered"]:
         raise _no_media()
-    rows = connection.execute(sa.select(t.stimuli).where(t.stimuli.c.pair_id == trial["pair_id"])).mappings().all()
+    rows = connection.execute(FILES, {"pair": trial["pair_id"]}).mappings().all()
     stored = {(row["twin"], row["encoding"]): row for row in rows}
     other = "adversarial" if trial["x"] == "genuine" else "genuine"
     twins = {"X": trial["x"], "A": trial["x"], "B": other}
@@ -184,7 +212,7 @@ def media_of(connection: sa.Connection, handle: str) -> TrialMedia:
     for role, twin in twins.items():
         row = stored[twin, "reference" if role == "X" else "choice"]
         files[role] = MediaFile(path=row["path"], bytes=row["bytes"], file_sha256=row["file_sha256"])
-    handles = {role: trial[column.name] for role, column in columns.items()}
+    handles = {role: trial[column.name] for role, column in MEDIA_NAMES.items()}
     return TrialMedia(
         trial=trial["id"],
         role=next(role for role, name in handles.items() if name == handle),
