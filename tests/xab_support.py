@@ -179,12 +179,12 @@ class Volunteer:
     def state(self) -> dict:
         return self.store.sessions.state(self.token)
 
-    def begin(self) -> "Volunteer":
+    def begin(self, *, hears: bool = True) -> "Volunteer":
         """Up to the first trial."""
         self.store.sessions.consent(self.token, self.state["version"], "Test/1.0")
         self.store.sessions.advance(self.token, "instructions")
         self.store.sessions.check(self.token, passed=True, report={"frames": 25})
-        self.store.sessions.advance(self.token, "sound")
+        self.store.sessions.advance(self.token, "sound", hears=hears)
         return self
 
     def wait(self) -> None:

@@ -248,6 +248,12 @@ class Visitor:
         go.click()
         return self
 
+    def cannot_hear(self) -> "Visitor":
+        self.see("Set your volume")
+        self.page.locator("summary", has_text="I cannot hear the sound").click()
+        self.click("I cannot hear the sound")
+        return self
+
     def begin(self) -> "Visitor":
         """Up to the first trial."""
         return self.agree().read().pass_check().hear()

@@ -7,6 +7,7 @@ python -m xab export STUDY results.zip
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -122,12 +123,23 @@ def _setting(text: str) -> tuple[str, object]:
 def make(settings: Settings, store: Store, options) -> int:
     from .stimuli import make_study  # here: it takes torch
 
-    if hasattr(os, "nice"):
-        os.nice(5)  # a volunteer's answer goes before
+    _step_back()
     make_study(store, options.study, data=settings.data, assets=settings.assets)
     study = store.studies.get(options.study)
     print(f"{study.made} of {study.to_make} pairs made" + (f": {study.note}" if study.note else ""), file=sys.stderr)
     return 0 if study.state == "ready" else 1
+
+
+def _step_back() -> None:
+    """Let the server go first: a volunteer's answer is small, and stimuli are never urgent."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    # Linux may share the processor between sessions first and only within them by niceness. The server starts this
+    # process in a session of its own, which is then the one to step back; a person's terminal is not.
+    own = Path("/proc/self/autogroup")
+    if own.exists() and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            own.write_text("10")
 
 
 def links(settings: Settings, store: Store, options) -> int:

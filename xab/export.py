@@ -46,6 +46,7 @@ TABLES = {
         "pixel_ratio": ("device pixels per CSS pixel", "of the screen at the answer"),
         "clip_width": ("CSS pixels", "how wide a clip was shown"),
         "finished": ("true, false", "whether the volunteer answered every trial"),
+        "hears": ("true, false", "false for a volunteer who said that they cannot hear the sound"),
     },
     "volunteers.csv": {
         "volunteer": ("number", "as in judgments.csv"),
@@ -55,6 +56,7 @@ TABLES = {
         "consent_version": ("number", "which text in study.json was agreed to"),
         "consent_at": (SECONDS, "when"),
         "check_passed": ("1, 0", "whether any self-check found pixels and samples unchanged; empty without one"),
+        "hears": ("true, false", "whether they heard the test sound; false if they said they cannot; empty before"),
         "answered": ("count", "trials answered, training included"),
         "planned": ("count", "trials planned"),
         "created_at": (SECONDS, "when the link was made"),

@@ -35,9 +35,9 @@ ARRANGEMENTS = tuple((twin, side) for twin in TWINS for side in SIDES)
 CONSENT = """You are asked to take part in a perception test. You will watch short clips of a face with sound and say \
 which of two clips is the same as a third one. It takes about {minutes} minutes.
 
-What is stored: your answers, how long you took, how often you played each clip, and your browser's name and window \
-size. No name, e-mail or address is asked for or kept; the link you were given is the only thing that identifies you, \
-and it is erased after {retention_days} days.
+What is stored: your answers, how long you took, how often you played each clip, your browser's name and window \
+size, and, if you tell us, that you cannot hear the sound. No name, e-mail or address is asked for or kept; the link \
+you were given is the only thing that identifies you, and it is erased after {retention_days} days.
 
 Taking part is voluntary. You can pause at any time and come back with the same link. You can withdraw at any time \
 with the button at the foot of every page: everything you have answered is deleted at once.
@@ -71,6 +71,7 @@ class Design:
         exclude_failed_catch: pre-set rule: leave volunteers who fail a catch trial out of the primary analysis.
         show_result: tell volunteers their own score at the end.
         require_check: stop volunteers whose browser changes pixels or samples.
+        admit_without_sound: let people take part who say that they cannot hear the sound; the results name them.
         volunteers: planned number.
         retention_days: after a session's last activity its token, browser and event log are erased.
         consent: text shown first; {minutes} and {retention_days} are filled in.
@@ -97,6 +98,7 @@ class Design:
     exclude_failed_catch: bool = False
     show_result: bool = False
     require_check: bool = True
+    admit_without_sound: bool = True
     volunteers: int = 5
     retention_days: int = 365
     consent: str = CONSENT

@@ -4,6 +4,7 @@ The browser grabs frames through a canvas and decodes the sound; it returns CRC-
 """
 
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,16 @@ def samples() -> np.ndarray:
 
 
 def expected() -> dict:
+    """{"video", "audio"}: what a browser that changes nothing reports."""
+    video, audio = _sums()
+    return {"video": list(video), "audio": audio}
+
+
+@lru_cache(maxsize=1)
+def _sums() -> tuple[tuple[int, ...], int]:
     """CRC-32 of each grabbed frame (row by row) and of all samples (little-endian 16 bit)."""
     video = frames()
-    return {
-        "video": [zlib.crc32(video[k].tobytes()) for k in GRABBED],
-        "audio": zlib.crc32(samples().astype("<i2").tobytes()),
-    }
+    return tuple(zlib.crc32(video[k].tobytes()) for k in GRABBED), zlib.crc32(samples().astype("<i2").tobytes())
 
 
 def passed(report: dict) -> bool:

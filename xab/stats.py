@@ -27,6 +27,7 @@ class Answer:
         choice: "A" or "B".
         x: "genuine" or "adversarial".
         finished: whether the volunteer has answered every trial.
+        hears: False for a volunteer who said that they cannot hear the sound.
         position: 1, 2, ... among the trials after training.
     """
 
@@ -41,6 +42,7 @@ class Answer:
     speech: bool = True
     x: str = "genuine"
     finished: bool = True
+    hears: bool = True
     position: int = 0
 
     @property
@@ -250,6 +252,7 @@ def analyse(
     return {
         "volunteers": len({answer.volunteer for answer in answers}),
         "volunteers_in_primary": len(counts),
+        "cannot_hear": sorted({answer.volunteer for answer in answers if not answer.hears}, key=str),
         "excluded_for_catch": sorted(failed, key=str) if exclude_failed_catch else [],
         "overall": of(primary),
         "cluster_bootstrap": list(bootstrap) if bootstrap else None,
@@ -266,6 +269,7 @@ def analyse(
             "all_judgments": of(main),
             "finished_volunteers": of([answer for answer in main if answer.finished]),
             "passed_every_catch": of([answer for answer in main if answer.volunteer not in failed]),
+            "hear_the_sound": of([answer for answer in main if answer.hears]),
         },
         "by": {name: by(name) for name in GROUPINGS},
     }

@@ -75,6 +75,12 @@ def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks:
             f"{failed_checks} volunteer{'s' if failed_checks > 1 else ''} answered in a browser that does not show "
             "what is stored."
         )
+    if deaf := report["cannot_hear"]:
+        people = "volunteer" if len(deaf) == 1 else "volunteers"
+        said.append(
+            f"{people.capitalize()} {', '.join(str(number) for number in deaf)} took part without hearing the sound, "
+            "and can only guess where nothing but the sound differs. The numbers without them are given below."
+        )
     overall = report["overall"]
     if overall["trials"] and overall["accuracy"] < 0.5 and overall["p_two_sided"] < 0.05:
         said.append(

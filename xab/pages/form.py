@@ -110,6 +110,13 @@ GROUPS = (
                 kind="yes",
             ),
             Field(
+                name="admit_without_sound",
+                label="Admit people who cannot hear the sound",
+                help="They say so on the sound page, and the results name them and show both ways. Off: their test "
+                "ends there.",
+                kind="yes",
+            ),
+            Field(
                 name="retention_days",
                 label="Retention",
                 help="This long after a volunteer's last activity the link, browser and event log are erased; "

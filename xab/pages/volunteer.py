@@ -34,6 +34,7 @@ class Consent(Ask):
 
 class Step(Ask):
     step: Literal["instructions", "sound"]
+    hears: Annotated[bool, Field(strict=True)] = True
 
 
 class Report(BaseModel):
@@ -119,7 +120,7 @@ def routes(desk) -> APIRouter:
     @router.post("/api/step")
     async def step(request: Request):
         ask = await parsed(request, Step)
-        await run(sessions.advance, ask.t, ask.step)
+        await run(sessions.advance, ask.t, ask.step, hears=ask.hears)
         return JSONResponse(await run(sessions.state, ask.t))
 
     @router.post("/api/check")

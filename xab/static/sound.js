@@ -5,7 +5,8 @@ import { Murmurs } from "./murmur.js";
 
 const COUNTS = [1, 2, 3, 4];
 
-export function sound(_state, desk) {
+export function sound(state, desk) {
+  if (state.needs_sound) return needed(state, desk);
   const murmurs = new Murmurs();
   let count = null;
   const hint = h("p", { class: "todo", role: "status", text: "Turn your volume down, then play the sound." });
@@ -67,7 +68,26 @@ export function sound(_state, desk) {
           h("li", { text: "No sound today? Close the page; your link keeps your place." }),
         ),
       ),
+      h(
+        "details",
+        {},
+        h("summary", { text: "I cannot hear the sound" }),
+        h("p", { text: "If you are deaf or hard of hearing, say so here. The experimenter will see that your answers rest on the picture alone; nothing else about you is asked." }),
+        button("I cannot hear the sound", () => desk.step("step", { step: "sound", hears: false })),
+      ),
     ],
     close: () => murmurs.close(),
+  };
+}
+
+/** For who said that they cannot hear, in a study that does not take such answers. */
+function needed(state, desk) {
+  return {
+    title: "Sound",
+    nodes: [
+      h("h1", { tabindex: -1, text: "This study needs sound" }),
+      h("p", { text: "Thank you for saying so. In this study the clips differ in their sound, so it can only take answers of people who hear it. Nothing more is asked of you: you may close the page, or withdraw below, which deletes what was stored." }),
+      button("I can hear after all", () => desk.show({ ...state, needs_sound: false })),
+    ],
   };
 }

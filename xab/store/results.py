@@ -37,6 +37,7 @@ class Results:
                 t.judgments.c.at.label("answered_at"),
                 t.judgments.c.viewport,
                 t.sessions.c.finished_at,
+                t.sessions.c.hears,
             )
             .select_from(t.judgments)
             .join(t.sessions, t.sessions.c.id == t.judgments.c.session_id)
@@ -63,6 +64,7 @@ class Results:
             Answer(
                 **{name: row[name] for name in names},
                 finished=row["finished_at"] is not None,
+                hears=row["hears"] is not False,
                 position=row["position"] + 1 - training,
             )
             for row in self.judgments(study_id)

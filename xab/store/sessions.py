@@ -99,18 +99,27 @@ class Sessions:
                 ],
             )
 
-    def advance(self, token: str, step: str) -> None:
-        """Leave ``step`` ("instructions" or "sound") for the next one; repeating what is done already is no error."""
+    def advance(self, token: str, step: str, *, hears: bool = True) -> None:
+        """Leave ``step`` ("instructions" or "sound") for the next one; repeating what is done already is no error.
+
+        ``hears=False`` says that the volunteer cannot hear the sound. It is stored; a study that does not admit this
+        keeps them at "sound", where they may change their mind.
+        """
         if step not in ("instructions", "sound"):
             raise Refused("bad_step", "there is no such step to confirm")
         with self._db.write() as connection:
             session = self._session(connection, token, lock=True)
-            self._open(connection, session)
+            study = self._open(connection, session)
             if STEPS.index(session["step"]) > STEPS.index(step):
                 return
             if session["step"] != step:
                 raise Conflict("other_step", "this step has not been reached yet")
-            self._set(connection, session, step=STEPS[STEPS.index(step) + 1], seen_at=self._db.clock())
+            values = {"step": STEPS[STEPS.index(step) + 1], "seen_at": self._db.clock()}
+            if step == "sound":
+                values["hears"] = hears
+                if not (hears or study.design.admit_without_sound):
+                    values["step"] = step
+            self._set(connection, session, **values)
 
     def check(self, token: str, *, passed: bool, report: dict) -> None:
         """Store a self-check, passed or not; the step is left when it passed or the study only records it."""

@@ -32,9 +32,7 @@ PLANNED = (
     .scalar_subquery()
 )
 _OF_SESSION = t.trials.c.session_id == sa.bindparam("session")
-CURRENT_TRIAL = (
-    sa.select(t.trials, t.pairs.c.frames).join(t.pairs).where(_OF_SESSION, t.trials.c.position == ANSWERED)
-)
+CURRENT_TRIAL = sa.select(t.trials, t.pairs.c.frames).join(t.pairs).where(_OF_SESSION, t.trials.c.position == ANSWERED)
 NAMED_TRIAL = (
     sa.select(
         t.trials,
@@ -163,7 +161,8 @@ def shown(connection, session) -> tuple[dict, int | None]:
     if step == "done":
         return {**base, "step": step, **own_result(connection, session, design)}, None
     if step != "trials":
-        return {**base, "step": step, "require_check": design.require_check}, None
+        refused = session["hears"] is False and not design.admit_without_sound
+        return {**base, "step": step, "require_check": design.require_check, "needs_sound": refused}, None
     trial = connection.execute(CURRENT_TRIAL, {"session": session["id"]}).mappings().one()
     position = trial["position"]
     training = trial["phase"] == "training"

@@ -1,0 +1,66 @@
+"""Volunteers who cannot hear the sound: what they say is stored, shown and exported, and a study may end there."""
+
+import csv
+import io
+
+import pytest
+from xab_support import Volunteer, ready_study
+from xab_web import Visitor, app, browser  # noqa: F401
+
+from xab import export
+from xab.report import make_report
+
+
+@pytest.mark.parametrize("admitted, step", [(True, "trials"), (False, "sound")])
+def test_who_cannot_hear_is_recorded_and_admitted_or_not(store, clock, admitted, step):
+    study = ready_study(store, admit_without_sound=admitted)
+    (_, token), *_ = store.links.add_links(study, 1)
+    store.sessions.consent(token, 1)
+    store.sessions.advance(token, "instructions")
+    store.sessions.check(token, passed=True, report={})
+    assert store.links.people(study)[0]["hears"] is None
+    store.sessions.advance(token, "sound", hears=False)
+    assert store.links.people(study)[0]["hears"] is False
+    state = store.sessions.state(token)
+    assert state["step"] == step and state.get("needs_sound", False) is (not admitted)
+    # Said by mistake: hearing it after all opens the way, once; later words about it change nothing.
+    store.sessions.advance(token, "sound")
+    assert store.sessions.state(token)["step"] == "trials"
+    store.sessions.advance(token, "sound", hears=True)
+    assert store.links.people(study)[0]["hears"] is (not admitted)
+
+
+def test_results_and_export_name_who_cannot_hear(store, clock):
+    study = ready_study(store)
+    for hears in (True, False):
+        (_, token), *_ = store.links.add_links(study, 1)
+        Volunteer(store, token, clock).begin(hears=hears).finish("A" if hears else "B")
+    found = make_report(store, study)
+    assert found.analysis["cannot_hear"] == [2]
+    assert any(caution.startswith("Volunteer 2 took part without hearing") for caution in found.cautions)
+    both = found.analysis["sensitivity"]
+    assert both["all_judgments"]["trials"] == 2 * both["hear_the_sound"]["trials"] > 0
+    for name in ("judgments.csv", "volunteers.csv"):
+        rows = list(csv.DictReader(io.StringIO(export.one(store, study, name).decode())))
+        assert {(row["volunteer"], row["hears"]) for row in rows} == {("1", "true"), ("2", "false")}
+
+
+def test_the_page_lets_them_say_so_and_go_on(app, browser):  # noqa: F811
+    study = app.study()
+    (token,) = app.links(study)
+    with Visitor(browser, app, token) as visitor:
+        visitor.agree().read().pass_check().cannot_hear().await_trial(1, 1, "Practice")
+    assert app.store.links.people(study)[0]["hears"] is False
+
+
+def test_a_study_that_needs_sound_ends_there_and_lets_them_change_their_mind(app, browser):  # noqa: F811
+    study = app.study(admit_without_sound=False)
+    (token,) = app.links(study)
+    with Visitor(browser, app, token) as visitor:
+        visitor.agree().read().pass_check().cannot_hear()
+        visitor.see("This study needs sound")
+        visitor.page.reload()
+        visitor.see("This study needs sound")
+        visitor.click("I can hear after all")
+        visitor.hear().await_trial(1, 1, "Practice")
+    assert app.store.links.people(study)[0]["hears"] is True
