@@ -22,8 +22,10 @@ from xab_web import ClipMaker, add_study
 from xab.pages import mount
 from xab.settings import Settings
 from xab.store.schema import metadata
+from xab.veil import UNIT
 
 VOLUNTEERS = 8
+CATCH = 4  # position of the catch pair in the study that is harvested
 # Of all judges together one may be this unlucky in a million runs.
 SUSPICIOUS = 1e-6
 
@@ -33,7 +35,8 @@ def place(tmp_path_factory):
     settings = Settings(data=tmp_path_factory.mktemp("blind"), password="p")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     inner = mount(app, settings)
-    yield TestClient(app), inner.state.desk.store, ClipMaker(settings)  # clips are made once for all studies
+    clips = ClipMaker(settings, strong=frozenset({CATCH}))  # made once for all studies
+    yield TestClient(app), inner.state.desk.store, clips
     inner.state.desk.store.close()
 
 
@@ -136,6 +139,17 @@ def test_all_clips_of_a_trial_look_alike_from_outside(harvest):
             assert heads["X"] == heads["A"] == heads["B"]
         names = {name.lower() for name in fetched["X"]["whole"].headers}
         assert not names & {"etag", "last-modified", "content-disposition", "content-md5", "digest", "server-timing"}
+
+
+def test_a_catch_trial_has_the_size_of_every_other(harvest):
+    stored, sizes = {}, set()
+    for (_, _, phase), _, fetched in harvest:
+        whole = [fetched[role]["whole"] for role in "XAB"]
+        stored.setdefault(phase, []).append(max(_media_bytes(answer.content) for answer in whole))
+        sizes |= {len(answer.content) for answer in whole}
+        sizes |= {int(fetched[role]["part"].headers["content-range"].rpartition("/")[2]) for role in "XAB"}
+    assert min(stored["catch"]) > max(stored["main"]) + UNIT, "a test that compares equal sizes would show nothing"
+    assert len(sizes) == 1
 
 
 def test_no_bytes_are_served_twice(harvest):

@@ -34,13 +34,13 @@ TINY = {
 FRAMES = 10
 
 
-def twins(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A moving pattern with a tone, and the same with every pixel and sample changed a little."""
+def twins(seed: int, strength: int = 1) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """A moving pattern with a tone, and the same with every pixel and sample changed by ``strength`` little steps."""
     rng = np.random.default_rng(seed)
     k, y, x = np.indices((FRAMES, 112, 112))
     video = (128 + 90 * np.sin(x / 9 + k / 2 + seed) * np.cos(y / 11)).round().astype(np.uint8)
     audio = (4000 * np.sin(2 * np.pi * (200 + 30 * seed) * np.arange(FRAMES * 640) / 16000)).round().astype(np.int16)
-    noise = rng.choice([-1, 1], video.shape), rng.choice([-20, 20], audio.shape)
+    noise = strength * rng.choice([-1, 1], video.shape), strength * rng.choice([-20, 20], audio.shape)
     return {
         "genuine": (video, audio),
         "adversarial": ((video + noise[0]).astype(np.uint8), (audio + noise[1]).astype(np.int16)),
@@ -52,10 +52,16 @@ def sha(data: bytes) -> str:
 
 
 class ClipMaker:
-    """Real stimuli below a data folder; those of one position are made once and shared by all studies."""
+    """Real stimuli below a data folder; those of one position are made once and shared by all studies.
 
-    def __init__(self, settings: Settings):
+    Args:
+        settings: where.
+        strong: positions of pairs that differ as plainly as a catch trial's do.
+    """
+
+    def __init__(self, settings: Settings, *, strong: frozenset[int] = frozenset()):
         self._root = settings.data / "stimuli"
+        self._strong = strong
         self._made: dict[int, tuple[Stimulus, ...]] = {}
 
     def __call__(self, position: int) -> tuple[Stimulus, ...]:
@@ -65,7 +71,7 @@ class ClipMaker:
 
     def _make(self, position: int):
         (self._root / "clips").mkdir(parents=True, exist_ok=True)
-        for twin, (video, audio) in twins(position).items():
+        for twin, (video, audio) in twins(position, 12 if position in self._strong else 1).items():
             for encoding, variant in ENCODINGS.items():
                 path = self._root / "clips" / f"{secrets.token_hex(12)}.mp4"
                 write_stimulus(path, video, audio, variant=variant)

@@ -1,10 +1,12 @@
 """The clothes a stimulus wears on its way to one volunteer: same length for every role, no bytes to compare.
 
 An MP4 may hold `free` boxes, which players skip. One of random length and content goes before the media, one fills
-the file up to a length that all clips of the trial share. FLAC's header holds the MD5 of the samples, alike in X and
-its match whatever the encoding: it is blanked. Decoded pixels and samples are untouched. X and its match are also
-different encodings (see xab.stimuli), so neither size, hash, offset nor any long run of bytes tells which of A and B
-equals X. A program that parses or decodes the media can compare the pictures themselves: that is the test's question.
+the file up to a length that all clips of the study share: of a trial, so that the match has no size of its own, and
+of the study, so that catch trials have none, whose strong noise makes larger files. FLAC's header holds the MD5 of the
+samples, alike in X and its match whatever the encoding: it is blanked. Decoded pixels and samples are untouched. X and
+its match are also different encodings (see xab.stimuli), so neither size, hash, offset nor any long run of bytes tells
+which of A and B equals X. A program that parses or decodes the media can compare the pictures themselves: that is the
+test's question.
 """
 
 import hashlib
@@ -29,7 +31,7 @@ class StimulusDamaged(Exception):
 
 
 def veiled_length(ceiling: int) -> int:
-    """The length of every veiled clip of a pair whose largest file has ``ceiling`` bytes."""
+    """The length of every veiled clip of a study whose largest file has ``ceiling`` bytes."""
     return -(-(ceiling + FRONT + 16) // UNIT) * UNIT + UNIT
 
 

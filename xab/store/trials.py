@@ -52,12 +52,20 @@ NAMED_TRIAL = (
 )
 MEDIA_NAMES = {"X": t.trials.c.media_x, "A": t.trials.c.media_a, "B": t.trials.c.media_b}
 MEDIA_TRIAL = (
-    sa.select(t.trials, t.studies.c.state, ANSWERED.label("answered"))
+    sa.select(t.trials, t.studies.c.id.label("study_id"), t.studies.c.state, ANSWERED.label("answered"))
     .join(t.sessions, t.sessions.c.id == t.trials.c.session_id)
     .join(t.studies, t.studies.c.id == t.sessions.c.study_id)
     .where(sa.or_(*(column == sa.bindparam("name") for column in MEDIA_NAMES.values())))
 )
-FILES = sa.select(t.stimuli).where(t.stimuli.c.pair_id == sa.bindparam("pair"))
+_SHOWN = t.stimuli.alias("shown")
+_OF_STUDY = t.pairs.alias("of_study")
+LARGEST = (
+    sa.select(sa.func.max(_SHOWN.c.bytes))
+    .join(_OF_STUDY, _OF_STUDY.c.id == _SHOWN.c.pair_id)
+    .where(_OF_STUDY.c.study_id == sa.bindparam("study"))
+    .scalar_subquery()
+)
+FILES = sa.select(t.stimuli, LARGEST.label("largest")).where(t.stimuli.c.pair_id == sa.bindparam("pair"))
 PLAYED = sa.select(t.events.c.role).where(
     t.events.c.session_id == sa.bindparam("session"),
     t.events.c.position == sa.bindparam("position"),
@@ -81,7 +89,7 @@ class TrialMedia:
         role: the one asked for.
         handles: {role: opaque name}.
         files: {role: stored file}.
-        ceiling: bytes of the largest file of the pair, whichever twin and encoding.
+        ceiling: bytes of the largest file of the study, so that no trial's size tells what kind it is.
     """
 
     trial: int
@@ -201,7 +209,7 @@ def media_of(connection: sa.Connection, handle: str) -> TrialMedia:
         raise _no_media()
     if trial["state"] == "archived" or trial["position"] != trial["answered"]:
         raise _no_media()
-    rows = connection.execute(FILES, {"pair": trial["pair_id"]}).mappings().all()
+    rows = connection.execute(FILES, {"pair": trial["pair_id"], "study": trial["study_id"]}).mappings().all()
     stored = {(row["twin"], row["encoding"]): row for row in rows}
     other = "adversarial" if trial["x"] == "genuine" else "genuine"
     twins = {"X": trial["x"], "A": trial["x"], "B": other}
@@ -217,7 +225,7 @@ def media_of(connection: sa.Connection, handle: str) -> TrialMedia:
         role=next(role for role, name in handles.items() if name == handle),
         handles=handles,
         files=files,
-        ceiling=max(row["bytes"] for row in rows),
+        ceiling=rows[0]["largest"],
     )
 
 
