@@ -38,7 +38,7 @@ from xab.settings import Settings  # noqa: E402
 from xab.store import Pair, Stimulus, Store  # noqa: E402
 
 FRAMES = 5
-PATIENCE = 90.0  # seconds that a robot keeps repeating one request
+PATIENCE = 180.0  # seconds that a robot keeps repeating one request
 
 
 class Gone(Exception):
@@ -92,7 +92,7 @@ def server(settings: Settings, port: int, *, attack: bool = False):
     code = f"from benchmarks.xab_load import serve; serve({port}, {attack})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=settings.environment())
     try:
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 120
         while True:
             try:
                 http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
