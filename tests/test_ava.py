@@ -140,7 +140,8 @@ def code(face, box):
 
 
 def clips_of(root):
-    splits, missing = read_ava(root, AvaOptions(validation=0.0, shortest=0.0))
+    missing = []
+    splits = read_ava(root, AvaOptions(validation=0.0, shortest=0.0), left_out=lambda *what: missing.append(what))
     assert not missing
     return {clip.name: clip for pool in splits.values() for clip in pool}
 
@@ -193,23 +194,24 @@ def test_the_tree_is_what_talknet_reads(made):
 
 
 def test_a_window_is_part_of_the_clip(made):
-    pool = read_ava(made)[0]["test"]
+    pool = read_ava(made)["test"]
     whole, part = pool[1], pool.read(1, 7, 19)
     assert np.array_equal(part.video, whole.video[7:19]) and np.array_equal(part.labels, whole.labels[7:19])
+    assert np.array_equal(pool.sound(1), whole.audio)
     assert np.array_equal(part.audio, whole.audio[7 * SAMPLES_PER_FRAME : 19 * SAMPLES_PER_FRAME])
 
 
 def test_a_pool_is_what_training_wants(made):
-    splits, _ = read_ava(made, AvaOptions(validation=0.0))
+    splits = read_ava(made, AvaOptions(validation=0.0))
     test = splits["test"]
     assert [len(splits[name]) for name in ("train", "validation", "test")] == [2, 0, 3]
-    assert test.kinds == ("ava",) * 3 and test.lengths == tuple(clip.frames for clip in test) == (43, 30, 1)
-    assert test.frames == 74 and len(test.first(2)) == 2 and test.at_least(30).lengths == (43, 30)
-    again, _ = read_ava(made, AvaOptions(validation=0.0))
+    assert test.kinds == ("ava",) * 3 and test.lengths.tolist() == [clip.frames for clip in test] == [43, 30, 1]
+    assert test.frames == 74 and len(test.first(2)) == 2 and test.at_least(30).lengths.tolist() == [43, 30]
+    again = read_ava(made, AvaOptions(validation=0.0))
     assert again["test"].fingerprint == test.fingerprint != test.first(2).fingerprint
     with pytest.raises(IndexError):
         test[3]
-    assert [len(pool) for pool in read_ava(made, AvaOptions(validation=0.0, shortest=1.0))[0].values()] == [1, 0, 3]
+    assert [len(pool) for pool in read_ava(made, AvaOptions(validation=0.0, shortest=1.0)).values()] == [1, 0, 3]
 
 
 def test_nobody_of_validation_is_trained_on(tmp_path):
@@ -224,11 +226,12 @@ def test_nobody_of_validation_is_trained_on(tmp_path):
     for track in tracks:
         (layout.pictures("train", track.video) / track.entity).mkdir()
         (layout.sounds("train", track.video) / f"{track.entity}.wav").touch()
-    splits, missing = read_ava(tmp_path, AvaOptions(validation=0.1))
+    missing = []
+    splits = read_ava(tmp_path, AvaOptions(validation=0.1), left_out=lambda path, why: missing.append(path))
     held_out, trained_on = ({track.video for track in splits[name].tracks} for name in ("validation", "train"))
     assert not held_out & trained_on and len(held_out | trained_on) == 400 and 20 <= len(held_out) <= 60
-    assert list(missing) == [layout.loader("val")] and len(splits["test"]) == 0
-    assert not len(read_ava(tmp_path, AvaOptions(validation=0.0))[0]["validation"])
+    assert missing == [layout.loader("val")] and len(splits["test"]) == 0
+    assert not len(read_ava(tmp_path, AvaOptions(validation=0.0))["validation"])
 
 
 @pytest.mark.parametrize("options", [{"validation": 1.0}, {"validation": -0.1}, {"shortest": -1.0}])
@@ -240,9 +243,10 @@ def test_senseless_options_are_refused(options):
 def test_missing_media_are_said_and_left_out(tree):
     shutil.rmtree(tree / "clips_videos/val/filmat24fps")
     (tree / "clips_audios/val/filmat30fps/filmat30fps_0001_0002:1.wav").unlink()
-    splits, missing = read_ava(tree)
+    missing = {}
+    splits = read_ava(tree, left_out=lambda path, why: missing.update({path.name: why}))
     assert [track.entity for track in splits["test"].tracks] == ["filmat30fps_0001_0002:10"]
-    assert {path.name: why for path, why in missing.items()} == {
+    assert missing == {
         "filmat24fps": "no such folder: the film's 1 tracks are left out",
         "filmat30fps_0001_0002:1.wav": "not there: the track is left out",
     }
@@ -294,7 +298,7 @@ DAMAGES = {
 def test_damaged_media_are_named_by_reading_and_by_check(tree, damage):
     path, spoil, message = DAMAGES[damage]
     spoil(tree / path.format(NAMES[0]))
-    pool = read_ava(tree, AvaOptions(validation=0.0))[0]["train"]
+    pool = read_ava(tree, AvaOptions(validation=0.0))["train"]
     with pytest.raises(ValueError, match=message):
         pool[[track.entity for track in pool.tracks].index(NAMES[0])]
     (problem,) = check(tree)["train"].problems
@@ -337,7 +341,7 @@ def test_scores_find_their_way_back_to_film_time(rate):
 
 
 def test_scores_are_written_for_every_annotated_row(made, tmp_path):
-    pool = read_ava(made)[0]["test"]
+    pool = read_ava(made)["test"]
     scores = {clip.name: clip.labels * 2.0 - 1 for clip in pool}
     for header in (False, True):
         written = write_predictions(made, "val", scores, tmp_path / "res.csv", header=header)
@@ -370,14 +374,14 @@ def official_average_precision(annotation, predictions):
 
 def test_the_official_tool_computes_the_same_from_the_file(source, made, tmp_path):
     rng = np.random.default_rng(0)
-    pool = read_ava(made)[0]["test"]
+    pool = read_ava(made)["test"]
     scores = {track.entity: rng.standard_normal(track.frames) for track in pool.tracks}
     mine = average_precision(*write_predictions(made, "val", scores, tmp_path / "res.csv"))
     assert mine == pytest.approx(official_average_precision(source / "val", tmp_path / "res.csv"), abs=1e-12)
 
 
 def test_scores_that_do_not_fit_are_refused(made, tmp_path):
-    pool, out = read_ava(made)[0]["test"], tmp_path / "res.csv"
+    pool, out = read_ava(made)["test"], tmp_path / "res.csv"
     scores = {track.entity: np.zeros(track.frames) for track in pool.tracks}
     with pytest.raises(ValueError, match="1 tracks have no scores, the first filmat30"):
         write_predictions(made, "val", {k: v for k, v in scores.items() if not k.endswith("2:1") or "24" in k}, out)
@@ -391,7 +395,7 @@ def test_scores_that_do_not_fit_are_refused(made, tmp_path):
 
 
 def test_a_network_scores_whole_tracks(made):
-    pool = read_ava(made)[0]["test"]
+    pool = read_ava(made)["test"]
     scores = predict(TalkNet(TalkNetConfig.named("talknet", "lite")).eval(), pool)
     assert {name: values.shape for name, values in scores.items()} == {
         track.entity: (track.frames,) for track in pool.tracks
@@ -485,7 +489,7 @@ def test_what_is_done_is_not_done_again(source, made, tree, tmp_path, monkeypatc
     prepare(tmp_path / "less", source / "films", tree, split="val")
     assert cuts == ["filmat30fps"], "another annotation is another cut"
     assert sorted(os.listdir(tree / "clips_videos/val/filmat30fps")) == [NAMES[2], "prepared.json"]
-    assert len(read_ava(tree)[0]["test"]) == 2
+    assert len(read_ava(tree)["test"]) == 2
 
 
 def prepare_arguments(source, split, root):
@@ -607,7 +611,7 @@ def test_a_track_annotated_with_a_gap_stays_in_sync(source, tmp_path):
     (tmp_path / "csv").mkdir()
     rows.to_csv(tmp_path / "csv/a.csv", index=False)
     (track,), _ = prepare(tmp_path / "csv", source / "films", tmp_path / "root", split="val")
-    clip = read_ava(tmp_path / "root")[0]["test"][0]
+    clip = read_ava(tmp_path / "root")["test"][0]
     # The clip spans the gap, and every picture is the annotated one nearest to its sound.
     heard = (np.rint(clip.audio[::SAMPLES_PER_FRAME] * 32768) + 32768) / 16_000
     shown = np.array([code(face, LEFT)[0] for face in clip.video]) / 25

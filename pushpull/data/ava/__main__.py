@@ -83,7 +83,7 @@ def _check(given):
 
 
 def _score(given):
-    pool, promised = read_ava(given.root)[0]["test"], read_loader(Layout(given.root).loader("val"))
+    pool, promised = read_ava(given.root)["test"], read_loader(Layout(given.root).loader("val"))
     if len(pool) < len(promised):
         raise ValueError(
             f"the figure is of all tracks, but {len(promised) - len(pool)} lack media: see the command check"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class AvaPool(Sequence):
 
     def __init__(self, root: str | Path, split: str, tracks: Iterable[Track]):
         self.layout, self.split, self.tracks = Layout(Path(root)), split, tuple(tracks)
+        self.lengths = np.array([track.frames for track in self.tracks], dtype=np.int64)  # T of each clip
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -74,15 +75,23 @@ class AvaPool(Sequence):
         times = picture_times(np.array([seconds_of(name) for name in names]), track.rate)
         chosen = nearest_pictures(times, track.frames)[start:stop]
         shown = {picture: _read_face(folder / names[picture]) for picture in dict.fromkeys(chosen.tolist())}
-        sound = read_sound(self.layout.sounds(self.split, track.video) / f"{track.entity}.wav")
-        sound = sound[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
         speaking = np.frombuffer(track.speaking.encode(), np.uint8).astype(np.int64) - ord("0")
         return Clip(
-            audio=fit_audio(dequantise_audio(sound), stop - start),
+            audio=self.sound(index)[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME],
             video=np.stack([shown[picture] for picture in chosen.tolist()]),
             labels=speaking[chosen],
             name=track.entity,
         )
+
+    def sound(self, index: int) -> np.ndarray:
+        """(640 T,) float32 full scale, the sound of a clip without its pictures; what it lacks is silence.
+
+        Raises:
+            ValueError: as :meth:`read`.
+        """
+        track = self.tracks[index]
+        sound = read_sound(self.layout.sounds(self.split, track.video) / f"{track.entity}.wav")
+        return fit_audio(dequantise_audio(sound), track.frames)
 
     def first(self, count: int) -> "AvaPool":
         """Its first ``count`` clips."""
@@ -98,13 +107,8 @@ class AvaPool(Sequence):
         return (KIND,) * len(self)
 
     @property
-    def lengths(self) -> tuple[int, ...]:
-        """T of each clip."""
-        return tuple(track.frames for track in self.tracks)
-
-    @property
     def frames(self) -> int:
-        return sum(self.lengths)
+        return int(self.lengths.sum())
 
     @property
     def fingerprint(self) -> str:
@@ -113,15 +117,23 @@ class AvaPool(Sequence):
         return hashlib.sha256(json.dumps([self.split, *rows]).encode()).hexdigest()[:16]
 
 
-def read_ava(root: str | Path, options: AvaOptions = AvaOptions()) -> tuple[dict[str, AvaPool], dict[Path, str]]:
+def read_ava(
+    root: str | Path,
+    options: AvaOptions = AvaOptions(),
+    *,
+    left_out: Callable[[Path, str], None] = lambda path, why: None,
+) -> dict[str, AvaPool]:
     """The splits of a tree that TalkNet's preprocessing, or ours, has left.
 
     Either of AVA's two splits may be missing; its pools are empty then. Media are looked for, not opened:
     ``python -m pushpull.data.ava check`` does that.
 
+    Args:
+        left_out: told of every file or folder that is missing, and what that means.
+
     Returns:
-        ({"train" | "validation" | "test": AvaPool}, {what is missing: what that means}). No film of "validation" is
-        in "train"; "test" is AVA's validation split, of which the published figures are.
+        {"train" | "validation" | "test": AvaPool}. No film of "validation" is in "train"; "test" is AVA's validation
+        split, of which the published figures are.
 
     Raises:
         FileNotFoundError: there is neither loader CSV; the message says how one is made.
@@ -133,14 +145,13 @@ def read_ava(root: str | Path, options: AvaOptions = AvaOptions()) -> tuple[dict
             f"{layout.root} holds neither csv/train_loader.csv nor csv/val_loader.csv: make them with "
             f"python -m pushpull.data.ava prepare --out {layout.root}"
         )
-    missing: dict[Path, str] = {}
     train, validation = [], []
-    for track in _tracks(layout, "train", missing):
+    for track in _tracks(layout, "train", left_out):
         if track.frames >= options.shortest * FPS:
             (validation if _place(track.video) < options.validation else train).append(track)
-    test = _tracks(layout, "val", missing)
+    test = _tracks(layout, "val", left_out)
     pools = {"train": ("train", train), "validation": ("train", validation), "test": ("val", test)}
-    return {name: AvaPool(root, split, tracks) for name, (split, tracks) in pools.items()}, missing
+    return {name: AvaPool(root, split, tracks) for name, (split, tracks) in pools.items()}
 
 
 def sorted_pictures(folder: Path) -> list[str]:
@@ -189,11 +200,11 @@ def _read_face(path):
     return cv2.resize(grey(picture[..., ::-1]), (FACE_SIZE, FACE_SIZE))
 
 
-def _tracks(layout, split, missing):
-    """Tracks of one of AVA's splits whose media are there; the others go into ``missing``."""
+def _tracks(layout, split, left_out):
+    """Tracks of one of AVA's splits whose media are there; ``left_out`` is told of the others."""
     path = layout.loader(split)
     if not path.is_file():
-        missing[path] = f"there is no such file: nothing of AVA's {split} split is used"
+        left_out(path, f"there is no such file: nothing of AVA's {split} split is used")
         return []
     by_film: dict[str, list[Track]] = {}
     found = read_loader(path)
@@ -204,10 +215,11 @@ def _tracks(layout, split, missing):
         for folder, suffix in ((layout.pictures(split, film), ""), (layout.sounds(split, film), ".wav")):
             names = set(os.listdir(folder)) if folder.is_dir() else None
             if names is None:
-                missing[folder] = f"no such folder: the film's {len(tracks)} tracks are left out"
+                left_out(folder, f"no such folder: the film's {len(tracks)} tracks are left out")
                 break
-            absent = [track for track in tracks if track.entity + suffix not in names]
-            missing.update({folder / (track.entity + suffix): "not there: the track is left out" for track in absent})
+            for track in tracks:
+                if track.entity + suffix not in names:
+                    left_out(folder / (track.entity + suffix), "not there: the track is left out")
             tracks = [track for track in tracks if track.entity + suffix in names]
         else:
             there.update(track.entity for track in tracks)
