@@ -101,11 +101,30 @@ class Person(Volunteer):
         time.sleep(3 * FRAMES * FRAME_SECONDS)
 
 
-class Served:
-    """The app on a port of its own; stop() and start() are a restart on the same port."""
+def below(prefix: str, app):
+    """ASGI: ``app`` as behind a proxy that serves it below ``prefix`` and takes that away without a word."""
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
+    async def proxy(scope, receive, send):
+        if scope["type"] == "http":
+            path = scope["path"]
+            # What lies outside the prefix is another server's.
+            inside = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/not/ours"
+            scope = {**scope, "path": inside, "raw_path": inside.encode()}
+        await app(scope, receive, send)
+
+    return proxy
+
+
+class Served:
+    """The app on a port of its own; stop() and start() are a restart on the same port.
+
+    Args:
+        settings: where its things are.
+        prefix: a path below which a proxy serves it.
+    """
+
+    def __init__(self, settings: Settings, *, prefix: str = ""):
+        self.settings, self.prefix = settings, prefix
         self.clips = ClipMaker(settings)
         self.port = 0
         self.start()
@@ -113,7 +132,12 @@ class Served:
     def start(self) -> None:
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         self.inner = mount(app, self.settings)
-        config = uvicorn.Config(app, port=self.port, log_level="error", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            below(self.prefix, app) if self.prefix else app,
+            port=self.port,
+            log_level="error",
+            timeout_graceful_shutdown=1,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -134,7 +158,7 @@ class Served:
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}/xab"
+        return f"http://127.0.0.1:{self.port}{self.prefix}/xab"
 
     def link(self, token: str) -> str:
         return f"{self.base}?t={token}"

@@ -21,7 +21,7 @@ from ..settings import Gate, Settings
 from ..store import Refused, Store, StoreError
 from ..veil import StimulusDamaged, Wardrobe
 from . import lab, lab_planner, lab_results, volunteer
-from .entry import Entry, NotAdmitted, lab_url
+from .entry import Entry, NotAdmitted, route
 from .http import HEADERS, Headers, Pool, log, refusal
 
 RETENTION_SECONDS = 6 * 3600
@@ -81,7 +81,7 @@ def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -
     of_lab = lab.refusals(entry)
 
     async def refuse(request: Request, error: Exception) -> Response:
-        if request.url.path.startswith(lab_url(request)):
+        if route(request).startswith("/lab"):
             return await of_lab(request, error)
         return refusal(error)
 

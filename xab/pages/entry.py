@@ -87,8 +87,8 @@ class Entry:
         cookie = request.cookies.get(COOKIE)
         known = self._desk.gate.knows(cookie)
         text = self._templates.get_template(template).render(
-            lab=lab_url(request),
-            static=f"{request.scope.get('root_path', '')}/static",
+            lab=f"{up(request)}lab",
+            static=f"{up(request)}static",
             known=known,
             form_token=self._desk.gate.form_token(cookie) if known else "",
             **values,
@@ -131,13 +131,22 @@ def first(fields: dict[str, list[str]], name: str, default: str = "") -> str:
     return (fields.get(name) or [default])[0]
 
 
-def lab_url(request: Request) -> str:
-    return f"{request.scope.get('root_path', '')}/lab"
+def route(request: Request) -> str:
+    """The part of the address that these pages are told apart by: "/lab/new"."""
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
+
+
+def up(request: Request) -> str:
+    """From the page that is asked for to where these pages are mounted, as "../../".
+
+    Every address here is relative: a proxy may serve the application below a path that it does not tell us.
+    """
+    return "../" * (route(request).count("/") - 1)
 
 
 def go(request: Request, path: str = "") -> Response:
     """To another page after a form: reloading it does not post again."""
-    return RedirectResponse(f"{lab_url(request)}{path}", 303)
+    return RedirectResponse(f"{up(request)}lab{path}", 303)
 
 
 def when(seconds: float | None) -> str:

@@ -2,16 +2,17 @@
 
 import csv
 import io
+import re
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from ..files import clip_names, model_names, remove_stimuli
 from ..plan import PLAIN_NAMES, paper_preset
 from ..store import NotFound, Refused
 from ..veil import StimulusDamaged
 from . import form
-from .entry import COOKIE, Entry, NotAdmitted, fields_of, first, go, lab_url
+from .entry import COOKIE, Entry, NotAdmitted, fields_of, first, go, up
 from .http import refusal
 
 STATES = {
@@ -50,7 +51,8 @@ def routes(desk, entry: Entry) -> APIRouter:
         response.set_cookie(
             COOKIE,
             desk.gate.cookie(),
-            path=lab_url(request),
+            # The browser's own choice is the folder of the login page, whatever a proxy calls it.
+            path=None,
             httponly=True,
             samesite="lax",
             secure=request.url.scheme == "https",
@@ -61,7 +63,7 @@ def routes(desk, entry: Entry) -> APIRouter:
     async def logout(request: Request):
         await entry.form(request)
         response = go(request, "/login")
-        response.delete_cookie(COOKIE, path=lab_url(request))
+        response.set_cookie(COOKIE, "", max_age=0, path=None, httponly=True, samesite="lax")
         return response
 
     # All studies
@@ -200,9 +202,7 @@ def routes(desk, entry: Entry) -> APIRouter:
     async def preview(request: Request, study_id: str):
         await entry.form(request)
         token = await run(store.links.preview_link, study_id)
-        response = go(request)
-        response.headers["location"] = f"{request.scope.get('root_path', '')}?t={token}"
-        return response
+        return RedirectResponse(f"{up(request)}../xab?t={token}", 303)
 
     @router.post("/{study_id}/delete")
     async def delete(request: Request, study_id: str):
@@ -274,4 +274,7 @@ def _address(desk, request: Request) -> str:
     """Where volunteers find the test."""
     if desk.settings.public_url:
         return desk.settings.public_url.rstrip("/") + "/xab"
-    return f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+    root, prefix = request.scope.get("root_path", ""), request.headers.get("x-forwarded-prefix", "").rstrip("/")
+    if re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII) and not root.startswith(f"{prefix}/"):
+        root = prefix + root
+    return f"{request.url.scheme}://{request.url.netloc}{root}"

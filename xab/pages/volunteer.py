@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from .. import selfcheck
@@ -93,8 +93,10 @@ def routes(desk) -> APIRouter:
     sessions, run = desk.store.sessions, desk.pool
 
     @router.get("/")
-    async def page():
-        return FileResponse(desk.static / "volunteer.html")
+    async def page(request: Request):
+        # Without the slash, the page's own addresses begin with "xab/": they hold below any path of a proxy.
+        query = request.url.query
+        return RedirectResponse("../xab" + (f"?{query}" if query else ""), 307)
 
     @router.get("/static/{name}")
     async def static(name: str):
