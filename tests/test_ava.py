@@ -35,6 +35,10 @@ from pushpull.data.ava.layout import (
 )
 from pushpull.data.ava.official import read_annotation
 from pushpull.data.ava.prepare import prepare
+from pushpull.data.batches import Batching, make_batch
+from pushpull.data.kinds import Kinds
+from pushpull.data.sources import read_sources
+from pushpull.data.talkset import TalkSetOptions
 from pushpull.metrics import average_precision
 from pushpull.models import TalkNet, TalkNetConfig
 
@@ -645,3 +649,10 @@ def test_the_score_command_prints_the_figure(made, tree, tmp_path, capsys, monke
     with pytest.raises(SystemExit):
         command.main(["score", str(tree), "lite"])
     assert "of all tracks, but 1 lack media" in capsys.readouterr().err
+
+
+def test_batches_are_drawn_from_it(made):
+    corpus = read_sources(f"ava:{made}", TalkSetOptions())["train"]
+    batch = make_batch(corpus, Kinds(), Batching(frames=60, longest=10.0), seed=0, step=0)
+    assert set(batch.kinds) == {"ava"} and batch.video.shape[:2] == batch.labels.shape
+    assert batch.audio.shape[1] == batch.labels.shape[1] * SAMPLES_PER_FRAME
