@@ -1,4 +1,4 @@
-"""Labels from a file: who speaks when, for one face, frame by frame."""
+"""Labels from a file or a clip's card: who speaks when, for one face, frame by frame."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 
 from pushpull.clip import FPS
 from pushpull.data.speech import read_align
+from pushpull.tracking import Track
 
 HALF_FRAME = 0.5 / FPS + 1e-6  # seconds; a label belongs to the frame whose first instant is no further away
 WORDS = {
@@ -75,3 +76,23 @@ def _nearest(path: Path, times: np.ndarray, labels: np.ndarray, frames: int, off
             f"{wanted[far[0]]:.2f} s. It needs one for each frame at 25 per second."
         )
     return "".join(str(label) for label in labels[nearest])
+
+
+def card_labels(faces: list[dict], track: Track, first: int = 0) -> np.ndarray | None:
+    """Who speaks in a clip that comes with a card: labels of the face that ``track`` follows, or None if unknown.
+
+    Args:
+        faces: of the card: ``box`` (x1, y1, x2, y2 in pixels of the wide picture) within which the face stays, and
+            ``labels``, "1" speaking or "0" not for every frame of the file.
+        track: the face, counted from frame ``first`` of the file.
+        first: frames of the file that were left out before.
+    """
+    x1, y1, x2, y2 = np.median(track.boxes, axis=0)
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    here = (face["labels"] for face in faces if _holds(face["box"], x, y))
+    labels = next(here, "")[first + track.start : first + track.stop]
+    return np.array([int(label) for label in labels], dtype=np.int64) if len(labels) == len(track.boxes) else None
+
+
+def _holds(box: list[float], x: float, y: float) -> bool:
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]

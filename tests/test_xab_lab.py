@@ -236,12 +236,14 @@ def test_a_policy_stands_on_every_page(lab_pages):
 def test_a_studys_life(lab_pages):
     lab_pages.log_in()
     study = lab_pages.ready()
+    lab_pages.post(f"/{study}/preview")
     preview = lab_pages.post(f"/{study}/preview").next_request.url
     assert preview.path == "/xab" and preview.params["t"]
     assert lab_pages.store.sessions.state(preview.params["t"])["preview"] is True
     assert lab_pages.post(f"/{study}/links", count="2").status_code == 303
     rows = list(csv.DictReader(io.StringIO(lab_pages.web.get(f"/xab/lab/{study}/links.csv").text)))
-    assert len(rows) == 2 and all(row["link"].startswith("http://testserver/xab?t=") for row in rows)
+    assert [row["volunteer"] for row in rows] == ["1", "2"], "previews take no numbers"
+    assert all(row["link"].startswith("http://testserver/xab?t=") for row in rows)
     lab_pages.post(f"/{study}/open", on="yes")
     assert lab_pages.store.studies.get(study).open_token in lab_pages.page(f"/{study}")
     lab_pages.post(f"/{study}/open", on="no")

@@ -1,7 +1,6 @@
 """From a clip to stored pairs: what is in the files is what is stated, and a killed worker's work is taken up."""
 
 import hashlib
-import json
 import zlib
 from pathlib import Path
 
@@ -12,17 +11,18 @@ from xab_support import small_design
 
 from pushpull.attacks import paper_budget
 from pushpull.attacks.budget import EPS_AUDIO, EPS_VIDEO
-from pushpull.clip import Clip
+from pushpull.clip import FPS, Clip
 from pushpull.media import read_stimulus
 from pushpull.models import TalkNet, TalkNetConfig
 from xab import plan, stimuli
 from xab.cli import main as cli
 from xab.files import stimuli_folder
-from xab.plan import DesignError, pair_specs
+from xab.plan import DesignError, pair_specs, paper_preset
 from xab.settings import Settings
-from xab.stimuli import Span, assign, find_spans, make_pair, make_study, read_labels, speaking_scores
+from xab.stimuli import Span, assign, find_spans, make_pair, make_study, read_card, speaking_scores
 from xab.store import Store
 
+ASSETS = Path(__file__).parents[1] / "assets"
 FOOTAGE = Path(__file__).parents[1] / ".." / "shared" / "data" / "real"
 
 
@@ -96,18 +96,55 @@ def test_a_class_without_footage_is_named():
         assign(pair_specs(small_design()), spans()[:1], seed=1)
 
 
-def test_labels_come_from_the_sidecar_where_they_fit(tmp_path):
-    path = tmp_path / "clip.mp4"
-    assert read_labels(path, 0, 3) is None
-    for content, wanted in (
-        ({"labels": [[0, 1, 1], [1, 1, 1]]}, [0, 1, 1]),
-        ({"labels": [1, 0, 1]}, [1, 0, 1]),
-        ({"labels": [[0, 1]]}, None),
-        ([], None),
-    ):
-        path.with_suffix(".json").write_text(json.dumps(content))
-        found = read_labels(path, 0, 3)
-        assert (found is None) if wanted is None else found.tolist() == wanted
+@pytest.mark.parametrize(
+    "pattern, found",
+    [
+        ("0" * 3 + "1" * 20 + "0" * 3, [(3, True)]),  # the purest stretch, not the first that is pure enough
+        ("1" * 9 + "00" + "1" * 9, [(0, True)]),  # a short pause is part of speaking
+        ("10" * 20, []),
+        ("0" * 40, [(0, False), (20, False)]),
+        ("1" * 19, []),
+    ],
+)
+def test_spans_are_the_purest_stretches(pattern, found):
+    clip = face(len(pattern))
+    clip = Clip(audio=clip.audio, video=clip.video, labels=np.array([int(one) for one in pattern]), name="x")
+    spans = find_spans(clip, 20)
+    assert [(span.clip.name, span.speech) for span in spans] == [
+        (f"x at {start / 25:.2f} s", speech) for start, speech in found
+    ]
+
+
+@pytest.mark.parametrize(
+    "content, wanted",
+    [
+        (None, []),
+        ("[]", []),
+        ("{", []),
+        ('{"faces": [{"box": [0, 0, 9]}]}', []),
+        ('{"faces": [{"box": [0, 1, 2, 3], "labels": "01", "voice": "x"}]}', [{"box": [0, 1, 2, 3], "labels": "01"}]),
+    ],
+)
+def test_a_card_is_read_or_there_is_none(tmp_path, content, wanted):
+    if content is not None:
+        (tmp_path / "clip.json").write_text(content)
+    assert read_card(tmp_path / "clip.mp4") == wanted
+
+
+def test_the_shipped_clips_have_speech_and_silence_for_the_papers_study():
+    """By their own cards, without a model's opinion, and enough of both that a clip need not be shown thrice."""
+    design, spans = paper_preset(), []
+    frames = int(design.seconds * FPS + 1e-9)
+    for path in ASSETS.glob("*.mp4"):
+        for one in read_card(path):
+            labels = np.array([int(label) for label in one["labels"]])
+            empty = np.zeros((len(labels), 112, 112), np.uint8)
+            audio = np.zeros(len(labels) * 640, np.float32)
+            spans += find_spans(Clip(audio=audio, video=empty, labels=labels, name=path.name), frames)
+    speech = sum(span.speech for span in spans)
+    assert speech >= 6 and len(spans) - speech >= 5
+    chosen = assign(pair_specs(design), spans, design.seed)
+    assert all(chosen[spec.position].speech == spec.speech for spec in pair_specs(design))
 
 
 def test_a_killed_workers_study_is_taken_up(model, tmp_path, monkeypatch):

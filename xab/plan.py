@@ -216,7 +216,7 @@ def budget_units(eps_av: float) -> dict[str, float]:
 
 def paper_preset(**changes) -> Design:
     """Section 4.2 of the paper: 2 speech and 2 non-speech pairs for each of BIM, MIM, PGD; eps_av = 5; 5 volunteers."""
-    return Design(**{"title": "As in the paper: 12 pairs, eps_av = 5", **changes})
+    return Design(**{"title": "Perception test, as in the paper", **changes})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import torch
 from pushpull.attacks import ATTACKS, paper_budget
 from pushpull.clip import FPS, Clip
 from pushpull.faces import read_clips
+from pushpull.labels import card_labels
 from pushpull.media import dequantise_audio, quantise_audio, quantise_video, read_stimulus, write_stimulus
 from pushpull.models import attackable, load_model
 
@@ -25,7 +26,7 @@ from .plan import Design, DesignError, PairSpec, pair_specs
 from .selfcheck import clip_path
 from .store import Conflict, NotFound, Pair, Stimulus, Store
 
-PURE = 0.9  # share of a span's frames that must be of its class
+PURE = 0.85  # share of a span's frames that must be of its class: people pause between sentences
 BEAT = 3.0  # seconds between a worker's signs of life
 ENCODINGS = {"reference": 1, "choice": 0}  # shown as X; shown as A or B
 
@@ -42,30 +43,28 @@ class Span:
 def find_spans(clip: Clip, frames: int) -> list[Span]:
     """Stretches of ``frames`` frames, one after the other, in which the face (almost) only speaks or only does not."""
     spans, start = [], 0
-    while start + frames <= clip.frames:
-        share = float(clip.labels[start : start + frames].mean())
-        if share >= PURE or share <= 1 - PURE:
-            part = replace(clip.span(start, start + frames), name=f"{clip.name} at {start / FPS:.2f} s")
-            spans.append(Span(clip=part, speech=share >= PURE, labelled=True))
-            start += frames
-        else:
-            start += max(1, frames // 8)
+    spoken = np.concatenate([[0], np.cumsum(clip.labels)]) if clip.frames else np.zeros(1)
+    shares = (spoken[frames:] - spoken[:-frames]) / frames if clip.frames >= frames else np.zeros(0)
+    purity = np.maximum(shares, 1 - shares)
+    while start < len(purity):
+        if purity[start] < PURE:
+            start += 1
+            continue
+        while start + 1 < len(purity) and purity[start + 1] > purity[start]:
+            start += 1
+        part = replace(clip.span(start, start + frames), name=f"{clip.name} at {start / FPS:.2f} s")
+        spans.append(Span(clip=part, speech=bool(shares[start] > 0.5), labelled=True))
+        start += frames
     return spans
 
 
-def read_labels(path: Path, clip_index: int, frames: int) -> np.ndarray | None:
-    """Labels of a face from the clip's sidecar NAME.json: {"labels": [[0, 1, ...] for each face]}, or None."""
-    sidecar = path.with_suffix(".json")
+def read_card(path: Path) -> list[dict]:
+    """The faces on the card NAME.json beside a clip; none where there is no card or it cannot be read."""
     try:
-        labels = json.loads(sidecar.read_text(encoding="utf-8")).get("labels")
-    except (OSError, ValueError, AttributeError):
-        return None
-    if not labels:
-        return None
-    rows = labels if isinstance(labels[0], list) else [labels]
-    if clip_index >= len(rows) or len(rows[clip_index]) != frames:
-        return None
-    return np.array(rows[clip_index], dtype=np.int64)
+        faces = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["faces"]
+        return [{"box": [float(side) for side in face["box"]], "labels": str(face["labels"])} for face in faces]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def speaking_scores(model: Callable, video: np.ndarray, audio: np.ndarray) -> np.ndarray:
@@ -82,10 +81,10 @@ def collect_spans(assets: Path, design: Design, model: Callable, progress: Calla
     for name in design.clips or clip_names(assets):
         progress(f"reading {name}")
         path = assets / Path(name).name
-        footage = read_clips(path)
-        for index, clip in enumerate(footage.clips):
+        footage, card = read_clips(path), read_card(path)
+        for index, (clip, track) in enumerate(zip(footage.clips, footage.tracks, strict=True)):
             stored = replace(clip, audio=dequantise_audio(quantise_audio(clip.audio)), name=f"{name} face {index + 1}")
-            labels = read_labels(path, index, clip.frames)
+            labels = card_labels(card, track)
             labelled = labels is not None
             if labels is None:
                 scores = speaking_scores(model, stored.video, quantise_audio(stored.audio))

@@ -176,15 +176,15 @@ def routes(desk, entry: Entry) -> APIRouter:
     @router.get("/{study_id}/links.csv")
     async def links_csv(request: Request, study_id: str):
         entry.cookie(request)
-        people = await run(store.links.people, study_id)
-        address = _address(desk, request)
+        people, study = await run(lambda: (store.links.people(study_id), store.studies.get(study_id)))
+        address, trials = _address(desk, request), form.summary(study.design)["trials"]
         table = io.StringIO()
         rows = csv.writer(table)
         rows.writerow(["volunteer", "link", "state", "answered", "of"])
         for person in people:
             if person["token"]:
                 link = f"{address}?t={person['token']}"
-                rows.writerow([person["number"], link, person["step"], person["answered"], person["planned"]])
+                rows.writerow([person["number"], link, person["step"], person["answered"], person["planned"] or trials])
         headers = {"Content-Disposition": f'attachment; filename="links-{study_id}.csv"'}
         return Response(table.getvalue(), media_type="text/csv", headers=headers)
 

@@ -129,8 +129,13 @@ def numbered(connection: sa.Connection, study_id: str) -> int:
 
 
 def add_session(connection: sa.Connection, study_id: str, kind: str, now: float) -> tuple[int, str]:
-    """A new session as (number, token); the caller holds the study's lock."""
-    number, token = numbered(connection, study_id), new_token()
+    """A new session as (number, token); the caller holds the study's lock. Previews count below zero."""
+    if kind == "preview":
+        lowest = sa.select(sa.func.min(t.sessions.c.number)).where(t.sessions.c.study_id == study_id)
+        number = min(0, connection.scalar(lowest) or 0) - 1
+    else:
+        number = numbered(connection, study_id)
+    token = new_token()
     connection.execute(
         sa.insert(t.sessions).values(
             study_id=study_id, number=number, token=token, kind=kind, step="consent", created_at=now
