@@ -1,6 +1,6 @@
 """Batches: a pure function of seed and step, prepared ahead in order."""
 
-import threading
+import multiprocessing
 import time
 
 import numpy as np
@@ -107,18 +107,25 @@ def test_prefetch_raises_at_the_step_that_failed(workers):
 
 
 def test_prefetch_is_a_bounded_way_ahead_and_stops_when_left():
-    made, ready = [], threading.Event()
+    made = multiprocessing.get_context("fork").Value("i", 0)
 
     def make(step):
-        made.append(step)
-        if step >= 2:
-            ready.wait(10)
+        with made.get_lock():
+            made.value += 1
         return step
 
+    before = set(multiprocessing.active_children())
     batches = prefetch(make, range(1000), workers=2, depth=2)
     assert next(batches) == 0
+    time.sleep(0.3)
+    assert made.value <= 5
     batches.close()
-    ready.set()
-    time.sleep(0.1)
-    assert len(made) <= 4
-    assert not any(thread.name.startswith("batches") and thread.is_alive() for thread in threading.enumerate())
+    deadline = time.monotonic() + 20
+    while set(multiprocessing.active_children()) - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not set(multiprocessing.active_children()) - before
+
+
+def test_batches_made_in_another_process_are_the_same():
+    made = list(prefetch(batch, range(3), workers=1))
+    assert all(same(one, batch(step)) for step, one in enumerate(made))

@@ -1,13 +1,15 @@
 """Batches of labelled examples: each a pure function of (seed, step), so that any run resumes exactly."""
 
-from collections import deque
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_all_start_methods
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from pushpull.clip import FPS, Clip
 from pushpull.data.kinds import OWN, Kinds, make_example, other_clip, shake
@@ -151,23 +153,55 @@ def _stacked(examples, others):
 
 
 def prefetch(make: Callable[[int], Any], steps: Sequence[int], *, workers: int, depth: int = 2) -> Iterator[Any]:
-    """``make(step)`` for every step in order, up to ``depth`` per worker thread ahead of the consumer.
+    """``make(step)`` for every step in order, up to ``depth`` per worker process ahead of the consumer.
 
-    Threads and not processes: decoding, warping and copying release the interpreter's lock, and nothing needs shared
-    memory. An exception in ``make`` is raised here, at its step; leaving the loop stops the workers.
+    Processes and not threads: numpy holds the interpreter's lock for long enough to halve the speed of a training step
+    that runs beside it. An exception in ``make`` is raised here, at its step; leaving the loop stops the workers.
     """
     if workers == 0:
         yield from map(make, steps)
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+    loader = DataLoader(
+        _Made(make),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=depth,
+        worker_init_fn=_leave_signals_to_the_parent,
+        # A copy of the process with what it has read: nothing has to be sent, or read again.
+        multiprocessing_context="fork" if "fork" in get_all_start_methods() else None,
+    )
+    # OpenCV's threads would not live on in the copy, which would wait for them for ever; with one it starts none.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     try:
-        pending = deque()
-        upcoming = iter(steps)
-        for step in upcoming:
-            pending.append(pool.submit(make, step))
-            if len(pending) >= workers * depth:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        batches = iter(loader)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        cv2.setNumThreads(threads)
+    for made in batches:
+        if isinstance(made, _Failure):
+            raise made.error
+        yield made
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What ``make`` raised, on its way to the consumer as it is: the loader's own way wraps it in a traceback."""
+
+    error: Exception
+
+
+class _Made(Dataset):
+    def __init__(self, make):
+        self.make = make
+
+    def __getitem__(self, step):
+        try:
+            return self.make(step)
+        except Exception as error:  # noqa: BLE001
+            return _Failure(error)
+
+
+def _leave_signals_to_the_parent(worker):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -41,6 +41,10 @@ class Kept(Sequence):
         """Its first ``count`` clips."""
         return Kept(self.pool.first(count))
 
+    def __getstate__(self) -> dict:
+        """For another process: it reads for itself."""
+        return self.__dict__ | {"_clips": {}}
+
     def __getattr__(self, name):
         if name == "pool":  # while it is being unpickled
             raise AttributeError(name)

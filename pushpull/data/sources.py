@@ -213,8 +213,8 @@ def _name(source: Source) -> str:
 def _made(source: Source, workers: int) -> Path:
     """The folder of as many talking heads as the source asks for, made now unless they are there already."""
     # Here and not above: these need the optional packages that render.
-    from pushpull.data.talkheads.make import MakeOptions, make
     from pushpull.data.talkheads.device import RenderError
+    from pushpull.data.talkheads.make import MakeOptions, make
     from pushpull.data.talkheads.voice import VoiceError
 
     folder = default_cache().parent / "talkheads" / f"{source.made}"

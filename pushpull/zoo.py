@@ -1,0 +1,229 @@
+"""Train the models that ship: every row of the paper's Table 1, and its two substitutes, comparable to each other.
+
+    python -m pushpull.zoo --data talkset:grid_s1,talkheads:heads --out runs/zoo
+    python -m pushpull.zoo --data ... --out runs/zoo --rows A,D3,E2 --install checkpoints
+
+A *base* is trained with CE_all from random weights; every TalkNet row starts with it, row A included, and takes the
+same number of steps on the same batches in the same order: rows differ in loss and adversarial data alone. The
+adversarial data of rows B and E fool row A. The substitutes nc and spec start with random weights of their own, since a
+substitute that shares its victim's would be none. Stopped at any moment, the same command goes on.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pushpull.data.kinds import Kinds
+from pushpull.data.talkset import cores
+from pushpull.models import load_model, save_checkpoint
+from pushpull.options import from_dict, parse_options
+from pushpull.train import train
+from pushpull.training.adversarial import Injection
+from pushpull.training.figures import read_clips
+from pushpull.training.options import TrainOptions
+from pushpull.training.robust import RobustOptions, robust_figures
+from pushpull.training.rows import ROWS, checkpoint_name
+
+BASE = "base"
+SUBSTITUTES = ("nc", "spec")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooOptions:
+    """How long and on what the zoo is trained; whatever is not here is the default of pushpull.train.
+
+    Args:
+        data: sources, as for pushpull.train.
+        rows: comma-separated, of A, B1..B3, C1..C4, D1..D6, E1..E3, nc and spec.
+        size: "lite" or "full".
+        base_frames: video frames that the base is trained on.
+        base_warmup: how many of them are the warm-up's; also of a substitute's.
+        row_frames: that each row is trained on, from the base.
+        substitute_frames: that nc and spec are trained on.
+        row_rate: learning rate of the rows, a tenth to a third of the base's.
+        own: share of the talking heads' finished examples (turns, chewing, ...).
+        adversarial_frames, attack_steps: size of the adversarial sets of rows B and E, and gradient steps.
+        seed: of everything.
+        device, threads: as for pushpull.train.
+        credit: whose data this is and under which licence; goes into the cards.
+    """
+
+    data: str = ""
+    rows: str = ",".join(ROWS)
+    size: str = "lite"
+    base_frames: int = 400_000
+    base_warmup: int = 80_000
+    row_frames: int = 60_000
+    substitute_frames: int = 250_000
+    row_rate: float = 3e-4
+    own: float = 0.15
+    adversarial_frames: int = 8_000
+    attack_steps: int = 7
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+    credit: str = ""
+
+    def __post_init__(self):
+        if unknown := [row for row in self.wanted if row not in ROWS]:
+            raise ValueError(f"rows are of {', '.join(ROWS)}, got {', '.join(unknown)}")
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The rows, each once, in the paper's order; A comes with those that need it."""
+        asked = [row.strip() for row in self.rows.split(",") if row.strip()]
+        return tuple(row for row in ROWS if row in asked) + tuple(row for row in asked if row not in ROWS)
+
+
+def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
+    """How one row, or the base, is trained; ``out`` is where the others are."""
+    common = {
+        "data": options.data,
+        "size": options.size,
+        "seed": options.seed,
+        "validation_clips": 0,
+        "kinds": replace(Kinds(), own=options.own),
+        "device": options.device,
+        "threads": options.threads,
+        "credit": options.credit,
+    }
+    if row == BASE or row in SUBSTITUTES:
+        frames = options.base_frames if row == BASE else options.substitute_frames
+        values = common | {"frames": frames, "warmup_frames": options.base_warmup}
+        if row == BASE:
+            return TrainOptions(name=f"talknet-{options.size}-base", **values)
+        return TrainOptions.of_row(row, name=checkpoint_name(row, options.size), **values)
+    injection = Injection(
+        frames=options.adversarial_frames,
+        attack_steps=options.attack_steps,
+        source=str(checkpoint(options, "A", out)) if row != "A" else "",
+    )
+    return TrainOptions.of_row(
+        row,
+        frames=options.row_frames,
+        warmup_frames=0,
+        learning_rate=options.row_rate,
+        start=str(checkpoint(options, BASE, out)),
+        injection=injection if ROWS[row].get("adversarial") else Injection(),
+        **common,
+    )
+
+
+def checkpoint(options: ZooOptions, row: str, out: Path) -> Path:
+    """Where a row's weights are, or will be."""
+    name = f"talknet-{options.size}-base" if row == BASE else checkpoint_name(row, options.size)
+    return out / row / f"{name}.safetensors"
+
+
+def build(
+    options: ZooOptions,
+    out: Path,
+    *,
+    robust: RobustOptions = RobustOptions(),
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Train and attack every row that is not done yet.
+
+    Returns:
+        The weights of the rows asked for.
+
+    Raises:
+        KeyboardInterrupt: stopped by hand; the same call goes on.
+    """
+    needed = [] if set(options.wanted) <= set(SUBSTITUTES) else [BASE]
+    if any(ROWS[row].get("adversarial") for row in options.wanted):
+        needed.append("A")
+    for row in dict.fromkeys([*needed, *options.wanted]):
+        path, training = checkpoint(options, row, out), recipe(options, row, out)
+        if not trained(path, training):
+            say(f"training {row}")
+            train(training, path.parent, progress=progress, croppers=cores())
+        if row != BASE and robust_of(path) != asdict(robust):
+            say(f"attacking {row}")
+            attack_and_tell(path, training, robust, progress)
+    return [checkpoint(options, row, out) for row in options.wanted]
+
+
+def trained(path: Path, training: TrainOptions) -> bool:
+    """Whether ``path`` is a finished checkpoint of this very recipe."""
+    try:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        before = from_dict(TrainOptions, card["training"])
+    except (OSError, ValueError, KeyError):
+        return False
+    free = {"data": "", "device": "", "threads": 0, "start": "", "credit": "", "injection": Injection()}
+    here = {"device": "auto"}
+    return card.get("heldout") is not None and replace(before, **free | here) == replace(training, **free | here)
+
+
+def robust_of(path: Path) -> dict | None:
+    """The options of the robust figures in a checkpoint's card."""
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return card.get("robust", {}).get("options")
+
+
+def attack_and_tell(path: Path, training: TrainOptions, robust: RobustOptions, progress: bool) -> None:
+    """Attack a checkpoint on its held-out clips, and put what came of it into its card."""
+    model = load_model(path, training.device)
+    pool = read_clips(training, progress, cores())["test"]
+    figures = robust_figures(model, pool, robust, progress=partial(tqdm, disable=not progress))
+    card = model.card | {"robust": figures}
+    save_checkpoint(path, model, card, half=True)
+
+
+def table(paths: Sequence[Path]) -> str:
+    """The rows' figures as a Markdown table, in percent."""
+    lines = ["| row | model | source | clean AVA-AP | swapped | shifted | still | BIM | MIM | PGD | ECR a | ECR v |"]
+    lines.append("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for path in paths:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        attacked = card["robust"]
+        for number, (source, kinds) in enumerate(card["heldout"]["sources"].items()):
+            clean = [f"{kinds[kind]['ap']:.1f}" for kind in ("in_sync", "swapped", "shifted", "still")]
+            last = ["", "", "", "", ""]
+            if number == 0:
+                last = [f"{100 * attacked[name]['average_precision']:.1f}" for name in ("bim", "mim", "pgd")]
+                last += [f"{attacked['pgd'][name]:.3f}" for name in ("ecr_a", "ecr_v")]
+            lines.append("| " + " | ".join([card["row"], path.stem, source, *clean, *last]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m pushpull.zoo",
+        description="Train and attack every row of the paper's Table 1, resumably.",
+        epilog="In square brackets: what an option is when it is not given.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="folder of the runs [%(default)s]")
+    parser.add_argument("--install", type=Path, help="copy weights and cards of finished rows here")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options, given = parse_options(ZooOptions, arguments, parser)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        paths = build(options, given.out, progress=not given.quiet, say=partial(print, flush=True))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        parser.error(str(error))
+    if given.install:
+        given.install.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            for file in (path, path.with_suffix(".json")):
+                shutil.copyfile(file, given.install / file.name)
+    print(table(paths), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
