@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pushpull.clip import FPS, Clip
+from pushpull.clip import FPS, SAMPLES_PER_FRAME, Clip
 from pushpull.data.kinds import OWN, Kinds, make_example, other_clip, shake
 
 
@@ -112,12 +112,12 @@ def _finished(pool, rng, frames):
     # AVA's tracks are of every length. A few draws find one that is long enough, or there are hardly any.
     for _ in range(50):
         index = int(rng.integers(len(part)))
-        clip = part[index]
-        if clip.frames >= frames:
-            start = int(rng.integers(clip.frames - frames + 1))
-            return clip.span(start, start + frames), part.kinds[index]
+        length = int(part.lengths[index])
+        if length >= frames:
+            start = int(rng.integers(length - frames + 1))
+            return _window(part, index, start, start + frames), part.kinds[index]
     raise ValueError(
-        f"the finished example {clip.name!r} has {clip.frames} frames and the batch wants {frames}: lower "
+        f"the finished example {part[index].name!r} has {length} frames and the batch wants {frames}: lower "
         "batches.longest, or make longer ones"
     )
 
@@ -131,14 +131,22 @@ def _finished_batch(pool, options, rng):
     size = max(1, options.frames // frames)
     chosen = rng.choice(alike, size=size, replace=size > len(alike))
     examples, others = [], []
-    for index in map(int, chosen):
-        clip, other = part[index], part[int(rng.choice(alike))]
-        start = int(rng.integers(clip.frames - frames + 1))
-        window = clip.span(start, start + frames)
+    for index, other in zip(map(int, chosen), map(int, rng.choice(alike, size=size)), strict=True):
+        start = int(rng.integers(part.lengths[index] - frames + 1))
+        window = _window(part, index, start, start + frames)
         shaken = rng.random() < options.shaken
         examples.append((window, shake(window.video, rng) if shaken else window.video, part.kinds[index]))
-        others.append(other.span(0, frames).audio)
+        others.append(_sound(part, other)[: frames * SAMPLES_PER_FRAME])
     return _stacked(examples, others)
+
+
+def _window(part, index, start, stop):
+    """Frames of one clip; of a pool of pictures in files, only those are read."""
+    return part.read(index, start, stop) if hasattr(part, "read") else part[index].span(start, stop)
+
+
+def _sound(part, index):
+    return part.sound(index) if hasattr(part, "sound") else part[index].audio
 
 
 def _stacked(examples, others):

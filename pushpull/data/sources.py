@@ -200,7 +200,9 @@ def read_sources(
                 pools[split] = heads.of_kind("in_sync")
                 finished[split] = heads.of_kind(*(set(heads.kinds) - {"in_sync"}))
         for split in SPLITS:
-            pool, rest = (Kept(x[split]) if split in x else None for x in (pools, finished))
+            # AVA would not fit into memory, and gives windows of its clips.
+            keep = Kept if source.kind != "ava" else lambda pool: pool
+            pool, rest = (keep(x[split]) if split in x else None for x in (pools, finished))
             parts[split].append(Part(_name(source), pool, rest, source.weight))
     return {split: Corpus(parts[split]) for split in SPLITS}
 
