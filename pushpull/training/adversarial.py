@@ -64,13 +64,14 @@ class Injection:
 
 @dataclass(frozen=True)
 class AdversarialSet:
-    """Adversarial examples, all T frames long.
+    """Adversarial examples, T frames long or shorter, and then padded with zeros.
 
     Args:
         audio: (K, 640 T) float32 full scale, perturbed.
         video: (K, T, 112, 112) uint8 grey levels before the attack.
         change: (K, T, 112, 112) int8, 127 of it is ``eps``: what the attack added, to 0.4 % of the budget.
         labels: (K, T) int64.
+        lengths: (K,) int64, frames of each.
         eps: grey levels.
     """
 
@@ -78,14 +79,21 @@ class AdversarialSet:
     video: Tensor
     change: Tensor
     labels: Tensor
+    lengths: Tensor
     eps: float
 
     def draw(self, count: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(audio, float32 video, labels) of ``count`` examples, each cut to ``frames`` at a random place."""
-        size, longest = self.labels.shape
-        chosen = rng.choice(size, size=count, replace=count > size)
-        starts = rng.integers(longest - frames + 1, size=count)
-        samples = self.audio.shape[1] // longest
+        """(audio, float32 video, labels) of ``count`` examples, each cut to ``frames`` at a random place.
+
+        Raises:
+            ValueError: none is as long.
+        """
+        long = np.flatnonzero(self.lengths.numpy() >= frames)
+        if len(long) == 0:
+            raise ValueError(f"no adversarial example has {frames} frames: raise injection.frames")
+        chosen = rng.choice(long, size=count, replace=count > len(long))
+        starts = rng.integers(self.lengths.numpy()[chosen] - frames + 1)
+        samples = self.audio.shape[1] // self.labels.shape[1]
         cut = [
             (i, slice(start, start + frames), slice(start * samples, (start + frames) * samples))
             for i, start in zip(chosen, starts, strict=True)
@@ -119,7 +127,7 @@ def make_set(
     device: torch.device,
     on_batch: Callable[[int], None] = lambda frames: None,
 ) -> AdversarialSet:
-    """Attack every example of ``batches``, all equally long.
+    """Attack every example of ``batches``.
 
     Args:
         victim: the model to fool, as an attack takes it.
@@ -139,4 +147,14 @@ def make_set(
         change = (found.delta["video"] / eps * 127).round() if eps else torch.zeros_like(video)
         parts.append((found.adversarial["audio"].cpu(), video.byte(), change.cpu().to(torch.int8), batch.labels))
         on_batch(batch.labels.numel())
-    return AdversarialSet(*(torch.cat(column) for column in zip(*parts, strict=True)), eps=budgets["video"].eps)
+    lengths = torch.tensor([labels.shape[1] for *_, labels in parts for _ in labels])
+    return AdversarialSet(*map(_padded, zip(*parts, strict=True)), lengths=lengths, eps=budgets["video"].eps)
+
+
+def _padded(tensors: Sequence[Tensor]) -> Tensor:
+    """(B, T, ...) tensors below each other, zeros behind the shorter ones."""
+    longest = max(x.shape[1] for x in tensors)
+    padded = [x.new_zeros(len(x), longest, *x.shape[2:]) for x in tensors]
+    for whole, x in zip(padded, tensors, strict=True):
+        whole[:, : x.shape[1]] = x
+    return torch.cat(padded)
