@@ -1,0 +1,144 @@
+"""The zoo: comparable rows, robust figures in their cards, and going on where it stopped."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from training_support import talkset
+
+from pushpull import zoo
+from pushpull.data import sources
+from pushpull.data.sources import Corpus, Part
+from pushpull.models import TalkNet, TalkNetConfig
+from pushpull.training.robust import RobustOptions, robust_examples, robust_figures
+from pushpull.training.rows import ROWS
+from pushpull.zoo import BASE, ZooOptions, build, checkpoint, main, recipe, table, trained
+
+TINY = ZooOptions(
+    data="footage",
+    base_frames=1000,
+    base_warmup=0,
+    row_frames=1000,
+    substitute_frames=1000,
+    adversarial_frames=10,
+    attack_steps=1,
+    own=0.0,
+    device="cpu",
+    threads=1,
+)
+ROBUST = RobustOptions(clips=3, frames=10, steps=1, restarts=1)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crops")
+    numbers = {"train": range(0, 3), "validation": range(3, 3), "test": range(5, 8)}
+    return {split: talkset(folder, which, frames=40) for split, which in numbers.items()}
+
+
+@pytest.fixture
+def footage(splits, monkeypatch):
+    monkeypatch.setattr(sources, "prepare", lambda *_, **__: (splits, {}))
+    return splits
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_differ_in_loss_and_adversarial_data_alone(row, tmp_path):
+    options, a = recipe(TINY, row, tmp_path), recipe(TINY, "A", tmp_path)
+    own = {"row", "name", "variant", "lambda1", "lambda2", "lambda3", "lambda4", "adversarial", "injection"}
+    if row in ("nc", "spec"):
+        own |= {"start", "frames", "warmup_frames", "learning_rate"}
+        assert options.start == ""
+    differ = {
+        field.name
+        for field in dataclasses.fields(a)
+        if getattr(a, field.name) != getattr(options, field.name) and field.name not in own
+    }
+    assert differ == set()
+    source = str(checkpoint(TINY, "A", tmp_path)) if ROWS[row].get("adversarial") else ""
+    assert options.injection.source == source
+
+
+def test_unknown_rows_are_refused(capsys):
+    with pytest.raises(ValueError, match="got F1"):
+        ZooOptions(rows="A,F1")
+    with pytest.raises(SystemExit):
+        main(["--rows", "A", "--row_frames", "many"])
+
+
+@pytest.mark.slow
+def test_a_row_is_trained_once_attacked_once_and_told(footage, tmp_path, monkeypatch, capsys):
+    options, said = dataclasses.replace(TINY, rows="E1"), []
+    (path,) = build(options, tmp_path, robust=ROBUST, progress=False, say=said.append)
+    assert said == ["training base", "training A", "attacking A", "training E1", "attacking E1"]
+    assert path == checkpoint(options, "E1", tmp_path) and trained(path, recipe(options, "E1", tmp_path))
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["row"] == "E1" and card["training"]["start"] == "talknet-lite-base.safetensors"
+    assert card["robust"]["set"] == footage["test"].fingerprint and card["robust"]["examples"] == 3
+    assert card["sha256"] == TalkNetFile(path).sha256
+
+    build(options, tmp_path, robust=ROBUST, progress=False, say=said.append)
+    assert len(said) == 5, "nothing is done twice"
+    build(
+        dataclasses.replace(options, seed=0),
+        tmp_path,
+        robust=RobustOptions(**vars(ROBUST) | {"steps": 2}),
+        progress=False,
+        say=said.append,
+    )
+    assert said[5:] == ["attacking A", "attacking E1"]
+    assert "| E1 | talknet-lite-e1 | footage |" in table([path])
+    assert not trained(path, recipe(dataclasses.replace(options, row_frames=2000), "E1", tmp_path))
+    assert not trained(checkpoint(options, BASE, tmp_path / "nowhere"), recipe(options, BASE, tmp_path))
+
+    monkeypatch.setattr(zoo, "build", lambda *_, **__: [path])
+    assert main(["--data", "footage", "--rows", "E1", "--out", str(tmp_path), "--install", str(tmp_path / "in")]) == 0
+    assert {file.name for file in (tmp_path / "in").iterdir()} == {
+        "talknet-lite-e1.safetensors",
+        "talknet-lite-e1.json",
+    }
+    assert "| E1 |" in capsys.readouterr().out
+
+
+class TalkNetFile:
+    def __init__(self, path):
+        from pushpull.files import sha256
+
+        self.sha256 = sha256(path)
+
+
+class TestRobustFigures:
+    def corpus(self, splits):
+        return Corpus([Part("one", splits["test"]), Part("two", splits["train"])])
+
+    def model(self):
+        torch.manual_seed(0)
+        return TalkNet(TalkNetConfig.named("talknet", "lite")).eval()
+
+    def test_examples_come_from_every_source_half_in_sync(self, splits):
+        found = robust_examples(self.corpus(splits), RobustOptions(clips=6, frames=10))
+        assert len(found) == 6 and {clip.frames for clip in found} == {10}
+        assert sum("in_sync" in clip.name for clip in found) == 4
+
+    def test_no_clip_long_enough_is_said(self, splits):
+        with pytest.raises(ValueError, match="100 frames"):
+            robust_examples(self.corpus(splits), RobustOptions(frames=100))
+
+    def test_attacks_hurt_within_the_budget_and_repeat(self, splits):
+        model, pool = self.model(), self.corpus(splits)
+        options = RobustOptions(clips=4, frames=10, eps_av=50, steps=2, restarts=2)
+        found = robust_figures(model, pool, options)
+        assert found == robust_figures(model, pool, options)
+        clean = found["clean"]
+        for name in ("bim", "mim", "pgd"):
+            assert found[name]["prevalence"] == clean["prevalence"]
+            assert found[name]["frame_accuracy"] <= clean["frame_accuracy"] + 1e-9
+            assert found[name]["robust_accuracy"] <= found[name]["frame_accuracy"] + 1e-9
+            assert found[name]["ecr_v"] > 0 and found[name]["psnr_db"] > 30
+        assert clean["ecr_a"] == 0 and not np.isnan(clean["average_precision"])
+
+    def test_a_budget_of_nothing_changes_nothing(self, splits):
+        found = robust_figures(self.model(), self.corpus(splits), RobustOptions(clips=2, frames=10, eps_av=0, steps=1))
+        assert all(found[name]["frame_accuracy"] == found["clean"]["frame_accuracy"] for name in ("bim", "mim", "pgd"))
