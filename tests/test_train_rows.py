@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from training_support import talkset
+from training_support import talker, talkset
 
 from pushpull import train as training
 from pushpull.attacks import BIM, MIM, PGD
@@ -301,13 +302,14 @@ def test_batches_that_are_accumulated_count_as_one_step(footage, tmp_path):
 
 SCRIPT = """
 import sys
+import time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import torch
 from pushpull.data import sources
 from pushpull.train import train
 from test_train_rows import tiny
-from training_support import talkset
+from training_support import talker, talkset
 if __name__ == "__main__":
     folder = Path({folder!r})
     splits = {{
@@ -381,3 +383,99 @@ def test_curves_of_interaction_losses_are_drawn(tmp_path):
     from PIL import Image
 
     assert Image.open(tmp_path / "curves.png").size == (1210, 880)
+
+
+class Tracks:
+    """AVA's tracks in miniature: finished examples of their own lengths, half of them speaking."""
+
+    def __init__(self, clips):
+        self.clips, self.kinds = list(clips), ("ava",) * len(clips)
+        self.lengths = np.array([clip.frames for clip in self.clips])
+        self.frames, self.fingerprint = int(self.lengths.sum()), f"tracks-{len(self.clips)}"
+
+    def __len__(self):
+        return len(self.clips)
+
+    def __getitem__(self, index):
+        return self.clips[index]
+
+    def first(self, count):
+        return Tracks(self.clips[:count])
+
+
+@pytest.fixture
+def ava(monkeypatch):
+    tracks = Tracks([talker(number, 40 + 5 * (number % 4)) for number in range(8)])
+    splits = {"train": tracks, "validation": tracks.first(2), "test": tracks.first(3)}
+    monkeypatch.setattr(sources, "_read_ava", lambda folder, left_out: splits)
+    return splits
+
+
+def test_tracks_with_labels_of_their_own_are_trained_on_as_they_are(ava, tmp_path):
+    options = tiny(
+        data="ava:AVA", warmup_frames=0, frames=400, batches=Batching(frames=100, longest=10), validation_clips=2
+    )
+    path = train(options, tmp_path, progress=False)
+    logged = [entry for entry in log_of(tmp_path) if "loss" in entry]
+    assert all(set(entry["by_kind"]) == {"ava"} for entry in logged)
+    found = json.loads(path.with_suffix(".json").read_text())["heldout"]
+    assert set(found["sources"]["ava:AVA"]) == {"own ava", "all"} and found["clips"] == {"ava:AVA": 3}
+    speaking = sum(clip.labels.sum() for clip in ava["test"])
+    assert found["sources"]["ava:AVA"]["own ava"]["prevalence"] == pytest.approx(100 * speaking / ava["test"].frames)
+
+
+def test_batches_of_tracks_are_of_about_one_length(ava):
+    corpus = sources.read_sources("ava:AVA", TINY.footage)["train"]
+    for step in range(20):
+        batch = make_batch(corpus, Kinds(), Batching(frames=200, longest=10, shaken=0), seed=0, step=step)
+        numbers = batch.video[:, 0, 0, 0].tolist()
+        lengths = {ava["train"].lengths[number] for number in numbers}
+        frames = batch.labels.shape[1]
+        assert frames in ava["train"].lengths and min(lengths) >= frames and max(lengths) <= 1.25 * frames
+        for number, labels, video in zip(numbers, batch.labels, batch.video, strict=True):
+            start = int(video[0, 0, 1])
+            assert torch.equal(labels, torch.from_numpy(ava["train"][number].labels[start : start + frames]))
+
+
+def test_talking_heads_are_made_when_a_number_is_named(tmp_path, monkeypatch):
+    from pushpull.data.talkheads import make as maker
+
+    asked = []
+
+    def make(options, folder, *, workers):
+        asked.append((options.clips, workers))
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"clips": []}))
+
+    monkeypatch.setattr(maker, "make", make)
+    monkeypatch.setenv("PUSHPULL_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    found = sources.read_sources("talkheads:12", TINY.footage, workers=2)
+    assert asked == [(12, 2)] and len(found["train"]) == 0
+    assert sources.source_names("talkheads:12") == "talkheads:12"
+
+
+def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
+    """kill -9, twice, wherever it strikes; a process that saves after every step."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
+    script = tmp_path / "script.py"
+    options = {"frames": 300, "save_seconds": 0.0}
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), options=options))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script)]
+    subprocess.run([*command, str(tmp_path / "whole")], env=environment, check=True, timeout=300)
+    out = tmp_path / "cut"
+    for steps in (2, 7):
+        process = subprocess.Popen([*command, str(out)], env=environment)
+        while process.poll() is None and not ((out / "log.jsonl").exists() and len(log_lines(out)) >= steps):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert not (out / "tiny.safetensors").exists(), "killed before its end"
+    subprocess.run([*command, str(out)], env=environment, check=True, timeout=300)
+    assert same(out / "tiny.safetensors", tmp_path / "whole/tiny.safetensors")
+
+
+def log_lines(out):
+    return (out / "log.jsonl").read_text().splitlines()

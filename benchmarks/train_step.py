@@ -1,0 +1,112 @@
+"""How fast training goes, against a bare step, and how long it waits for its data.
+
+Usage:
+    python benchmarks/train_step.py --data talkset:grid_s1,talkheads:heads
+    python benchmarks/train_step.py --data ... --size full --steps 6 --device cuda
+
+*Training* is ``pushpull.train`` itself: batches made by its worker, augmentation, loss, Adam, log. *Bare* is the same
+network, loss and Adam on one batch that lies ready on the device, of the same number of frames. Blocks of both take
+turns in one run, so that whatever else the machine does hits both; figures are medians of the steps.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pushpull.models import TalkNet, TalkNetConfig, resolve_device  # noqa: E402
+from pushpull.train import train  # noqa: E402
+from pushpull.training.figures import read_clips  # noqa: E402
+from pushpull.training.loss import training_batch, training_loss  # noqa: E402
+from pushpull.training.options import TrainOptions  # noqa: E402
+
+SETTLING = 3  # steps at the start of each block that are not counted: the worker begins with an empty queue
+
+
+def bare_seconds(options: TrainOptions, pool, steps: int) -> list[float]:
+    """Seconds of each step on a batch that is there."""
+    device = resolve_device(options.device)
+    bfloat16 = device.type == "cuda" and options.precision == "auto"
+    batch = training_batch(options, pool, 0)
+    inputs = {"audio": batch.audio.to(device), "video": batch.video.to(device).float()}
+    labels = batch.labels.to(device)
+    model = TalkNet(TalkNetConfig.named(options.variant, options.size)).to(device).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate)
+    seconds = []
+    for _ in range(steps + SETTLING):
+        began = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            outputs = model(inputs)
+        loss, _ = training_loss(options, outputs, labels, 0)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        seconds.append((time.perf_counter() - began) * options.batches.frames / labels.numel())
+    return seconds[SETTLING:]
+
+
+def loop_seconds(options: TrainOptions, steps: int) -> tuple[list[float], list[float]]:
+    """Seconds of each step of the real loop, and how many of them it waited for its batch."""
+    with tempfile.TemporaryDirectory() as folder:
+        frames = (steps + SETTLING) * options.step_frames
+        train(replace(options, frames=frames), folder, progress=False)
+        entries = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+    steps = [entry for entry in entries if "loss" in entry]
+    ends = [entry["seconds"] for entry in steps]
+    taken = [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    return taken[SETTLING - 1 :], [entry["waited"] for entry in steps[SETTLING:]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="sources, as for pushpull.train")
+    parser.add_argument("--size", choices=["lite", "full"], default="lite")
+    parser.add_argument("--frames", type=int, default=1000, help="video frames of a batch (1000)")
+    parser.add_argument("--steps", type=int, default=12, help="of each kind in a block (12)")
+    parser.add_argument("--blocks", type=int, default=2, help="turns that each kind gets (2)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make batches (1)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (as torch chooses)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    given = parser.parse_args()
+    defaults = TrainOptions()
+    options = replace(
+        defaults,
+        data=given.data,
+        size=given.size,
+        warmup_frames=0,
+        validation_clips=0,
+        recalibration=0,
+        device=given.device,
+        threads=given.threads,
+        workers=given.workers,
+        batches=replace(defaults.batches, frames=given.frames),
+        # What follows the last step is not what is measured.
+        footage=replace(defaults.footage, test=0.001),
+    )
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    pool = read_clips(options, progress=False, croppers=1)["train"]
+    bare, looped, waited = [], [], []
+    for _ in range(given.blocks):
+        bare += bare_seconds(options, pool, given.steps)
+        taken, idle = loop_seconds(options, given.steps)
+        looped, waited = looped + taken, waited + idle
+    frames = given.frames
+    one, other = statistics.median(bare), statistics.median(looped)
+    print(f"{given.size}, {frames} frames a batch, {resolve_device(given.device)}, {torch.get_num_threads()} threads")
+    print(f"bare step     {one:7.3f} s  {frames / one:7.0f} frames/s")
+    print(f"training step {other:7.3f} s  {frames / other:7.0f} frames/s   {other / one:.2f} of the bare step")
+    print(f"waiting for batches {sum(waited) / sum(looped):.1%} of the time")
+
+
+if __name__ == "__main__":
+    main()
