@@ -17,7 +17,7 @@ from pushpull.media import write_preview
 from pushpull.models import TalkNet, TalkNetConfig, save_checkpoint
 
 FRAMES = 12  # a face must be seen for ten
-TINY = {"size": "lite", "visual_widths": (8, 8, 16, 16, 16), "tcn_blocks": 1, "visual_hidden": 16}
+TINY = {"size": "lite", "visual_widths": (8, 16, 16, 16), "tcn_blocks": 1, "visual_hidden": 16}
 TINY |= {"audio_widths": (8, 8, 16, 128)}
 
 

@@ -5,14 +5,14 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from browser_support import FRAMES, write_face, write_model
 
 from pushpull.attacks import Step
-from pushpull.demo import panels, tables
+from pushpull.demo import models, panels, tables
 from pushpull.demo.errand import Errand
 from pushpull.demo.form import Form
 from pushpull.demo.intake import MAX_SECONDS, take_in
@@ -22,6 +22,7 @@ from pushpull.demo.vault import Vault
 from pushpull.demo.view import envelope, gains
 from pushpull.models import CheckpointError
 from pushpull.order import Order
+from pushpull.training.options import TrainOptions
 
 
 @pytest.fixture
@@ -292,7 +293,38 @@ def test_what_a_visitor_wrote_is_escaped():
     for html in (panels.alert(evil), panels.note(evil), panels.waiting(evil), panels.about(evil, 1.0, (2, 2), 1, "")):
         assert "<img" not in html and "&lt;img" in html
     assert "<img" not in tables.files([("a", "b", "c")], f"python -m pushpull.perturb {evil}")
-    assert "<img" not in panels.model_card({"variant": evil, "size": evil, "summary": evil})
+    card = {"variant": evil, "size": evil, "summary": evil, "heldout": {"sources": {evil: {"in_sync": {"ap": 9.0}}}}}
+    assert "<img" not in models.model_card(card) and "held-out &lt;img" in models.model_card(card)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("A", "A: CE (talknet-lite)"),
+        ("D3", "D3: CE + L1 + L4 (talknet-lite-d3)"),
+        ("E2", "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"),
+        ("nc", "nc: without cross-attention (nctalknet-lite)"),
+        ("spec", "spec: spectrogram instead of MFCC (spectalknet-lite)"),
+    ],
+)
+def test_models_are_named_by_their_row_and_what_it_means(row, words):
+    options = TrainOptions.of_row(row)
+    card = {"name": options.name, "row": row, "variant": options.variant, "training": asdict(options)}
+    assert models.label(card) == words and models.choices({options.name: card}) == [(words, options.name)]
+
+
+def test_a_model_without_row_or_figures_is_named_all_the_same():
+    assert models.label({"name": "mine"}) == "mine"
+    assert "AVA-AP" not in models.model_card({"name": "mine", "heldout": None, "robust": {}})
+
+
+def test_a_card_tells_how_well_the_model_does_and_holds():
+    attacked = {name: {"average_precision": 0.5} for name in ("bim", "mim", "pgd")}
+    robust = attacked | {"clean": {"average_precision": 0.97, "prevalence": 0.3}, "options": {"eps_av": 5.0}}
+    heldout = {"sources": {"grid_s1": {"in_sync": {"ap": 98.7}, "swapped": {"ap": 91.2}}}}
+    html = models.model_card({"variant": "talknet", "heldout": heldout, "robust": robust})
+    assert "held-out grid_s1: in sync <b>99</b>, swapped <b>91</b>" in html
+    assert "eps_av 5: BIM <b>50</b>, MIM <b>50</b>, PGD <b>50</b> (clean <b>97</b>, floor 30)" in html
 
 
 def step(**changes):

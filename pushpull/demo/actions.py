@@ -11,7 +11,7 @@ import gradio as gr
 
 from pushpull.attacks import Step
 from pushpull.clip import FPS
-from pushpull.demo import panels, tables
+from pushpull.demo import models, panels, tables
 from pushpull.demo.bench import Bench
 from pushpull.demo.errand import Errand
 from pushpull.demo.exhibit import attacked_view, clean_view, downloads, score, sentence
@@ -78,8 +78,8 @@ class Actions:
         """The page was loaded: the models and samples that there are now."""
         cards = self.bench.shelf.cards()
         name = next(iter(cards), None)
-        model = gr.Dropdown(list(cards), value=name)
-        return model, panels.model_card(cards.get(name)), self.bench.gallery()
+        model = gr.Dropdown(models.choices(cards), value=name)
+        return model, models.model_card(cards.get(name)), self.bench.gallery()
 
     def _blank(self, sample: int | None) -> dict:
         ui = self.ui
@@ -151,7 +151,7 @@ class Actions:
 
     def change_model(self, subject: Subject | None, face: int, model: str):
         """Another model: its card, and its opinion of the faces."""
-        card = {self.ui.card: panels.model_card(self.bench.shelf.cards().get(model))}
+        card = {self.ui.card: models.model_card(self.bench.shelf.cards().get(model))}
         return card if subject is None else card | self._show(subject, face, model)
 
     def _show(self, subject: Subject, face: int, model: str) -> dict:

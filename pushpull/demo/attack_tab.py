@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 
-from pushpull.demo import panels
+from pushpull.demo import models, panels
 from pushpull.demo.actions import RUN, STOP, Actions
 from pushpull.demo.bench import Bench
 from pushpull.demo.form import ATTACK_NAMES, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES
@@ -93,8 +93,8 @@ def attack_form(ui: SimpleNamespace, bench: Bench) -> None:
 
     cards = bench.shelf.cards()
     name = next(iter(cards), None)
-    ui.model = gr.Dropdown(list(cards), value=name, label="Model under attack", elem_id="pp-model")
-    ui.card = gr.HTML(panels.model_card(cards.get(name)), js_on_load=None)
+    ui.model = gr.Dropdown(models.choices(cards), value=name, label="Model under attack", elem_id="pp-model")
+    ui.card = gr.HTML(models.model_card(cards.get(name)), js_on_load=None)
     with gr.Row():
         ui.attack = choose(ATTACK_NAMES, "pgd", "Attack", elem_id="pp-attack", min_width=140)
         ui.modality = choose(MODALITY_NAMES, "both", "What it may change", elem_id="pp-modality", min_width=140)

@@ -72,38 +72,6 @@ def _budget(what: str, said: tuple[str, str], *, attacked: bool) -> str:
     return f'<div class="{"" if attacked else "off"}">{what}<b>{amount}</b>{meaning}</div>'
 
 
-def model_card(card: dict | None) -> str:
-    """What a checkpoint's card says about it, in two lines."""
-    if card is None:
-        return empty(
-            "No model yet: the folder <code>checkpoints/</code> is empty. Train one with "
-            "<code>python -m pushpull.train</code>, or import an official TalkNet file."
-        )
-    facts = [f"<b>{escape(str(card.get('variant', 'talknet')))}</b>, {escape(str(card.get('size', '')))}"]
-    if "parameters" in card:
-        facts.append(f"{card['parameters'] / 1e6:.2f} M parameters")
-    if "bytes" in card:
-        facts.append(f"{card['bytes'] / 1e6:.1f} MB")
-    lines = [" · ".join(facts)]
-    figures = card.get("figures") or card.get("results") or {}
-    if isinstance(figures, dict) and figures:
-        shown = (f"{escape(str(key))} <b>{_figure(value)}</b>" for key, value in figures.items() if _plain(value))
-        lines.append(" · ".join(shown))
-    for key in ("summary", "description", "trained_on", "data"):
-        if isinstance(card.get(key), str):
-            lines.append(escape(card[key]))
-            break
-    return f'<div class="pp-model">{"<br>".join(line for line in lines if line)}</div>'
-
-
-def _plain(value) -> bool:
-    return isinstance(value, (int, float, str)) and not isinstance(value, bool)
-
-
-def _figure(value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
-
-
 def picture(rgb: np.ndarray, *, quality: int = 82) -> str:
     """(H, W, 3) uint8 as a data URI."""
     buffer = io.BytesIO()

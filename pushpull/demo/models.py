@@ -1,0 +1,68 @@
+"""What the page says of a model: its name in the list, and its card in a few lines."""
+
+from html import escape
+
+from pushpull.demo.panels import empty
+
+LOSSES = ("L1", "L2", "L3", "L4")
+
+
+def label(card: dict) -> str:
+    """A checkpoint's entry in the list, such as "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"."""
+    row, name = card.get("row"), card.get("name", "")
+    if not row:
+        return str(name)
+    training = card.get("training") or {}
+    losses = [loss for number, loss in enumerate(LOSSES, 1) if training.get(f"lambda{number}")]
+    words = " + ".join(["CE", *losses])
+    if card.get("variant") == "nctalknet":
+        words = "without cross-attention"
+    if card.get("variant") == "spectalknet":
+        words = "spectrogram instead of MFCC"
+    if training.get("adversarial"):
+        words += f", trained on {str(training['adversarial']).upper()} examples"
+    return f"{row}: {words} ({name})"
+
+
+def choices(cards: dict[str, dict]) -> list[tuple[str, str]]:
+    """(label, name) of every card, for a list to choose from."""
+    return [(label(card), name) for name, card in cards.items()]
+
+
+def model_card(card: dict | None) -> str:
+    """What a checkpoint's card says about it, in a few lines."""
+    if card is None:
+        return empty(
+            "No model yet: the folder <code>checkpoints/</code> is empty. Train one with "
+            "<code>python -m pushpull.train</code>, or import an official TalkNet file."
+        )
+    facts = [f"<b>{escape(str(card.get('variant', 'talknet')))}</b>, {escape(str(card.get('size', '')))}"]
+    if "parameters" in card:
+        facts.append(f"{card['parameters'] / 1e6:.2f} M parameters")
+    if "bytes" in card:
+        facts.append(f"{card['bytes'] / 1e6:.1f} MB")
+    lines = [" · ".join(facts), *_figures(card)]
+    if isinstance(card.get("summary"), str):
+        lines.append(escape(card["summary"]))
+    return f'<div class="pp-model">{"<br>".join(lines)}</div>'
+
+
+def _figures(card):
+    """Lines on how well it does and how well it holds; none where the card does not say."""
+    lines = []
+    try:
+        for source, kinds in card["heldout"]["sources"].items():
+            shown = {name: kinds[name]["ap"] for name in ("in_sync", "swapped", "shifted", "still") if name in kinds}
+            told = ", ".join(f"{escape(name.replace('_', ' '))} <b>{value:.0f}</b>" for name, value in shown.items())
+            lines.append(f"AVA-AP on held-out {escape(str(source))}: {told}")
+        robust = card["robust"]
+        told = ", ".join(
+            f"{name.upper()} <b>{100 * robust[name]['average_precision']:.0f}</b>" for name in ("bim", "mim", "pgd")
+        )
+        floor = 100 * robust["clean"]["prevalence"]
+        clean = 100 * robust["clean"]["average_precision"]
+        budget = robust["options"]["eps_av"]
+        lines.append(f"attacked at eps_av {budget:g}: {told} (clean <b>{clean:.0f}</b>, floor {floor:.0f})")
+    except (KeyError, TypeError, AttributeError, ValueError):
+        pass
+    return lines
