@@ -158,7 +158,7 @@ def test_a_long_clip_needs_no_more_at_once(small, monkeypatch):
     """What the visual ResNet sees at once stays within the span, however long the clip."""
     monkeypatch.setattr(visual, "SPAN", 8)
     seen = []
-    hook = small.visualFrontend.resnet.layer4.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    hook = small.visualFrontend.resnet.layer3.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     try:
         with torch.no_grad():
             small(batch(frames=30))
