@@ -70,6 +70,7 @@ def test_two_complete_one_reloads_one_doubles_one_withdraws(app, browser):  # no
         three.click("Withdraw")
         three.click("Withdraw and delete")
         three.see("You have withdrawn")
+        assert not three.page.locator("#count").is_visible(), "there is no trial any more"
         three.page.reload()
         three.see("This link is not valid")
 

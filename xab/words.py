@@ -101,8 +101,10 @@ def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks:
         )
     catch = report["catch"]
     if catch["trials"] and catch["share"] < 0.8:
+        said_count = f"Only {catch['passed']}" if catch["passed"] else "None"
+        verb = "was" if catch["passed"] <= 1 else "were"
         said.append(
-            f"Only {catch['passed']} of {catch['trials']} catch trials were passed: perhaps not everybody attended, or "
+            f"{said_count} of {catch['trials']} catch trials {verb} passed: perhaps not everybody attended, or "
             "the loudspeakers were off."
         )
     if overall["trials"] and report["volunteers_in_primary"] < FEW:

@@ -150,6 +150,7 @@ class Desk {
     const main = find("main");
     main.replaceChildren(...screen.nodes.filter(Boolean));
     main.classList.toggle("wide", Boolean(screen.trial));
+    if (!screen.trial) find("count").hidden = find("meter").hidden = true; // also of a trial that was left
     find("foot").hidden = !foot;
     if (!foot) find("steps").hidden = true;
     document.title = `${screen.title} · ${find("study").textContent}`;
