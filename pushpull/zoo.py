@@ -25,6 +25,7 @@ from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import cores
 from pushpull.models import load_model, save_checkpoint
 from pushpull.options import from_dict, parse_options
+from pushpull.plots import save, zoo_figure
 from pushpull.train import train
 from pushpull.training.adversarial import Injection
 from pushpull.training.figures import read_clips
@@ -156,7 +157,7 @@ def build(
 def trained(path: Path, training: TrainOptions) -> bool:
     """Whether ``path`` is a finished checkpoint of this very recipe."""
     try:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        card = card_of(path)
         before = from_dict(TrainOptions, card["training"])
     except (OSError, ValueError, KeyError):
         return False
@@ -167,8 +168,12 @@ def trained(path: Path, training: TrainOptions) -> bool:
 
 def robust_of(path: Path) -> dict | None:
     """The options of the robust figures in a checkpoint's card."""
-    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return card.get("robust", {}).get("options")
+    return card_of(path).get("robust", {}).get("options")
+
+
+def card_of(path: Path) -> dict:
+    """The card beside a checkpoint's weights."""
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def attack_and_tell(path: Path, training: TrainOptions, robust: RobustOptions, progress: bool) -> None:
@@ -185,7 +190,7 @@ def table(paths: Sequence[Path]) -> str:
     lines = ["| row | model | source | clean AVA-AP | swapped | shifted | still | BIM | MIM | PGD | ECR a | ECR v |"]
     lines.append("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for path in paths:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        card = card_of(path)
         attacked = card["robust"]
         for number, (source, kinds) in enumerate(card["heldout"]["sources"].items()):
             clean = [f"{kinds[kind]['ap']:.1f}" for kind in ("in_sync", "swapped", "shifted", "still")]
@@ -206,6 +211,7 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="folder of the runs [%(default)s]")
     parser.add_argument("--install", type=Path, help="copy weights and cards of finished rows here")
+    parser.add_argument("--figure", type=Path, help="draw what the rows reach and what the attacks leave of it, as PNG")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     options, given = parse_options(ZooOptions, arguments, parser)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -221,6 +227,8 @@ def main(arguments=None) -> int:
         for path in paths:
             for file in (path, path.with_suffix(".json")):
                 shutil.copyfile(file, given.install / file.name)
+    if given.figure:
+        save(zoo_figure([card_of(path) for path in paths]), given.figure)
     print(table(paths), end="")
     return 0
 

@@ -12,6 +12,7 @@ from pushpull import zoo
 from pushpull.data import sources
 from pushpull.data.sources import Corpus, Part
 from pushpull.models import TalkNet, TalkNetConfig
+from pushpull.plots import zoo_figure
 from pushpull.training.robust import RobustOptions, robust_examples, robust_figures
 from pushpull.training.rows import ROWS
 from pushpull.zoo import BASE, ZooOptions, build, checkpoint, main, recipe, table, trained
@@ -142,3 +143,20 @@ class TestRobustFigures:
     def test_a_budget_of_nothing_changes_nothing(self, splits):
         found = robust_figures(self.model(), self.corpus(splits), RobustOptions(clips=2, frames=10, eps_av=0, steps=1))
         assert all(found[name]["frame_accuracy"] == found["clean"]["frame_accuracy"] for name in ("bim", "mim", "pgd"))
+
+
+def test_the_figure_shows_every_row_and_its_fall():
+    def card(row, fall):
+        clean = {"average_precision": 0.95, "prevalence": 0.4, "frame_accuracy": 0.9, "robust_accuracy": None}
+        attacked = {"average_precision": 0.95 - fall, "robust_accuracy": 0.9 - fall}
+        attacks = dict.fromkeys(("bim", "mim", "pgd"), clean | attacked)
+        return {"row": row, "robust": attacks | {"clean": clean, "options": {"eps_av": 5.0}}}
+
+    precision, robust = zoo_figure([card("A", 0.5), card("D3", 0.1)]).axes
+    assert [text.get_text() for text in precision.get_yticklabels()] == ["A", "D3"]
+    lines = {line.get_label(): line for line in precision.lines}
+    assert list(lines["PGD"].get_xdata()) == pytest.approx([45, 85]) and lines["not attacked"].get_xdata()[0] == 95
+    shown = {line.get_label(): line for line in robust.lines}
+    assert list(shown["BIM"].get_xdata()) == pytest.approx([40, 80]) and shown["not attacked"].get_xdata()[0] == 90
+    with pytest.raises(ValueError, match="at least one"):
+        zoo_figure([])
