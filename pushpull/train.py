@@ -8,7 +8,6 @@ torchrun --nproc_per_node=4 -m pushpull.train --accumulate 4 ...             on 
 
 import argparse
 import json
-import signal
 import sys
 import time
 from contextlib import closing, nullcontext
@@ -34,7 +33,7 @@ from pushpull.training.options import TrainOptions, identity
 from pushpull.training.parallel import World
 from pushpull.training.rows import complete
 from pushpull.training.start import warm_start
-from pushpull.training.stopping import Stopping
+from pushpull.training.stopping import Stopping, end_politely
 
 
 def train(
@@ -242,8 +241,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--tensorboard", action="store_true", help="also write scalars for TensorBoard")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure a checkpoint on the held-out test split")
     options, given = parse_options(TrainOptions, arguments, parser, complete=complete)
-    # Until training puts it off to the end of a step, a polite kill is as good as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_politely()
     try:
         if given.evaluate:
             figures = repeat_held_out(given.evaluate, options, not given.quiet, cores())

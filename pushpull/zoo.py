@@ -12,7 +12,6 @@ substitute that shares its victim's would be none. Stopped at any moment, the sa
 import argparse
 import json
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +31,7 @@ from pushpull.training.figures import read_clips
 from pushpull.training.options import TrainOptions
 from pushpull.training.robust import RobustOptions, robust_figures
 from pushpull.training.rows import ROWS, checkpoint_name
+from pushpull.training.stopping import end_politely
 
 BASE = "base"
 SUBSTITUTES = ("nc", "spec")
@@ -214,7 +214,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--figure", type=Path, help="draw what the rows reach and what the attacks leave of it, as PNG")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     options, given = parse_options(ZooOptions, arguments, parser)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_politely()
     try:
         paths = build(options, given.out, progress=not given.quiet, say=partial(print, flush=True))
     except KeyboardInterrupt:

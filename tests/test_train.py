@@ -19,7 +19,7 @@ from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.models import load_model
 from pushpull.train import TrainOptions, learning_rate, main, train, training_batch
-from pushpull.training.stopping import Stopping
+from pushpull.training.stopping import Stopping, end_politely
 
 # Two steps of warm-up, one clip of a second each, and four of two clips of ten frames; an epoch is three steps.
 TINY = TrainOptions(
@@ -334,6 +334,19 @@ def test_the_rate_rises_then_falls():
     assert 0.01 < rates[-1] < 0.012 and all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
     stepped = tiny(frames=100 * BATCH, ramp=0, learning_rate=1.0, schedule="exponential")
     assert [learning_rate(stepped, step, 30) for step in (0, 29, 30, 65)] == pytest.approx([1, 1, 0.95, 0.95**2])
+
+
+def test_a_polite_kill_ends_a_job_that_ignores_ctrl_c():
+    """As a shell starts one in the background."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_politely()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 def test_stopping_leaves_other_threads_and_handlers_alone():

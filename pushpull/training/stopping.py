@@ -4,6 +4,18 @@ import signal
 import threading
 
 
+def end_politely() -> None:
+    """Make a polite kill as good as Ctrl-C, until :class:`Stopping` puts it off to the end of a step.
+
+    It raises by itself: a shell that starts a job in the background has it ignore Ctrl-C.
+    """
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 class Stopping:
     """While entered, a first SIGINT or SIGTERM only sets ``wanted``; a second one interrupts at once.
 
