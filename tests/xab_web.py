@@ -235,7 +235,7 @@ class Visitor:
                 None if request.url.startswith((self.app.base, "blob:", "data:")) else self.troubles.append(request.url)
             ),
         )
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # other jobs may take the processor
 
     def second_tab(self):
         page = self.context.new_page()
