@@ -54,6 +54,19 @@ def test_a_rotation_turns_by_at_most_its_degrees():
     assert torch.allclose(across.hypot(down), torch.ones(16), atol=0.01)
 
 
+def test_one_shape_at_a_time_as_talknet_has_it():
+    column = torch.arange(112.0).expand(64, 1, 112, 112) + 50
+    out = augment_video(column, replace(OFF, shapes="one"), generator())[:, 0, 30:-30, 30:-30]
+    across, down = (out[:, :, 1:] - out[:, :, :-1]).mean(dim=(1, 2)), (out[:, 1:] - out[:, :-1]).mean(dim=(1, 2))
+    flipped, turned = across < -0.99, down.abs() > 0.01
+    cropped = (across < 0.99) & (across > 0) & ~turned
+    alone = (across > 0.999) & ~turned
+    assert (flipped.int() + turned.int() + cropped.int() + alone.int() == 1).all()
+    assert all(6 < kind.sum() < 26 for kind in (flipped, turned, cropped, alone))
+    with pytest.raises(ValueError, match="augment.shapes"):
+        Augmentation(shapes="two")
+
+
 def test_light_changes_brightness_and_stays_grey():
     relit = augment_video(VIDEO, replace(OFF, light=1), generator())
     assert relit.min() >= 0 and relit.max() <= 255

@@ -3,11 +3,13 @@
 import argparse
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 
 import pytest
 
 from pushpull.options import described, from_dict, parse_options
 from pushpull.training.options import TrainOptions
+from pushpull.zoo import ZooOptions
 
 
 @dataclass(frozen=True)
@@ -145,3 +147,11 @@ def test_every_training_option_has_help():
                 yield prefix + option.name
 
     assert not list(missing(TrainOptions))
+
+
+@pytest.mark.parametrize(
+    ("file", "cls"), [("docs/talknet-ava.json", TrainOptions), ("checkpoints/zoo.json", ZooOptions)]
+)
+def test_recipes_that_ship_are_valid(file, cls):
+    values = json.loads((Path(__file__).parents[1] / file).read_text(encoding="utf-8"))
+    assert from_dict(cls, values) == cls(**vars(from_dict(cls, values)))

@@ -13,6 +13,8 @@ class Augmentation:
     """How training examples are varied; each change happens to a whole clip, independently of the others.
 
     Args:
+        shapes: "each": flip, crop and rotation by their own probabilities, together or not; "one": none of them or one,
+            each of the four as likely, as TalkNet has it, whatever their probabilities.
         flip: probability of mirroring left and right.
         crop: probability of cutting out a square at a random place and scaling it to the picture's size.
         smallest_crop, largest_crop: the side of that square, as a share of the picture's (TalkNet: .7 to 1); beyond 1
@@ -28,9 +30,11 @@ class Augmentation:
         hiss: probability of noise, 5 to 30 dB below the voice.
         gain_db: the loudness of the result is changed by up to this many dB.
 
-    TalkNet picks one of {none, flip, crop, rotate} per clip; independent draws cover those and their combinations.
+    Raises:
+        ValueError: ``shapes`` is neither.
     """
 
+    shapes: str = "each"
     flip: float = 0.5
     crop: float = 0.5
     smallest_crop: float = 0.7
@@ -45,6 +49,10 @@ class Augmentation:
     room: float = 0.2
     hiss: float = 0.3
     gain_db: float = 6.0
+
+    def __post_init__(self):
+        if self.shapes not in ("each", "one"):
+            raise ValueError(f'augment.shapes is "each" or "one", got {self.shapes!r}')
 
 
 def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.Generator) -> torch.Tensor:
@@ -67,6 +75,10 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
     contrast, _ = uniform(0.7, 1.3, 1)
     gamma, _ = uniform(0.7, 1.4, 1)
     coarse, blurred = uniform(2, 4, options.blur)
+
+    if options.shapes == "one":
+        chosen = torch.randint(4, (clips,), generator=generator)
+        flipped, cropped, turned = chosen == 1, chosen == 2, chosen == 3
 
     side = torch.where(cropped, side, 1.0)
     angle = torch.where(turned, torch.deg2rad(angle), 0.0)
