@@ -1,10 +1,11 @@
 """The volunteer's API as a program meets it: what it refuses, and that it says nothing more than it must."""
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from xab_support import ready_study
 
-from xab.pages import create
+from xab.pages import create, mount
 from xab.settings import Settings
 
 
@@ -42,8 +43,12 @@ def test_static_files_have_their_types_and_nothing_else_is_served(client, name, 
         assert reply.headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_page_allows_no_inline_code_and_no_other_host(client):
-    reply = client.get("/")
+def test_the_page_allows_no_inline_code_and_no_other_host(tmp_path):
+    app = FastAPI()
+    inner = mount(app, Settings(data=tmp_path, password="test"))
+    reply = TestClient(app).get("/xab/?t=abc")
+    inner.state.desk.store.close()
+    assert str(reply.url).endswith("/xab?t=abc"), "one address, so that the page's own are relative to it"
     policy = reply.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert reply.headers["referrer-policy"] == "no-referrer"
