@@ -502,6 +502,7 @@ def prepare_arguments(source, split, root):
 
 def prepare_until_told(arguments, halfway):
     """In a process of its own: say when the film at 30 pictures a second is half done, and wait there for the end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background has it ignored
     read = film_module.read_frames
 
     def slow(path, **options):
