@@ -69,7 +69,7 @@ def test_embeddings_of_no_length_give_no_nan(e):
 
 
 def test_minimising_does_what_the_paper_says():
-    """L1 parts the classes' centres, L2 gathers each, L3 aligns the modalities' centres, L4 brings the pairs together."""
+    """L1 parts the classes' centres, L2 gathers each, L3 aligns the modalities' centres, L4 joins the pairs."""
     for name in NAMES:
         torch.manual_seed(1)
         e_a, e_v = (torch.randn(20, 6, requires_grad=True) for _ in range(2))
