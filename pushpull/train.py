@@ -138,8 +138,10 @@ def run(options: TrainOptions, out: Path, world: World, progress: bool, croppers
                     began = time.monotonic()
 
                 # Adversarial examples, at the end of the warm-up and as often as wanted.
-                made_at = options.adversarial and options.injection.made_at(step, options.warmup_steps, epoch_steps)
-                if options.adversarial and made_at is not None and (injected is None or injected[0] != made_at):
+                made_at = None
+                if options.adversarial:
+                    made_at = options.injection.made_at(step, options.warmup_steps, epoch_steps)
+                if made_at is not None and (injected is None or injected[0] != made_at):
                     path = set_path(out, made_at)
                     if world.leads and not path.exists():
                         inject(options, network, pool, out, made_at, stop, bar=progress)

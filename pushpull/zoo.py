@@ -27,7 +27,7 @@ from pushpull.options import from_dict, parse_options
 from pushpull.plots import save, zoo_figure
 from pushpull.train import train
 from pushpull.training.adversarial import Injection
-from pushpull.training.figures import read_clips
+from pushpull.training.figures import as_told, read_clips
 from pushpull.training.options import TrainOptions
 from pushpull.training.robust import RobustOptions, robust_figures
 from pushpull.training.rows import ROWS, checkpoint_name
@@ -74,14 +74,17 @@ class ZooOptions:
     credit: str = ""
 
     def __post_init__(self):
-        if unknown := [row for row in self.wanted if row not in ROWS]:
+        if unknown := [row for row in self._asked if row not in ROWS]:
             raise ValueError(f"rows are of {', '.join(ROWS)}, got {', '.join(unknown)}")
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The rows, each once, in the paper's order; A comes with those that need it."""
-        asked = [row.strip() for row in self.rows.split(",") if row.strip()]
-        return tuple(row for row in ROWS if row in asked) + tuple(row for row in asked if row not in ROWS)
+        """The rows, each once, in the paper's order."""
+        return tuple(row for row in ROWS if row in self._asked)
+
+    @property
+    def _asked(self):
+        return [row.strip() for row in self.rows.split(",") if row.strip()]
 
 
 def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
@@ -101,19 +104,18 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         values = common | {"frames": frames, "warmup_frames": options.base_warmup}
         if row == BASE:
             return TrainOptions(name=f"talknet-{options.size}-base", **values)
-        return TrainOptions.of_row(row, name=checkpoint_name(row, options.size), **values)
-    injection = Injection(
-        frames=options.adversarial_frames,
-        attack_steps=options.attack_steps,
-        source=str(checkpoint(options, "A", out)) if row != "A" else "",
-    )
+        return TrainOptions.of_row(row, **values)
+    injection = Injection()
+    if ROWS[row].get("adversarial"):
+        fooled = str(checkpoint(options, "A", out))
+        injection = Injection(frames=options.adversarial_frames, attack_steps=options.attack_steps, source=fooled)
     return TrainOptions.of_row(
         row,
         frames=options.row_frames,
         warmup_frames=0,
         learning_rate=options.row_rate,
         start=str(checkpoint(options, BASE, out)),
-        injection=injection if ROWS[row].get("adversarial") else Injection(),
+        injection=injection,
         **common,
     )
 
@@ -161,9 +163,9 @@ def trained(path: Path, training: TrainOptions) -> bool:
         before = from_dict(TrainOptions, card["training"])
     except (OSError, ValueError, KeyError):
         return False
-    free = {"data": "", "device": "", "threads": 0, "start": "", "credit": "", "injection": Injection()}
-    here = {"device": "auto"}
-    return card.get("heldout") is not None and replace(before, **free | here) == replace(training, **free | here)
+    # Where and with how many threads it was trained decides nothing that a recipe says.
+    local = {"device": "auto", "threads": 0, "credit": ""}
+    return card.get("heldout") is not None and replace(before, **local) == replace(as_told(training), **local)
 
 
 def robust_of(path: Path) -> dict | None:

@@ -442,7 +442,7 @@ def test_talking_heads_are_made_when_a_number_is_named(tmp_path, monkeypatch):
 
     asked = []
 
-    def make(options, folder, *, workers):
+    def make(options, folder, *, workers, progress):
         asked.append((options.clips, workers))
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps({"clips": []}))

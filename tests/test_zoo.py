@@ -11,6 +11,7 @@ from training_support import talkset
 from pushpull import zoo
 from pushpull.data import sources
 from pushpull.data.sources import Corpus, Part
+from pushpull.files import sha256
 from pushpull.models import TalkNet, TalkNetConfig
 from pushpull.plots import zoo_figure
 from pushpull.training.robust import RobustOptions, robust_examples, robust_figures
@@ -78,12 +79,12 @@ def test_a_row_is_trained_once_attacked_once_and_told(footage, tmp_path, monkeyp
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["row"] == "E1" and card["training"]["start"] == "talknet-lite-base.safetensors"
     assert card["robust"]["set"] == footage["test"].fingerprint and card["robust"]["examples"] == 3
-    assert card["sha256"] == TalkNetFile(path).sha256
+    assert card["sha256"] == sha256(path)
 
     build(options, tmp_path, robust=ROBUST, progress=False, say=said.append)
     assert len(said) == 5, "nothing is done twice"
     build(
-        dataclasses.replace(options, seed=0),
+        options,
         tmp_path,
         robust=RobustOptions(**vars(ROBUST) | {"steps": 2}),
         progress=False,
@@ -92,7 +93,8 @@ def test_a_row_is_trained_once_attacked_once_and_told(footage, tmp_path, monkeyp
     assert said[5:] == ["attacking A", "attacking E1"]
     head, _, line = table([path]).splitlines()
     assert line.startswith("| E1 |") and head.count("|") == line.count("|") and "footage: swapped" in head
-    assert not trained(path, recipe(dataclasses.replace(options, row_frames=2000), "E1", tmp_path))
+    for other in ({"row_frames": 2000}, {"attack_steps": 2}, {"adversarial_frames": 20}, {"data": "elsewhere"}):
+        assert not trained(path, recipe(dataclasses.replace(options, **other), "E1", tmp_path)), other
     assert not trained(checkpoint(options, BASE, tmp_path / "nowhere"), recipe(options, BASE, tmp_path))
 
     monkeypatch.setattr(zoo, "build", lambda *_, **__: [path])
@@ -102,13 +104,6 @@ def test_a_row_is_trained_once_attacked_once_and_told(footage, tmp_path, monkeyp
         "talknet-lite-e1.json",
     }
     assert "| E1 |" in capsys.readouterr().out
-
-
-class TalkNetFile:
-    def __init__(self, path):
-        from pushpull.files import sha256
-
-        self.sha256 = sha256(path)
 
 
 class TestRobustFigures:

@@ -163,8 +163,8 @@ def _stacked(examples, others):
 def prefetch(make: Callable[[int], Any], steps: Sequence[int], *, workers: int, depth: int = 2) -> Iterator[Any]:
     """``make(step)`` for every step in order, up to ``depth`` per worker process ahead of the consumer.
 
-    Processes and not threads: numpy holds the interpreter's lock for long enough to halve the speed of a training step
-    that runs beside it. An exception in ``make`` is raised here, at its step; leaving the loop stops the workers.
+    Processes and not threads: numpy holds the interpreter's lock, and a training step that runs beside it waits for it.
+    An exception in ``make`` is raised here, at its step; leaving the loop stops the workers.
     """
     if workers == 0:
         yield from map(make, steps)

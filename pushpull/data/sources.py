@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from pushpull.clip import Clip
 from pushpull.data.kept import Kept
@@ -196,7 +197,9 @@ def read_sources(
         elif source.kind == "ava":
             finished = _read_ava(source.folder, left_out)
         else:
-            for split, heads in read_pool(_made(source, workers) if source.made else source.folder).items():
+            for split, heads in read_pool(
+                _made(source, workers, progress is not None) if source.made else source.folder
+            ).items():
                 pools[split] = heads.of_kind("in_sync")
                 finished[split] = heads.of_kind(*(set(heads.kinds) - {"in_sync"}))
         for split in SPLITS:
@@ -212,7 +215,7 @@ def _name(source: Source) -> str:
     return name if source.kind == "talkset" else f"{source.kind}:{name}"
 
 
-def _made(source: Source, workers: int) -> Path:
+def _made(source: Source, workers: int, bar: bool) -> Path:
     """The folder of as many talking heads as the source asks for, made now unless they are there already."""
     # Here and not above: these need the optional packages that render.
     from pushpull.data.talkheads.device import RenderError
@@ -221,7 +224,9 @@ def _made(source: Source, workers: int) -> Path:
 
     folder = default_cache().parent / "talkheads" / f"{source.made}"
     try:
-        make(MakeOptions(clips=source.made), folder, workers=workers)
+        with tqdm(total=source.made, unit="clip", desc="talking heads", disable=not bar) as shown:
+            options = MakeOptions(clips=source.made)
+            make(options, folder, workers=workers, progress=lambda there: shown.update(there - shown.n))
     except (RenderError, VoiceError) as error:
         raise ValueError(str(error)) from error
     return folder

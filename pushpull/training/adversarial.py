@@ -8,12 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushpull.attacks import BIM, MIM, PGD, Attack, paper_budget
+from pushpull.attacks import ATTACKS, Attack, paper_budget
 from pushpull.data.augment import Augmentation, augment_audio, augment_video
 from pushpull.data.batches import Batch
 from pushpull.files import replacing
 
-ADVERSARIAL = {"bim": BIM, "mim": MIM, "pgd": PGD}
+ADVERSARIAL = ("bim", "mim", "pgd")  # the paper's attacks
+
+
+def paper_attack(name: str, *, steps: int, restarts: int) -> Attack:
+    """One of ADVERSARIAL; ``restarts`` are PGD's."""
+    return ATTACKS[name](steps=steps, **({"restarts": restarts} if name == "pgd" else {}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +57,7 @@ class Injection:
 
     def attack(self, name: str) -> Attack:
         """The attack ``name`` of ADVERSARIAL."""
-        restarts = {"restarts": self.restarts} if name == "pgd" else {}
-        return ADVERSARIAL[name](steps=self.attack_steps, **restarts)
+        return paper_attack(name, steps=self.attack_steps, restarts=self.restarts)
 
     def made_at(self, step: int, first: int, epoch_steps: int) -> int | None:
         """The step at whose beginning the set that ``step`` uses was made; None while there is none."""

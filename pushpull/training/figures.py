@@ -87,18 +87,18 @@ def held_out_text(figures: dict | None) -> str:
     return "\n\n".join(f"{name}\n{report_table(kinds)}" for name, kinds in figures["sources"].items())
 
 
+def as_told(options: TrainOptions) -> TrainOptions:
+    """The options as a card tells them: a file's path is this machine's own, its name is not."""
+    injection = replace(options.injection, source=Path(options.injection.source).name)
+    return replace(options, data=source_names(options.data), start=Path(options.start).name, injection=injection)
+
+
 def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, seconds: float, log: TrainLog, progress):
     """Write the checkpoint, measure what was written on the test split, and put that into its card; its path."""
-    # A file's path is this machine's own; its name is what the card tells.
-    told = replace(
-        options,
-        start=Path(options.start).name,
-        injection=replace(options.injection, source=Path(options.injection.source).name),
-    )
     card = {
         "name": options.name,
         "row": options.row or row_of(asdict(options)),
-        "training": asdict(told) | {"data": source_names(options.data)},
+        "training": asdict(as_told(options)),
         "clips": {split: {"clips": len(x), "frames": x.frames, "set": x.fingerprint} for split, x in splits.items()},
         "seconds": round(seconds),
         "credit": options.credit,

@@ -14,7 +14,7 @@ from pushpull.data.kinds import NoStillLips, make_example, other_clip
 from pushpull.data.sources import Corpus
 from pushpull.metrics import Column, tabulate
 from pushpull.models import Outputs, TalkNet, attackable
-from pushpull.training.adversarial import ADVERSARIAL, Injection
+from pushpull.training.adversarial import ADVERSARIAL, paper_attack
 
 ASKED = ("in_sync", "swapped", "in_sync", "still", "in_sync", "noise")  # kinds of the examples, in turn
 ROWS = 8  # clips attacked together
@@ -91,12 +91,12 @@ def robust_figures(
     victim, before = attackable(model), _outputs(model, clean)
     figures = {"options": asdict(options), "set": pool.fingerprint, "examples": len(examples)}
     figures["clean"] = _kept(tabulate({"clean": before}, {"clean": clean}, labels).columns["clean"])
-    method = Injection(attack_steps=options.steps, restarts=options.restarts)
-    for name in progress(list(ADVERSARIAL), unit="attack", desc="attacked"):
+    for name in progress(ADVERSARIAL, unit="attack", desc="attacked"):
+        attack = paper_attack(name, steps=options.steps, restarts=options.restarts)
         adversarial, flipped = [], []
         for start in range(0, len(examples), ROWS):
             part = {key: values[start : start + ROWS] for key, values in clean.items()}
-            found = method.attack(name).run(
+            found = attack.run(
                 victim,
                 part,
                 labels[start : start + ROWS],

@@ -97,10 +97,6 @@ class AvaPool(Sequence):
         """Its first ``count`` clips."""
         return AvaPool(self.layout.root, self.split, self.tracks[:count])
 
-    def at_least(self, frames: int) -> "AvaPool":
-        """Its clips of ``frames`` frames or more."""
-        return AvaPool(self.layout.root, self.split, (track for track in self.tracks if track.frames >= frames))
-
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kind of each clip: "ava"."""
