@@ -9,6 +9,7 @@ from test_models import batch, largest
 from torch import nn
 
 from pushpull.models import TalkNet, TalkNetConfig, attackable
+from pushpull.models.packed import packable
 
 CASES = [("talknet", "lite"), ("nctalknet", "lite"), ("spectalknet", "lite"), ("talknet", "full")]
 
@@ -46,6 +47,32 @@ def test_in_float32_only_rounding_is_left(size):
     assert largest(outputs[:3], fast_outputs[:3]) <= 1e-4
     for slope, fast in zip(slopes, fast_slopes, strict=True):
         assert torch.cosine_similarity(slope.flatten(), fast.flatten(), dim=0) >= 0.9999
+
+
+@pytest.mark.parametrize("index, shape", [(0, (3, 64, 28, 28)), (1, (2, 64, 28, 28)), (3, (5, 256, 7, 7))])
+def test_a_packed_layer_is_the_layer(index, shape, monkeypatch):
+    """oneDNN's layout and fused sums change rounding alone, whatever shapes follow one another."""
+    torch.manual_seed(0)
+    layer = attackable(randomise(TalkNet(TalkNetConfig(size="full")))).visualFrontend.resnet.layers()[index]
+    for count in (shape[0], 1, shape[0]):
+        x = torch.randn(count, *shape[1:], generator=torch.Generator().manual_seed(count)).requires_grad_()
+        outputs, slopes = [], []
+        for enabled in (True, False):
+            monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda enabled=enabled: enabled)
+            assert packable(x) is enabled
+            y = layer(x)
+            outputs.append(y)
+            slopes += torch.autograd.grad(y, x, torch.cos(torch.arange(y.numel())).reshape(y.shape))
+        assert outputs[0].grad_fn.name() != outputs[1].grad_fn.name(), "two ways to compute it"
+        for ours, plain in (outputs, slopes):
+            assert (ours - plain).abs().max() <= 1e-4 * plain.abs().max()
+
+
+def test_what_cannot_be_packed_is_computed_plainly():
+    x = torch.zeros(1, 64, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not packable(x)
+    assert not packable(x.double()) and not packable(x.to("meta"))
 
 
 def test_fixed_modalities_work_as_on_the_original():

@@ -46,10 +46,24 @@ def test_a_batch_holds_what_it_says():
     assert len(lengths) > 4
 
 
+def test_examples_are_played_at_other_speeds():
+    in_sync = Kinds(**dict.fromkeys(Kinds().names, 0.0) | {"in_sync": 1})
+    options = Batching(frames=200, shortest=0.8, longest=0.8, shaken=0, retimed=0.5)
+    repeated = []
+    for step in range(6):
+        made = batch(step, kinds=in_sync, options=options)
+        repeated += [(clip[1:] == clip[:-1]).flatten(1).all(1).any().item() for clip in made.video]
+        for clip, sound, labels in zip(made.video, made.audio, made.labels, strict=True):
+            assert len(clip) == len(labels) == 20 and len(sound) == 20 * 640
+    assert 0.1 < np.mean(repeated) < 0.4, "slower ones show frames twice"
+    with pytest.raises(ValueError, match="slowest"):
+        Batching(slowest=1.3, fastest=1.2)
+
+
 def test_the_other_sound_is_another_clips():
     in_sync = Kinds(**dict.fromkeys(Kinds().names, 0.0) | {"in_sync": 1})
     for step in range(5):
-        made = batch(step, kinds=in_sync, options=Batching(frames=60, shortest=0.4, longest=0.8, shaken=0))
+        made = batch(step, kinds=in_sync, options=Batching(frames=60, shortest=0.4, longest=0.8, shaken=0, retimed=0))
         for video, other in zip(made.video, made.other, strict=True):
             own = POOL[int(video[0, 0, 0])].audio
             stretch = other[:640].numpy()

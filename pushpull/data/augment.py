@@ -21,6 +21,8 @@ class Augmentation:
             the picture is mirrored at its edges.
         rotate: probability of a rotation.
         degrees: its largest angle (TalkNet: 15).
+        warp: probability of a bent picture, as if of another face: each point comes from up to some ``bend`` away.
+        bend: standard deviation of that displacement, as a share of the picture's side.
         light: probability of another brightness (+-30 grey levels), contrast (x 0.7..1.3) and gamma (0.7..1.4).
         blur: probability of a coarser picture: of half or a third as many pixels, as faces far away have.
         overlap: probability that another clip's sound is mixed in (TalkNet: .5).
@@ -41,6 +43,8 @@ class Augmentation:
     largest_crop: float = 1.1
     rotate: float = 0.5
     degrees: float = 15.0
+    warp: float = 0.5
+    bend: float = 0.02
     light: float = 0.5
     blur: float = 0.25
     overlap: float = 0.25
@@ -75,6 +79,10 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
     contrast, _ = uniform(0.7, 1.3, 1)
     gamma, _ = uniform(0.7, 1.4, 1)
     coarse, blurred = uniform(2, 4, options.blur)
+    _, warped = uniform(0, 1, options.warp)
+    bends = (
+        torch.randn(clips, 2, 5, 5, generator=generator) * torch.where(warped, options.bend, 0.0)[:, None, None, None]
+    )
 
     if options.shapes == "one":
         chosen = torch.randint(4, (clips,), generator=generator)
@@ -91,6 +99,10 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
 
     video = video.float()
     grid = F.affine_grid(theta.to(video.device), (clips, 1, *video.shape[2:]), align_corners=False)
+    if warped.any():
+        # Five by five random arrows, smoothly between them; the picture's side is 2 in the grid's coordinates.
+        smooth = F.interpolate(2 * bends, video.shape[2:], mode="bicubic", align_corners=True)
+        grid = grid + smooth.permute(0, 2, 3, 1).to(video.device)
     # The T frames of a clip stand where grid_sample expects channels: one grid serves them all.
     video = F.grid_sample(video, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     contrast = torch.where(relit, contrast, 1.0).to(video.device)[:, None, None, None]

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pushpull.clip import FPS, SAMPLES_PER_FRAME, Clip
 from pushpull.data.kinds import OWN, Kinds, make_example, other_clip, shake
+from pushpull.data.tempo import retime
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,30 @@ class Batching:
         shortest, longest: seconds; each batch draws one length between them for all of its clips.
         shaken: probability of camera drift and sensor noise on an example, whatever its kind: ``frozen`` faces
             always have them, so they must not be what gives those away.
+        retimed: probability that an example is played faster or slower, sound and picture together, whatever its kind.
+        slowest, fastest: the speed is drawn between them.
     """
 
     frames: int = 1000
     shortest: float = 1.0
     longest: float = 3.0
     shaken: float = 0.3
+    retimed: float = 0.5
+    slowest: float = 0.8
+    fastest: float = 1.25
 
     def __post_init__(self):
+        if not 0 < self.slowest <= self.fastest:
+            raise ValueError(f"batches need 0 < slowest <= fastest, got {self.slowest} and {self.fastest}")
         if not 1 / FPS <= self.shortest <= self.longest:
             raise ValueError(f"batches need 0 < shortest <= longest, got {self.shortest} and {self.longest} s")
         if self.frames < self.shortest * FPS:
             raise ValueError(f"a batch of {self.frames} frames holds not even one clip of {self.shortest} s")
+
+    def played(self, frames: int, rng: np.random.Generator) -> int:
+        """How many frames of a clip are played within ``frames``."""
+        speed, retimed = rng.uniform(self.slowest, self.fastest), rng.random() < self.retimed
+        return max(1, round(speed * frames)) if retimed else frames
 
 
 @dataclass(frozen=True)
@@ -92,19 +105,22 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
         def neighbour(index=int(index)):
             return other_clip(pool, index, rng)
 
-        start = int(rng.integers(clip.frames - frames + 1))
+        played = options.played(frames, rng)
         if kind == OWN:
-            example, kind = _finished(pool, rng, frames)
+            example, kind = _finished(pool, rng, frames, played)
         else:
-            example = make_example(kind, clip, neighbour, rng, start=start, frames=frames)
+            played = min(played, clip.frames)
+            start = int(rng.integers(clip.frames - played + 1))
+            example = make_example(kind, clip, neighbour, rng, start=start, frames=played)
+        example = retime(example, frames)
         shaken = kind != "frozen" and rng.random() < options.shaken
         examples.append((example, shake(example.video, rng) if shaken else example.video, kind))
-        others.append(make_example("swapped", clip, neighbour, rng, start=start, frames=frames).audio)
+        others.append(make_example("swapped", clip, neighbour, rng, start=0, frames=frames).audio)
     return _stacked(examples, others)
 
 
-def _finished(pool, rng, frames):
-    """A window of one of the pool's finished examples, and its kind."""
+def _finished(pool, rng, frames, played):
+    """A window of one of the pool's finished examples, ``played`` frames or as many as it has, and its kind."""
     finished = getattr(pool, "finished", ())
     if not finished:
         raise ValueError("the kind 'own' has a share, but the data holds no finished examples: give it a share of 0")
@@ -114,8 +130,9 @@ def _finished(pool, rng, frames):
         index = int(rng.integers(len(part)))
         length = int(part.lengths[index])
         if length >= frames:
-            start = int(rng.integers(length - frames + 1))
-            return _window(part, index, start, start + frames), part.kinds[index]
+            played = min(played, length)
+            start = int(rng.integers(length - played + 1))
+            return _window(part, index, start, start + played), part.kinds[index]
     raise ValueError(
         f"the finished example {part[index].name!r} has {length} frames and the batch wants {frames}: lower "
         "batches.longest, or make longer ones"
@@ -132,8 +149,9 @@ def _finished_batch(pool, options, rng):
     chosen = rng.choice(alike, size=size, replace=size > len(alike))
     examples, others = [], []
     for index, other in zip(map(int, chosen), map(int, rng.choice(alike, size=size)), strict=True):
-        start = int(rng.integers(part.lengths[index] - frames + 1))
-        window = _window(part, index, start, start + frames)
+        played = min(options.played(frames, rng), int(part.lengths[index]))
+        start = int(rng.integers(part.lengths[index] - played + 1))
+        window = retime(_window(part, index, start, start + played), frames)
         shaken = rng.random() < options.shaken
         examples.append((window, shake(window.video, rng) if shaken else window.video, part.kinds[index]))
         others.append(_sound(part, other)[: frames * SAMPLES_PER_FRAME])

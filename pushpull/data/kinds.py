@@ -51,12 +51,12 @@ class Kinds:
     """
 
     in_sync: float = 0.4
-    swapped: float = 0.15
-    shifted: float = 0.1
-    still: float = 0.15
-    frozen: float = 0.05
-    silence: float = 0.05
-    noise: float = 0.1
+    swapped: float = 0.18
+    shifted: float = 0.12
+    still: float = 0.1
+    frozen: float = 0.04
+    silence: float = 0.04
+    noise: float = 0.12
     own: float = 0.0
 
     def __post_init__(self):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pushpull.models.audio import AudioEncoder, SEBlock
+from pushpull.models.packed import PackedLayer, packable
 from pushpull.models.talknet import TalkNet
 from pushpull.models.visual import ResidualLayer, ResNet, VisualConv1D, VisualFrontend
 
@@ -41,8 +42,13 @@ class FoldedResidualLayer(nn.Module):
         self.conv1b = _folded(layer.conv1b, layer.bn1b)
         self.conv2b = _folded(layer.conv2b, layer.outbnb)
         self.register_buffer("scale", ScaleShift(layer.outbnb).scale)
+        self.packed: PackedLayer | None = None  # made when first needed: on a CPU, once the weights are where they stay
 
     def forward(self, x: Tensor) -> Tensor:
+        if packable(x):
+            if self.packed is None:
+                self.packed = PackedLayer(self)
+            return self.packed(x)
         shortcut = x if self.downsample is None else self.downsample(x)
         total = self.conv2a(F.relu_(self.conv1a(x))) + shortcut
         x = self.conv2b(F.relu_(self.conv1b(F.relu_(self.outbna(total)))))

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 STEM_FRAMES = 5  # frames the stem sees at once
 SPAN = 256  # frames encoded at once in evaluation mode; full size keeps about 4 MB per frame for the backward pass
 EARLY_LAYERS = 2  # residual layers whose activations are large, and weights small, enough for cached spans
-CACHED_VALUES = 3_000_000  # of the stem's output per cached span, 12 MB: 15 frames of the full size
+CACHED_VALUES = 5_500_000  # of the stem's output per cached span, 22 MB: 25 frames of the full size
 NORM = {"momentum": 0.01, "eps": 1e-3}
 
 

@@ -1,12 +1,14 @@
 """What training minimises, how fast, and on which batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pushpull.avil import NAMES, embedding_norms, interaction_losses
-from pushpull.data.batches import Batch, Batching, make_batch
+from pushpull.data.batches import Batch, make_batch
 from pushpull.models import Outputs
 from pushpull.training.options import WARMUP_KINDS, WARMUP_SECONDS, TrainOptions
 
@@ -50,12 +52,7 @@ def training_batch(options: TrainOptions, pool, index: int, *, pinned: bool = Fa
 
 def _make(options, pool, index):
     if index < options.warmup_steps * options.accumulate:
-        short = Batching(
-            frames=options.batches.frames,
-            shortest=WARMUP_SECONDS,
-            longest=WARMUP_SECONDS,
-            shaken=options.batches.shaken,
-        )
+        short = replace(options.batches, shortest=WARMUP_SECONDS, longest=WARMUP_SECONDS)
         return make_batch(pool, WARMUP_KINDS, short, seed=options.seed, step=index)
     return make_batch(pool, options.kinds, options.batches, seed=options.seed, step=index)
 
