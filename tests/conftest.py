@@ -1,1 +1,3 @@
+from ava_support import made, source, tree  # noqa: F401
+from rows_support import footage, splits  # noqa: F401
 from xab_support import clock, database_url, postgres, store  # noqa: F401

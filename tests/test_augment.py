@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from training_support import OFF
 
 from pushpull.data.augment import Augmentation, augment_audio, augment_video
 
-OFF = Augmentation(
-    flip=0, crop=0, rotate=0, warp=0, light=0, blur=0, overlap=0, colour=0, room=0, hiss=0, gain_db=0, largest_crop=1.0
-)
 VIDEO = torch.randint(0, 256, (3, 4, 112, 112), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 NOISE = 0.2 * torch.randn(4, 6400, generator=torch.Generator().manual_seed(0))
 OTHER = 0.05 * torch.randn(4, 6400, generator=torch.Generator().manual_seed(1))

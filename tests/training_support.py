@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.clip import FACE_SIZE, SAMPLES_PER_FRAME, Clip
+from pushpull.data.augment import Augmentation
 from pushpull.data.talkset import Piece, TalkSet
 
 GRID = Path(__file__).parents[2] / "shared/data/grid_s1"
+OFF = Augmentation(
+    flip=0, crop=0, rotate=0, warp=0, light=0, blur=0, overlap=0, colour=0, room=0, hiss=0, gain_db=0, largest_crop=1.0
+)  # augmentation that changes nothing
 SPEECH = (12, 36)  # frames of every talker in which there is a voice
 
 

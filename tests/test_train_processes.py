@@ -1,0 +1,96 @@
+"""Several processes train as one does, and a killed run ends in the same bits."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rows_support import log_of, same, tiny, weights
+
+from pushpull import train as training
+from pushpull.train import train
+
+SCRIPT = """
+import sys
+import time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import torch
+from pushpull.data import sources
+from pushpull.train import train
+from rows_support import tiny
+from training_support import talker, talkset
+if __name__ == "__main__":
+    folder = Path({folder!r})
+    splits = {{
+        "train": talkset(folder / "train", range(0, 3), frames=30),
+        "validation": talkset(folder / "train", range(0), frames=30),
+        "test": talkset(folder / "test", range(5, 7), frames=30),
+    }}
+    sources.prepare = lambda *_, **__: (splits, {{}})
+    train(tiny(**{options!r}), Path(sys.argv[1]), progress=False)
+"""
+
+
+def test_two_processes_give_what_one_gives(tmp_path):
+    """torchrun, gloo, on the CPU: the gradients are the mean over both, whatever is logged over all frames."""
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+    script = tmp_path / "script.py"
+    # Plain steps: Adam divides a gradient by its size, and would blow rounding up where that is nearly 0.
+    options = {"accumulate": 2, "frames": 150, "warmup_frames": 50, "adversarial": "bim", "learning_rate": 1e-4}
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), options=options))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    for command, out in (([sys.executable], "one"), (torchrun, "two")):
+        done = subprocess.run(
+            [*command, str(script), str(tmp_path / out)], env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (weights(tmp_path / out / "tiny.safetensors") for out in ("one", "two"))
+    for name in one:
+        if one[name].is_floating_point() and "running" not in name:
+            assert torch.allclose(one[name], two[name], atol=2e-3), name
+    losses = [[e["loss"] for e in log_of(tmp_path / out) if "loss" in e] for out in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3) and len(losses[0]) == 3
+
+
+def test_processes_that_cannot_share_a_step_are_refused(footage, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.World, "__enter__", lambda self: self)
+    monkeypatch.setattr(training.World, "__exit__", lambda *_: None)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="--accumulate a multiple of 3"):
+        train(tiny(accumulate=2), tmp_path, progress=False)
+
+
+def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
+    """kill -9, twice, wherever it strikes; a process that saves after every step."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
+    script = tmp_path / "script.py"
+    options = {"frames": 300, "save_seconds": 0.0}
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), options=options))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script)]
+    subprocess.run([*command, str(tmp_path / "whole")], env=environment, check=True, timeout=300)
+    out = tmp_path / "cut"
+    for steps in (2, 7):
+        process = subprocess.Popen([*command, str(out)], env=environment)
+        while process.poll() is None and not ((out / "log.jsonl").exists() and len(log_lines(out)) >= steps):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert not (out / "tiny.safetensors").exists(), "killed before its end"
+    subprocess.run([*command, str(out)], env=environment, check=True, timeout=300)
+    assert same(out / "tiny.safetensors", tmp_path / "whole/tiny.safetensors")
+
+
+def log_lines(out):
+    return (out / "log.jsonl").read_text().splitlines()
