@@ -1,5 +1,6 @@
 """Reading a tree in the layout of TalkNet: faces, labels and sound of the annotated moments; damage is named."""
 
+import argparse
 import os
 import shutil
 
@@ -24,6 +25,9 @@ from pushpull.data.batches import Batching, make_batch
 from pushpull.data.kinds import Kinds
 from pushpull.data.sources import read_sources
 from pushpull.data.talkset import TalkSetOptions
+from pushpull.options import parse_options
+from pushpull.training.figures import read_clips
+from pushpull.training.options import TrainOptions
 
 
 @pytest.mark.parametrize("entity", NAMES)
@@ -112,6 +116,12 @@ def test_nobody_of_validation_is_trained_on(tmp_path):
     assert not held_out & trained_on and len(held_out | trained_on) == 400 and 20 <= len(held_out) <= 60
     assert missing == [layout.loader("val")] and len(splits["test"]) == 0
     assert not len(read_ava(tmp_path, AvaOptions(validation=0.0))["validation"])
+
+
+def test_a_run_says_how_the_films_are_split(made):
+    arguments = ["--data", f"ava:{made}", "--ava.validation", "0.0", "--ava.shortest", "1.0"]
+    options, _ = parse_options(TrainOptions, arguments, argparse.ArgumentParser())
+    assert [sum(map(len, corpus.finished)) for corpus in read_clips(options, False, 1).values()] == [1, 0, 3]
 
 
 @pytest.mark.parametrize("options", [{"validation": 1.0}, {"validation": -0.1}, {"shortest": -1.0}])

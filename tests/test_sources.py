@@ -124,7 +124,7 @@ def test_clips_are_read_once_while_there_is_room(heads):
 
 def test_own_examples_enter_batches_as_they_are(heads):
     corpus = read_sources(f"talkheads:{heads}", TalkSetOptions())["train"]
-    options = Batching(frames=8 * 20, shortest=0.8, longest=0.8, shaken=0)
+    options = Batching(frames=8 * 20, shortest=0.8, longest=0.8, shaken=0, retimed=0)
     batch = make_batch(corpus, OWN_ONLY, options, seed=0, step=0)
     assert set(batch.kinds) <= {"turns", "gesture"} and len(batch.kinds) == 8
     for kind, labels, video in zip(batch.kinds, batch.labels.numpy(), batch.video.numpy(), strict=True):

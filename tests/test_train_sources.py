@@ -36,7 +36,7 @@ class Tracks:
 def ava(monkeypatch):
     tracks = Tracks([talker(number, 40 + 5 * (number % 4)) for number in range(8)])
     splits = {"train": tracks, "validation": tracks.first(2), "test": tracks.first(3)}
-    monkeypatch.setattr(sources, "_read_ava", lambda folder, left_out: splits)
+    monkeypatch.setattr(sources, "read_ava", lambda folder, options, left_out: splits)
     return splits
 
 

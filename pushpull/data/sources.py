@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pushpull.clip import Clip
+from pushpull.data.ava import AvaOptions, read_ava
 from pushpull.data.kept import Kept
 from pushpull.data.talkheads.pool import HeadPool, read_pool
 from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, default_cache, prepare
@@ -172,6 +173,7 @@ def read_sources(
     text: str,
     footage: TalkSetOptions,
     *,
+    ava: AvaOptions = AvaOptions(),
     workers: int = 1,
     progress: Callable | None = None,
     left_out: Callable[[Path, str], None] = lambda path, why: None,
@@ -179,7 +181,8 @@ def read_sources(
     """{"train" | "validation" | "test": Corpus} of every source in ``text``.
 
     Args:
-        footage: how folders of footage become clips; talking heads were split when they were made, and AVA by films.
+        footage: how folders of footage become clips; talking heads were split when they were made.
+        ava: how AVA's tracks are split, by films.
         workers: processes that crop footage and make talking heads.
         progress: wraps the list of files, as tqdm does.
         left_out: told of every file of footage that gave no clip, and why.
@@ -195,7 +198,7 @@ def read_sources(
             for path, why in missing.items():
                 left_out(path, why)
         elif source.kind == "ava":
-            finished = _read_ava(source.folder, left_out)
+            finished = read_ava(source.folder, ava, left_out=left_out)
         else:
             for split, heads in read_pool(
                 _made(source, workers, progress is not None) if source.made else source.folder
@@ -230,9 +233,3 @@ def _made(source: Source, workers: int, bar: bool) -> Path:
     except (RenderError, VoiceError) as error:
         raise ValueError(str(error)) from error
     return folder
-
-
-def _read_ava(folder: Path, left_out: Callable[[Path, str], None]) -> dict[str, Sequence[Clip]]:
-    from pushpull.data.ava import read_ava
-
-    return read_ava(folder, left_out=left_out)

@@ -25,6 +25,7 @@ def read_clips(options: TrainOptions, progress: bool, croppers: int) -> dict[str
     return read_sources(
         options.data,
         options.footage,
+        ava=options.ava,
         workers=croppers,
         progress=partial(tqdm, unit="file", desc="faces") if progress else None,
         left_out=lambda path, why: print(f"left out {path.name}: {why}", file=sys.stderr),

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 from pushpull.clip import FPS
 from pushpull.data.augment import Augmentation
+from pushpull.data.ava import AvaOptions
 from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import TalkSetOptions
@@ -91,6 +92,7 @@ class TrainOptions:
     save_seconds: float = 60.0
     credit: str = ""
     footage: TalkSetOptions = field(default_factory=TalkSetOptions)
+    ava: AvaOptions = field(default_factory=AvaOptions)
     kinds: Kinds = field(default_factory=Kinds)
     batches: Batching = field(default_factory=Batching)
     augment: Augmentation = field(default_factory=Augmentation)
