@@ -3,10 +3,11 @@
     python -m pushpull.zoo --data talkset:grid_s1,talkheads:heads --out runs/zoo
     python -m pushpull.zoo --data ... --out runs/zoo --rows A,D3,E2 --install checkpoints
 
-A *base* is trained with CE_all from random weights; every TalkNet row starts with it, row A included, and takes the
-same number of steps on the same batches in the same order: rows differ in loss and adversarial data alone. The
-adversarial data of rows B and E fool row A. The substitutes nc and spec start with random weights of their own, since a
-substitute that shares its victim's would be none. Stopped at any moment, the same command goes on.
+A *base* is trained with CE_all from random weights, and *more* goes on from its weights with a fresh cosine (a warm
+restart: Loshchilov and Hutter 2017), other batches and harder augmentation. Every TalkNet row starts with that, row A
+included, and takes the same number of steps on the same batches in the same order: rows differ in loss and adversarial
+data alone. The adversarial data of rows B and E fool row A. The substitutes nc and spec start with random weights of
+their own, since a substitute that shares its victim's would be none. Stopped at any moment, the same command goes on.
 """
 
 import argparse
@@ -14,12 +15,13 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from pushpull.data.augment import Augmentation
 from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import cores
 from pushpull.models import load_model, save_checkpoint
@@ -33,7 +35,7 @@ from pushpull.training.robust import RobustOptions, robust_figures
 from pushpull.training.rows import ROWS, checkpoint_name
 from pushpull.training.stopping import end_politely
 
-BASE = "base"
+BASE, MORE = "base", "more"
 SUBSTITUTES = ("nc", "spec")
 
 
@@ -46,7 +48,10 @@ class ZooOptions:
         rows: comma-separated, of A, B1..B3, C1..C4, D1..D6, E1..E3, nc and spec.
         size: "lite" or "full".
         base_frames: video frames that the base is trained on.
-        base_warmup: how many of them are the warm-up's; also of a substitute's.
+        more_frames: that it is then trained on further; 0 for none.
+        more_rate: learning rate of that.
+        harder: augmentation of that, and of the rows.
+        base_warmup: how many of the base's frames are the warm-up's; also of a substitute's.
         row_frames: that each row is trained on, from the base.
         substitute_frames: that nc and spec are trained on.
         row_rate: learning rate of the rows, a tenth to a third of the base's.
@@ -60,7 +65,9 @@ class ZooOptions:
     data: str = ""
     rows: str = ",".join(ROWS)
     size: str = "lite"
-    base_frames: int = 400_000
+    base_frames: int = 1_500_000
+    more_frames: int = 0
+    more_rate: float = 6e-4
     base_warmup: int = 80_000
     row_frames: int = 60_000
     substitute_frames: int = 250_000
@@ -72,6 +79,7 @@ class ZooOptions:
     device: str = "auto"
     threads: int = 0
     credit: str = ""
+    harder: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self):
         if unknown := [row for row in self._asked if row not in ROWS]:
@@ -88,7 +96,7 @@ class ZooOptions:
 
 
 def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
-    """How one row, or the base, is trained; ``out`` is where the others are."""
+    """How one row, or the base, or more of it, is trained; ``out`` is where the others are."""
     common = {
         "data": options.data,
         "size": options.size,
@@ -105,6 +113,16 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         if row == BASE:
             return TrainOptions(name=f"talknet-{options.size}-base", **values)
         return TrainOptions.of_row(row, **values)
+    if row == MORE:
+        return TrainOptions(
+            name=f"talknet-{options.size}-more",
+            frames=options.more_frames,
+            warmup_frames=0,
+            learning_rate=options.more_rate,
+            start=str(checkpoint(options, BASE, out)),
+            augment=options.harder,
+            **common | {"seed": options.seed + 1},
+        )
     injection = Injection()
     if ROWS[row].get("adversarial"):
         fooled = str(checkpoint(options, "A", out))
@@ -114,15 +132,16 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         frames=options.row_frames,
         warmup_frames=0,
         learning_rate=options.row_rate,
-        start=str(checkpoint(options, BASE, out)),
+        start=str(checkpoint(options, MORE if options.more_frames else BASE, out)),
         injection=injection,
+        augment=options.harder,
         **common,
     )
 
 
 def checkpoint(options: ZooOptions, row: str, out: Path) -> Path:
     """Where a row's weights are, or will be."""
-    name = f"talknet-{options.size}-base" if row == BASE else checkpoint_name(row, options.size)
+    name = f"talknet-{options.size}-{row}" if row in (BASE, MORE) else checkpoint_name(row, options.size)
     return out / row / f"{name}.safetensors"
 
 
@@ -142,7 +161,7 @@ def build(
     Raises:
         KeyboardInterrupt: stopped by hand; the same call goes on.
     """
-    needed = [] if set(options.wanted) <= set(SUBSTITUTES) else [BASE]
+    needed = [] if set(options.wanted) <= set(SUBSTITUTES) else [BASE, *([MORE] if options.more_frames else [])]
     if any(ROWS[row].get("adversarial") for row in options.wanted):
         needed.append("A")
     for row in dict.fromkeys([*needed, *options.wanted]):
@@ -150,7 +169,7 @@ def build(
         if not trained(path, training):
             say(f"training {row}")
             train(training, path.parent, progress=progress, croppers=cores())
-        if row != BASE and robust_of(path) != asdict(robust):
+        if row not in (BASE, MORE) and robust_of(path) != asdict(robust):
             say(f"attacking {row}")
             attack_and_tell(path, training, robust, progress)
     return [checkpoint(options, row, out) for row in options.wanted]

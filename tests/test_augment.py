@@ -144,7 +144,47 @@ def test_a_blurred_face_has_fewer_details_and_the_same_shades():
     assert torch.allclose(blurred.mean(dim=(2, 3)), VIDEO.float().mean(dim=(2, 3)), atol=2)
 
 
-@pytest.mark.parametrize("change", ["colour", "room"])
+def test_light_from_one_side_is_brighter_there():
+    grey = torch.full((24, 2, 112, 112), 100.0)
+    lit = augment_video(grey, replace(OFF, shade=1), generator())
+    assert torch.equal(lit[:, 0], lit[:, 1]), "all frames of a clip alike"
+    assert torch.allclose(lit[:, 0, 55:57, 55:57], grey[:, 0, 55:57, 55:57], atol=1.5), "the middle stays as it was"
+    extremes = torch.stack([lit.amin(dim=(1, 2, 3)), lit.amax(dim=(1, 2, 3))])
+    assert extremes.min() > 49 and extremes.max() < 151 and (extremes[1] - extremes[0]).max() > 60
+    brightest = lit[:, 0].flatten(1).argmax(dim=1) % 112
+    assert (brightest < 40).any() and (brightest > 72).any(), "from any side"
+
+
+def test_what_hides_a_part_of_the_face_stays_where_it_is():
+    hidden = augment_video(VIDEO.repeat(8, 1, 1, 1), replace(OFF, erase=1), generator())
+    changed = (hidden - VIDEO.repeat(8, 1, 1, 1)).abs() > 0.01
+    for clip, mask in zip(hidden, changed.any(dim=1), strict=True):
+        rows, columns = mask.any(dim=1).nonzero().flatten(), mask.any(dim=0).nonzero().flatten()
+        (top, bottom), (left, right) = ((int(x.min()), int(x.max()) + 1) for x in (rows, columns))
+        assert 10 <= bottom - top <= 38 and 10 <= right - left <= 38
+        patch = clip[:, top:bottom, left:right]
+        assert (patch == patch[0, 0, 0]).all(), "one grey in every frame"
+
+
+def test_grain_is_new_in_every_frame_and_as_strong_as_said():
+    noise = augment_video(torch.full((24, 3, 112, 112), 128.0), replace(OFF, grain=1), generator()) - 128
+    sigma = noise.std(dim=(1, 2, 3))
+    assert sigma.max() < 10.2 and sigma.max() > 7 and sigma.min() < 3
+    assert np.corrcoef(noise[0, 0].flatten(), noise[0, 1].flatten())[0, 1] < 0.05
+    again = augment_video(torch.full((24, 3, 112, 112), 128.0), replace(OFF, grain=1), generator()) - 128
+    assert torch.equal(noise, again), "the same seed, the same noise"
+
+
+def test_a_band_cuts_off_high_frequencies_alone():
+    noise = 0.1 * torch.randn(32, 16000, generator=generator(2))
+    cut = augment_audio(noise, noise, replace(OFF, band=1), generator())
+    share = torch.fft.rfft(cut).abs() / torch.fft.rfft(noise).abs()  # bins of 1 Hz
+    low, high = share[:, 100:1000].median(dim=1).values, share[:, 7500:].median(dim=1).values
+    # As loud as before, so that what is left is amplified: by 8 dB where 1.5 of 8 kHz are.
+    assert (low > 0.9).all() and (low < 2.6).all() and (high < 0.2 * low).all() and (high < 1e-3 * low).any()
+
+
+@pytest.mark.parametrize("change", ["colour", "room", "band"])
 def test_another_place_keeps_level_and_timing(change):
     clicks = torch.zeros(8, 16000)
     clicks[:, 8000] = 0.5

@@ -1,6 +1,7 @@
 """Several processes train as one does, and a killed run ends in the same bits."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -90,6 +91,25 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
     assert not (out / "tiny.safetensors").exists(), "killed before its end"
     subprocess.run([*command, str(out)], env=environment, check=True, timeout=300)
     assert same(out / "tiny.safetensors", tmp_path / "whole/tiny.safetensors")
+
+
+def test_a_job_manager_that_ends_every_process_loses_nothing(tmp_path):
+    """Slurm and systemd signal the whole group: the process that makes batches must not go before the step is done."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
+    script = tmp_path / "script.py"
+    options = {"frames": 100_000, "workers": 1}
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), options=options))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(tmp_path / "out")]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not ((tmp_path / "out/log.jsonl").exists() and len(log_lines(tmp_path / "out"))):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode != 0 and said.rstrip().endswith("KeyboardInterrupt"), said
+    state = torch.load(tmp_path / "out/state.pt", weights_only=True)
+    assert state["step"] == len(log_lines(tmp_path / "out"))
 
 
 def log_lines(out):

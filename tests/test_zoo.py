@@ -10,13 +10,14 @@ from training_support import talkset
 
 from pushpull import zoo
 from pushpull.data import sources
+from pushpull.data.augment import Augmentation
 from pushpull.data.sources import Corpus, Part
 from pushpull.files import sha256
 from pushpull.models import TalkNet, TalkNetConfig
 from pushpull.plots import zoo_figure
 from pushpull.training.robust import RobustOptions, robust_examples, robust_figures
 from pushpull.training.rows import ROWS
-from pushpull.zoo import BASE, ZooOptions, build, checkpoint, main, recipe, table, trained
+from pushpull.zoo import BASE, MORE, ZooOptions, build, checkpoint, main, recipe, table, trained
 
 TINY = ZooOptions(
     data="footage",
@@ -61,6 +62,15 @@ def test_rows_differ_in_loss_and_adversarial_data_alone(row, tmp_path):
     assert differ == set()
     source = str(checkpoint(TINY, "A", tmp_path)) if ROWS[row].get("adversarial") else ""
     assert options.injection.source == source
+
+
+def test_rows_begin_where_the_base_ended_for_good(tmp_path):
+    options = dataclasses.replace(TINY, more_frames=2000, more_rate=2e-4, harder=Augmentation(grain=0.5))
+    base, more, a, nc = (recipe(options, row, tmp_path) for row in (BASE, MORE, "A", "nc"))
+    assert recipe(TINY, "A", tmp_path).start == more.start == str(checkpoint(options, BASE, tmp_path))
+    assert a.start == str(checkpoint(options, MORE, tmp_path)) and a.augment == more.augment == options.harder
+    assert base.augment == nc.augment == Augmentation() and more.seed != base.seed, "other batches"
+    assert (more.frames, more.warmup_frames, more.learning_rate) == (2000, 0, 2e-4)
 
 
 def test_unknown_rows_are_refused(capsys):

@@ -24,11 +24,16 @@ class Augmentation:
         warp: probability of a bent picture, as if of another face: each point comes from up to some ``bend`` away.
         bend: standard deviation of that displacement, as a share of the picture's side.
         light: probability of another brightness (+-30 grey levels), contrast (x 0.7..1.3) and gamma (0.7..1.4).
+        shade: probability of light from one side: up to half as much again on one, as much less on the other.
+        grain: probability of sensor noise in every frame, with a standard deviation of up to 10 grey levels.
+        erase: probability that a rectangle, of up to a third of the side each way, hides a part of the face: hands,
+            microphones, captions.
         blur: probability of a coarser picture: of half or a third as many pixels, as faces far away have.
         overlap: probability that another clip's sound is mixed in (TalkNet: .5).
         overlap_db: the signal-to-noise ratio of that mixture is drawn from +- this many dB (TalkNet: 5).
         colour: probability of another microphone: a spectral tilt of up to +-6 dB per octave around 1 kHz.
         room: probability of an echo that dies away by 60 dB in 0.1 to 0.6 s.
+        band: probability of a sound without high frequencies, from 1.5 to 6 kHz on, as of telephones and old films.
         hiss: probability of noise, 5 to 30 dB below the voice.
         gain_db: the loudness of the result is changed by up to this many dB.
 
@@ -46,11 +51,15 @@ class Augmentation:
     warp: float = 0.5
     bend: float = 0.02
     light: float = 0.5
+    shade: float = 0.0
+    grain: float = 0.0
+    erase: float = 0.0
     blur: float = 0.25
     overlap: float = 0.25
     overlap_db: float = 5.0
     colour: float = 0.3
     room: float = 0.2
+    band: float = 0.0
     hiss: float = 0.3
     gain_db: float = 6.0
 
@@ -119,7 +128,36 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
             small = F.avg_pool2d(clip[None], int(factor))
             clip = F.interpolate(small, clip.shape[1:], mode="bilinear", align_corners=False)[0]
         changed.append(clip)
-    return torch.stack(changed)
+    return _hindered(torch.stack(changed), options, generator)
+
+
+def _hindered(video, options, generator):
+    """Light from one side, something before the face, sensor noise; what is off draws nothing."""
+    clips, _, height, width = video.shape
+    if options.shade:
+        angle = 2 * torch.pi * torch.rand(clips, generator=generator)
+        amount = 0.5 * torch.rand(clips, generator=generator) * (torch.rand(clips, generator=generator) < options.shade)
+        down, across = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+        ramp = angle.sin()[:, None, None] * down[:, None] + angle.cos()[:, None, None] * across
+        gain = 1 + amount[:, None, None] * ramp.clamp(-1, 1)
+        video = (video * gain[:, None].to(video.device)).clamp(0, 255)
+    if options.erase:
+        size = 0.1 + 0.23 * torch.rand(clips, 2, generator=generator)
+        corner = torch.rand(clips, 2, generator=generator) * (1 - size)
+        level = 255 * torch.rand(clips, generator=generator)
+        hidden = torch.rand(clips, generator=generator) < options.erase
+        rows, columns = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width
+        inside = [(x >= corner[:, i, None]) & (x < (corner + size)[:, i, None]) for i, x in enumerate((rows, columns))]
+        mask = inside[0][:, :, None] & inside[1][:, None, :] & hidden[:, None, None]
+        level = level[:, None, None, None].to(video.device)
+        video = torch.where(mask[:, None].to(video.device), level, video)
+    if options.grain:
+        sigma = 10 * torch.rand(clips, generator=generator) * (torch.rand(clips, generator=generator) < options.grain)
+        # A seed for each batch and not the noise itself comes from the CPU: on a GPU it is made where it is needed.
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        noise = torch.randn(video.shape, generator=torch.Generator(video.device).manual_seed(seed), device=video.device)
+        video = (video + noise * sigma[:, None, None, None].to(video.device)).clamp(0, 255)
+    return video
 
 
 def augment_audio(
@@ -149,12 +187,18 @@ def _another_place(sound, options, generator):
     chances, amounts = torch.rand(3, generator=generator), torch.rand(3, generator=generator)
     coloured, echoing, hissing = (chances < torch.tensor([options.colour, options.room, options.hiss])).tolist()
     tilt, decay, distance = (amounts * torch.tensor([12.0, 0.5, 25.0]) - torch.tensor([6.0, -0.1, -5.0])).tolist()
+    limited, cutoff = False, 0.0
+    if options.band:
+        chance, height = torch.rand(2, generator=generator).tolist()
+        limited, cutoff = chance < options.band, 1500 * 4**height
     level, samples = _rms(sound[None])[0], len(sound)
-    if coloured or echoing:
+    if coloured or echoing or limited:
         size = 2 * samples  # room for the echo's end: nothing comes round to the beginning
         spectrum = torch.fft.rfft(sound, size)
+        frequency = torch.arange(len(spectrum)) * (SAMPLE_RATE / size)
+        if limited:  # 60 dB within an octave
+            spectrum = spectrum / (1 + (frequency / cutoff) ** 10).to(sound.device)
         if coloured:
-            frequency = torch.arange(len(spectrum)) * (SAMPLE_RATE / size)
             gain = 10 ** (tilt / 20 * torch.log2(frequency.clamp(100, 6000) / 1000))
             spectrum = spectrum * gain.to(sound.device)
         if echoing:

@@ -229,5 +229,6 @@ class _Made(Dataset):
 
 
 def _leave_signals_to_the_parent(worker):
+    # Ctrl-C and job managers signal the whole group; the parent finishes its step, for which it needs its batch.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -155,5 +155,6 @@ class TrainOptions:
 
 def identity(options: TrainOptions, pool) -> dict:
     """What must be the same for a run to go on: the options that decide its steps, and the very clips."""
-    free = {"data", "row", "name", "device", "threads", "workers", "save_seconds", "credit", "recalibration"}
+    # The clips' fingerprint says which tracks of AVA they are.
+    free = {"data", "ava", "row", "name", "device", "threads", "workers", "save_seconds", "credit", "recalibration"}
     return {k: v for k, v in asdict(options).items() if k not in free} | {"clips": pool.fingerprint}
