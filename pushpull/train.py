@@ -3,6 +3,7 @@
 python -m pushpull.train --data SOURCE --out runs/lite                       train; the same command goes on
 python -m pushpull.train --data SOURCE --row E2 --out runs/e2                a row of the paper's Table 1
 python -m pushpull.train --data SOURCE --evaluate checkpoints/X.safetensors  held-out figures, kind by kind
+python -m pushpull.train --data SOURCE --evaluate X.safetensors --unseen     of people it was not trained on
 torchrun --nproc_per_node=4 -m pushpull.train --accumulate 4 ...             on four GPUs
 """
 
@@ -25,7 +26,16 @@ from pushpull.data.talkset import cores
 from pushpull.models import TalkNet, TalkNetConfig, load_model, resolve_device
 from pushpull.options import parse_options
 from pushpull.training.adversarial import load_set
-from pushpull.training.figures import finish, held_out_text, measurable, read_clips, repeat_held_out, settled, validate
+from pushpull.training.figures import (
+    finish,
+    held_out_text,
+    measurable,
+    measure_unseen,
+    read_clips,
+    repeat_held_out,
+    settled,
+    validate,
+)
 from pushpull.training.inject import inject, remove_sets, set_path
 from pushpull.training.log import Totals, TrainLog, accuracies, load_state, save_state
 from pushpull.training.loss import draws, learning_rate, training_batch, training_loss
@@ -242,11 +252,18 @@ def main(arguments=None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bars; --evaluate prints JSON")
     parser.add_argument("--tensorboard", action="store_true", help="also write scalars for TensorBoard")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure a checkpoint on the held-out test split")
+    parser.add_argument(
+        "--unseen", action="store_true", help="with --evaluate: it was trained on none of this footage; measure on all"
+    )
     options, given = parse_options(TrainOptions, arguments, parser, complete=complete)
+    if given.unseen and not given.evaluate:
+        parser.error("--unseen goes with --evaluate CHECKPOINT")
     end_politely()
     try:
         if given.evaluate:
-            figures = repeat_held_out(given.evaluate, options, not given.quiet, cores())
+            figures = (measure_unseen if given.unseen else repeat_held_out)(
+                given.evaluate, options, not given.quiet, cores()
+            )
             print(json.dumps(figures, indent=2) if given.quiet else held_out_text(figures))
             return 0
         path = train(options, given.out, progress=not given.quiet, croppers=cores(), tensorboard=given.tensorboard)

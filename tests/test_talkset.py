@@ -298,8 +298,8 @@ def test_fingerprint_tells_sets_apart(footage, tmp_path, one_face):
         ({"stride": 0}, "at least 1"),
         ({"split_by": "face"}, "'file' or 'speaker'"),
         ({"shortest": 3.0, "longest": 2.0}, "shortest <= longest"),
-        ({"validation": 0.5, "test": 0.5}, "leave something to train on"),
-        ({"test": -0.1}, "leave something to train on"),
+        ({"validation": 0.5, "test": 0.6}, "shares of one whole"),
+        ({"test": -0.1}, "shares of one whole"),
     ],
 )
 def test_senseless_options_are_refused(options, message):

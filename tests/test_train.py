@@ -187,7 +187,7 @@ def test_another_seed_is_another_run(whole, tmp_path):
 
 def test_other_options_or_clips_in_the_same_folder_are_refused_and_named(whole, footage, monkeypatch):
     before = (whole.parent / "state.pt").read_bytes()
-    with pytest.raises(ValueError, match=r"other options: kinds.still \(0.15 -> 0.5\), seed \(0 -> 1\)"):
+    with pytest.raises(ValueError, match=r"other options: kinds.still \(0.1 -> 0.5\), seed \(0 -> 1\)"):
         run(whole.parent, tiny(seed=1, kinds=Kinds(still=0.5)))
     fewer = footage | {"train": footage["train"].first(2)}
     monkeypatch.setattr(sources, "prepare", lambda *_, **__: (fewer, {}))
@@ -214,7 +214,7 @@ def test_the_card_says_what_the_checkpoint_is(whole, footage):
     model = load_model(whole, "cpu")
     card = model.card
     assert card["name"] == "tiny" and card["training"]["seed"] == 0 and card["training"]["data"] == "footage"
-    assert card["training"]["batches"] == {"frames": 25, "shortest": 0.4, "longest": 0.4, "shaken": 0.3}
+    assert card["training"]["batches"] == dataclasses.asdict(TINY.batches)
     assert card["clips"] == {
         split: {"clips": len(clips), "frames": clips.frames, "set": clips.fingerprint}
         for split, clips in footage.items()

@@ -60,8 +60,8 @@ class TalkSetOptions:
             raise ValueError(f"split_by is 'file' or 'speaker', got {self.split_by!r}")
         if not 1 / FPS <= self.shortest <= self.longest:
             raise ValueError(f"need 0 < shortest <= longest, got {self.shortest} and {self.longest} seconds")
-        if min(self.validation, self.test) < 0 or self.validation + self.test >= 1:
-            raise ValueError("validation and test are shares that leave something to train on")
+        if min(self.validation, self.test) < 0 or self.validation + self.test > 1:
+            raise ValueError(f"validation and test are shares of one whole, got {self.validation} and {self.test}")
 
 
 @dataclass(frozen=True)

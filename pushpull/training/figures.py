@@ -115,6 +115,24 @@ def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, se
     return path
 
 
+def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
+    """Figures of any checkpoint on all of the footage in ``options.data``, of which it was trained on nothing.
+
+    Of talking heads and AVA, which bring splits of their own, they are of the test split.
+
+    Raises:
+        ValueError: there are too few clips.
+    """
+    model = load_model(checkpoint, options.device)
+    options = replace(options, name=Path(checkpoint).stem, footage=replace(options.footage, validation=0.0, test=1.0))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    figures = held_out(model, options, read_clips(options, progress, croppers)["test"], progress)
+    if figures is None:
+        raise ValueError(f"{options.data} gave fewer than two clips: nothing to measure on")
+    return figures | {"command": f"{figures['command']} --unseen"}
+
+
 def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
     """The held-out figures of a checkpoint, on the clips of ``options.data`` split as its card says.
 
@@ -123,7 +141,10 @@ def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, crop
     """
     model = load_model(checkpoint, options.device)
     if "training" not in model.card:
-        raise ValueError(f"{checkpoint} was not trained by this command: its card says nothing of how to split footage")
+        raise ValueError(
+            f"{checkpoint} was not trained by this command: its card says nothing of how to split footage; "
+            "add --unseen to measure on all of it"
+        )
     # Where this is another machine, folder, device and threads differ.
     local = {"data": options.data, "device": options.device, "threads": options.threads}
     trained = from_dict(TrainOptions, model.card["training"] | local)
