@@ -133,6 +133,11 @@ def test_gradients_reach_every_sample_and_pixel(small):
         assert (slope != 0).float().mean() > 0.99, name
 
 
+def frame_values(model):
+    frontend = model.visualFrontend
+    return frontend.stem_values(frontend.windows(torch.zeros(1, 1, 112, 112)))
+
+
 @pytest.mark.parametrize("size, span", [(1, 1), (1, 5), (2, 3)])
 def test_spans_of_frames_change_nothing(exact, monkeypatch, size, span):
     """Outputs and gradients of a clip that is encoded in one piece, and in pieces that do not divide it."""
@@ -145,7 +150,7 @@ def test_spans_of_frames_change_nothing(exact, monkeypatch, size, span):
             return [value.detach() for value in outputs], slopes, list(exact(inputs))
 
     whole, whole_slopes, _ = run()
-    monkeypatch.setattr(visual, "SPAN", span * size)
+    monkeypatch.setattr(visual, "SPAN_VALUES", span * size * frame_values(exact))
     monkeypatch.setattr(visual, "CACHED_VALUES", 2 * 56 * 56 * 16 * size)
     parts, parts_slopes, without_gradient = run()
     assert largest(whole, parts) <= 1e-10
@@ -156,7 +161,7 @@ def test_spans_of_frames_change_nothing(exact, monkeypatch, size, span):
 
 def test_a_long_clip_needs_no_more_at_once(small, monkeypatch):
     """What the visual ResNet sees at once stays within the span, however long the clip."""
-    monkeypatch.setattr(visual, "SPAN", 8)
+    monkeypatch.setattr(visual, "SPAN_VALUES", 8 * frame_values(small))
     seen = []
     hook = small.visualFrontend.resnet.layer3.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     try:

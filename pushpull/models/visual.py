@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 STEM_FRAMES = 5  # frames the stem sees at once
-SPAN = 256  # frames encoded at once in evaluation mode; full size keeps about 4 MB per frame for the backward pass
+# Of the stem's output in a span encoded at once in evaluation mode: 256 frames of the full size, which keeps about 4 MB
+# per frame for the backward pass, some 4,200 of lite.
+SPAN_VALUES = 57_100_000
 EARLY_LAYERS = 2  # residual layers whose activations are large, and weights small, enough for cached spans
 CACHED_VALUES = 5_500_000  # of the stem's output per cached span, 22 MB: 25 frames of the full size
 NORM = {"momentum": 0.01, "eps": 1e-3}
@@ -85,7 +87,7 @@ class VisualFrontend(nn.Module):
     def forward(self, video: Tensor) -> Tensor:
         windows = self.windows(video)
         batch, frames = windows.shape[:2]
-        span = max(1, SPAN // batch)
+        span = max(1, SPAN_VALUES // (batch * self.stem_values(windows)))
         if self.training or frames <= span:
             return self.encode(windows)
         if not torch.is_grad_enabled():
@@ -104,11 +106,14 @@ class VisualFrontend(nn.Module):
         if self.training or windows.device.type != "cpu":
             x = early(self.stem(windows))
         else:
-            area = windows.shape[2] * windows.shape[3]
-            span = max(1, CACHED_VALUES // (area * self.frontend3D[0].out_channels * batch))
+            span = max(1, CACHED_VALUES // (batch * self.stem_values(windows)))
             parts = [early(self.stem(part)).unflatten(0, (batch, -1)) for part in windows.split(span, dim=1)]
             x = torch.cat(parts, dim=1).flatten(0, 1)
         return late(x).mean(dim=(2, 3)).unflatten(0, (batch, frames))
+
+    def stem_values(self, windows: Tensor) -> int:
+        """How many values the stem gives for one frame, about."""
+        return windows.shape[2] * windows.shape[3] * self.frontend3D[0].out_channels
 
     def windows(self, video: Tensor) -> Tensor:
         """(B, T, H, W) -> (B, T, h, w, 5, s, s): blocks of stride x stride pixels over five frames, a view.

@@ -45,7 +45,7 @@ class RobustOptions:
         seed: of examples and random starts.
     """
 
-    clips: int = 24
+    clips: int = 16
     frames: int = 50
     eps_av: float = 5.0
     steps: int = 10
