@@ -37,22 +37,30 @@ if __name__ == "__main__":
 """
 
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+
+
+def write_script(folder, options):
+    """A script that trains on made-up talkers, with ``options`` of the smallest run changed; its argument is out."""
+    for name in ("train", "test"):
+        (folder / name).mkdir()
+    script = folder / "script.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), options=options))
+    return script
+
+
 def test_two_processes_give_what_one_gives(tmp_path):
     """torchrun, gloo, on the CPU: the gradients are the mean over both, whatever is logged over all frames."""
-    for name in ("train", "test"):
-        (tmp_path / name).mkdir()
-    script = tmp_path / "script.py"
     # Plain steps: Adam divides a gradient by its size, and would blow rounding up where that is nearly 0.
     options = {"accumulate": 2, "frames": 150, "warmup_frames": 50, "adversarial": "bim", "learning_rate": 1e-4}
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), options=options))
+    script = write_script(tmp_path, options)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
     for command, out in (([sys.executable], "one"), (torchrun, "two")):
         done = subprocess.run(
-            [*command, str(script), str(tmp_path / out)], env=environment, capture_output=True, text=True, timeout=300
+            [*command, str(script), str(tmp_path / out)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (weights(tmp_path / out / "tiny.safetensors") for out in ("one", "two"))
@@ -73,36 +81,26 @@ def test_processes_that_cannot_share_a_step_are_refused(footage, tmp_path, monke
 
 def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
     """kill -9, twice, wherever it strikes; a process that saves after every step."""
-    (tmp_path / "train").mkdir()
-    (tmp_path / "test").mkdir()
-    script = tmp_path / "script.py"
-    options = {"frames": 300, "save_seconds": 0.0}
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), options=options))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    script = write_script(tmp_path, {"frames": 300, "save_seconds": 0.0})
     command = [sys.executable, str(script)]
-    subprocess.run([*command, str(tmp_path / "whole")], env=environment, check=True, timeout=300)
+    subprocess.run([*command, str(tmp_path / "whole")], env=ENVIRONMENT, check=True, timeout=300)
     out = tmp_path / "cut"
     for steps in (2, 7):
-        process = subprocess.Popen([*command, str(out)], env=environment)
+        process = subprocess.Popen([*command, str(out)], env=ENVIRONMENT)
         while process.poll() is None and not ((out / "log.jsonl").exists() and len(log_lines(out)) >= steps):
             time.sleep(0.01)
         process.kill()
         process.wait()
     assert not (out / "tiny.safetensors").exists(), "killed before its end"
-    subprocess.run([*command, str(out)], env=environment, check=True, timeout=300)
+    subprocess.run([*command, str(out)], env=ENVIRONMENT, check=True, timeout=300)
     assert same(out / "tiny.safetensors", tmp_path / "whole/tiny.safetensors")
 
 
 def test_a_job_manager_that_ends_every_process_loses_nothing(tmp_path):
     """Slurm and systemd signal the whole group: the process that makes batches must not go before the step is done."""
-    (tmp_path / "train").mkdir()
-    (tmp_path / "test").mkdir()
-    script = tmp_path / "script.py"
-    options = {"frames": 100_000, "workers": 1}
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), options=options))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    script = write_script(tmp_path, {"frames": 100_000, "workers": 1})
     command = [sys.executable, str(script), str(tmp_path / "out")]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while process.poll() is None and not ((tmp_path / "out/log.jsonl").exists() and len(log_lines(tmp_path / "out"))):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGTERM)
