@@ -111,7 +111,7 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         frames = options.base_frames if row == BASE else options.substitute_frames
         values = common | {"frames": frames, "warmup_frames": options.base_warmup}
         if row == BASE:
-            return TrainOptions(name=f"talknet-{options.size}-base", **values)
+            return TrainOptions(name=f"talknet-{options.size}-base", prior=0, **values)
         return TrainOptions.of_row(row, **values)
     if row == MORE:
         return TrainOptions(
@@ -120,6 +120,7 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
             warmup_frames=0,
             learning_rate=options.more_rate,
             start=str(checkpoint(options, BASE, out)),
+            prior=0,  # of what is only begun with
             augment=options.harder,
             **common | {"seed": options.seed + 1},
         )

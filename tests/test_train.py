@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -227,12 +228,30 @@ def test_the_card_says_what_the_checkpoint_is(whole, footage):
 
 
 def test_what_is_written_has_statistics_of_its_own_weights(whole, footage, tmp_path):
-    plain = load_model(train(tiny(recalibration=0), tmp_path, progress=False), "cpu")
-    settled = load_model(whole, "cpu")
+    plain = load_model(train(tiny(recalibration=0, prior=0.0), tmp_path, progress=False), "cpu")
+    settled = load_model(train(tiny(prior=0.0), tmp_path, progress=False), "cpu")
     moved = dict(plain.named_buffers())
     for name, value in settled.named_parameters():
         assert torch.equal(value, dict(plain.named_parameters())[name])
     assert not torch.equal(settled.visualTCN.net[0].net[1].running_mean, moved["visualTCN.net.0.net.1.running_mean"])
+
+
+def test_the_prior_of_training_is_taken_out_of_what_is_written(whole, tmp_path):
+    written = {}
+    for prior in (0.0, 0.5, 0.8):
+        # The same run, written once more: nothing is trained again. Its share of speaking frames is that of 24 batches.
+        path = tmp_path / f"{prior}"
+        path.mkdir()
+        shutil.copy(whole.parent / "state.pt", path)
+        model = load_model(train(tiny(prior=prior, recalibration=0), path, progress=False), "cpu")
+        written[prior] = {name: value.detach() for name, value in model.named_parameters()}
+    raw, even, likely = written.values()
+    biases = {f"head{which}.bias" for which in ("AV", "A", "V")}
+    assert {name for name in raw if not torch.equal(raw[name], even[name])} == biases
+    for name in biases:
+        odds = [float(values[name][1] - values[name][0]) for values in (raw, even, likely)]
+        assert odds[2] - odds[1] == pytest.approx(math.log(4), abs=2e-3), "from 1 to 1 to 4 to 1"
+        assert 0 < odds[1] - odds[0] < 3, "less than half of the frames speak"
 
 
 def test_evaluate_repeats_the_held_out_figures(whole, footage, capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from collections import deque
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,11 @@ from pushpull.models import TalkNet, load_model, save_checkpoint
 from pushpull.options import from_dict
 from pushpull.training.log import TrainLog, draw_curves
 from pushpull.training.options import TrainOptions
+from pushpull.training.prior import assume_prior
 from pushpull.training.recalibrate import recalibrate
 from pushpull.training.rows import row_of
+
+PRIOR_BATCHES = 24  # of 1,000 frames: the share of speaking ones comes out within .02
 
 
 def read_clips(options: TrainOptions, progress: bool, croppers: int) -> dict[str, Corpus]:
@@ -33,15 +37,30 @@ def read_clips(options: TrainOptions, progress: bool, croppers: int) -> dict[str
 
 
 def settled(options: TrainOptions, model: TalkNet, pool: Corpus) -> TalkNet:
-    """A copy whose normalisations fit its weights, ready to be measured or written; training goes on without it."""
+    """A copy whose normalisations fit its weights and whose scores assume ``options.prior``.
+
+    It is ready to be measured or written; training goes on without it.
+    """
     model = copy.deepcopy(model).eval()
-    if options.recalibration:
-        device = next(model.parameters()).device
+    device = next(model.parameters()).device
+    labels = []
+
+    def inputs():
         # Batches that no step takes, not augmented: what the model will see.
         first = options.steps * options.accumulate
-        steps = range(first, first + options.recalibration)
-        made = (make_batch(pool, options.kinds, options.batches, seed=options.seed, step=step) for step in steps)
-        recalibrate(model, ({"audio": x.audio.to(device), "video": x.video.to(device).float()} for x in made))
+        for step in range(first, first + (options.recalibration or PRIOR_BATCHES)):
+            batch = make_batch(pool, options.kinds, options.batches, seed=options.seed, step=step)
+            labels.append(batch.labels.flatten())
+            yield {"audio": batch.audio.to(device), "video": batch.video.to(device).float()}
+
+    if options.recalibration:
+        recalibrate(model, inputs())
+    elif options.prior:
+        deque(inputs(), maxlen=0)
+    if options.prior:
+        trained = float(torch.cat(labels).double().mean())
+        if 0 < trained < 1:  # footage of one class alone says nothing of the other
+            assume_prior(model, trained, options.prior)
     return model
 
 

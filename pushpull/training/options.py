@@ -53,6 +53,8 @@ class TrainOptions:
             split at the end).
         recalibration: batches over which batch normalisation's running statistics are estimated anew before the model
             is measured or written, see pushpull.training.recalibrate; 0 keeps the running averages of training.
+        prior: share of speaking frames that the scores of the written model assume, whatever it was in training, see
+            pushpull.training.prior; 0 leaves that of the training data in them, as the official code does.
         device: "auto" takes CUDA, then MPS, then the CPU.
         precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16".
         threads: CPU threads, 0 for torch's choice. Resuming is exact to the bit with the same number.
@@ -85,6 +87,7 @@ class TrainOptions:
     accumulate: int = 1
     validation_clips: int = 16
     recalibration: int = 24
+    prior: float = 0.5
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -118,6 +121,10 @@ class TrainOptions:
             raise ValueError(f"accumulate counts batches and is at least 1, got {self.accumulate}")
         if self.recalibration < 0:
             raise ValueError(f"recalibration counts batches, got {self.recalibration}")
+        if not 0 <= self.prior < 1:
+            raise ValueError(
+                f"prior is a share of speaking frames below 1, or 0 for that in training, got {self.prior}"
+            )
         if self.validation_clips < 0 or self.validation_clips == 1:
             raise ValueError(f"validation_clips is 0 or at least 2, got {self.validation_clips}: voices are swapped")
         TalkNetConfig.named(self.variant, self.size)  # unknown names raise now and not once the footage is cropped
@@ -156,5 +163,6 @@ class TrainOptions:
 def identity(options: TrainOptions, pool) -> dict:
     """What must be the same for a run to go on: the options that decide its steps, and the very clips."""
     # The clips' fingerprint says which tracks of AVA they are.
-    free = {"data", "ava", "row", "name", "device", "threads", "workers", "save_seconds", "credit", "recalibration"}
+    free = {"data", "ava", "row", "name", "device", "threads", "workers", "save_seconds", "credit"}
+    free |= {"recalibration", "prior"}  # what is done to the trained weights
     return {k: v for k, v in asdict(options).items() if k not in free} | {"clips": pool.fingerprint}
