@@ -12,9 +12,10 @@ from pushpull import faces
 from pushpull.clip import SAMPLES_PER_FRAME, fit_audio
 from pushpull.faces import crop_box, crop_track, crop_tracks, detect_faces, find_tracks, paste_back, read_clips
 from pushpull.media import MediaError, read_audio, read_frames, write_preview
-from pushpull.tracking import SceneCuts, Track, Tracker
+from pushpull.tracking import Track
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "real"
+
 HEIGHT, WIDTH = 160, 220
 
 
@@ -38,9 +39,6 @@ def save(path, frames):
     """A video with a quiet sweep for sound."""
     time = np.arange(len(frames) * SAMPLES_PER_FRAME) / 16_000
     return write_preview(path, np.stack(frames), (0.2 * np.sin(2000 * time**2)).astype(np.float32), crf=12)
-
-
-# --- one picture ---
 
 
 def test_a_face_is_found_where_it_is_at_any_size(portrait):
@@ -68,9 +66,6 @@ def test_no_face_is_an_empty_array():
 def test_other_pictures_are_named(bad):
     with pytest.raises(ValueError, match=r"rgb must be \(H, W, 3\) uint8"):
         detect_faces(bad)
-
-
-# --- cropping and pasting ---
 
 
 def talknet_crop(frame, box):
@@ -151,119 +146,6 @@ def test_pasting_clips_instead_of_wrapping():
     assert paste_back(white, np.full((112, 112), 40.0), np.array([10, 10, 40, 40])).min() >= 250
 
 
-# --- tracking, box by box ---
-
-LEFT, RIGHT = (10, 10, 50, 60), (120, 10, 160, 60)
-
-
-def follow(*pictures, cuts=()):
-    """Tracks of a list of pictures, each a list of (box, score)."""
-    tracker = Tracker()
-    for index, picture in enumerate(pictures):
-        rows = np.array([[*box, score] for box, score in picture], np.float32).reshape(-1, 5)
-        tracker.update(rows, cut=index in cuts)
-    return tracker.tracks()
-
-
-def spans(tracks):
-    return sorted((track.start, track.stop) for track in tracks)
-
-
-SEEN, LIKELY, NOTHING = [(LEFT, 0.9)], [(LEFT, 0.45)], []
-PATHS = {
-    "one face": ([SEEN] * 30, (), [(0, 30)]),
-    "a gap is bridged": ([SEEN] * 15 + [NOTHING] * 10 + [SEEN] * 15, (), [(0, 40)]),
-    "a long gap is not": ([SEEN] * 15 + [NOTHING] * 11 + [SEEN] * 15, (), [(0, 15), (26, 41)]),
-    "a cut splits": ([SEEN] * 40, (20,), [(0, 20), (20, 40)]),
-    "nothing lives through a cut in a gap": ([SEEN] * 15 + [NOTHING] * 4 + [SEEN] * 15, (17,), [(0, 15), (19, 34)]),
-    "too short": ([SEEN] * 9, (), []),
-    "long enough": ([SEEN] * 10, (), [(0, 10)]),
-    "cut into too short": ([SEEN] * 18, (9,), []),
-    "two people": ([SEEN + [(RIGHT, 0.9)]] * 20, (), [(0, 20), (0, 20)]),
-    "one leaves": ([SEEN + [(RIGHT, 0.9)]] * 12 + [SEEN] * 12, (), [(0, 12), (0, 24)]),
-    "turned away and back": ([SEEN] * 12 + [LIKELY] * 30 + [SEEN] * 12, (), [(0, 54)]),
-    "only likely to the end": ([SEEN] * 12 + [LIKELY] * 30, (), [(0, 12)]),
-    "never more than likely": ([LIKELY] * 60, (), []),
-    "unlikely": ([[(LEFT, 0.3)]] * 60, (), []),
-    "a jump is another face": ([SEEN] * 12 + [[(RIGHT, 0.9)]] * 12, (), [(0, 12), (12, 24)]),
-}
-
-
-@pytest.mark.parametrize("case", PATHS)
-def test_tracks(case):
-    pictures, cuts, expected = PATHS[case]
-    tracks = follow(*pictures, cuts=cuts)
-    assert spans(tracks) == expected
-    for track in tracks:
-        assert track.boxes.shape == (track.stop - track.start, 4) and track.scores.shape == (len(track.boxes),)
-
-
-def test_a_gap_is_interpolated_and_marked():
-    def at(x):
-        return [((x, 10, x + 60, 80), 0.9)]
-
-    pictures = [at(i) for i in range(20)] + [NOTHING] * 8 + [at(i) for i in range(28, 50)]
-    (track,) = follow(*pictures)
-    assert np.array_equal(np.flatnonzero(track.scores == 0), np.arange(20, 28))
-    # A steady movement stays steady through the gap; the median's ends repeat.
-    assert np.abs(track.boxes[6:-6, 0] - np.arange(6, 44)).max() < 1e-3
-
-
-def test_a_single_wrong_box_is_smoothed_away():
-    wrong = [((14, 4, 58, 66), 0.9)]
-    (track,) = follow(*[SEEN] * 10, wrong, *[SEEN] * 10)
-    assert np.abs(track.boxes - LEFT).max() < 1e-3
-
-
-def test_each_face_goes_to_the_track_it_overlaps_most():
-    """Two that come close, each detected in either order, keep their places."""
-    generator = np.random.default_rng(0)
-    pictures = []
-    for i in range(30):
-        pair = [((10 + i, 10, 50 + i, 60), 0.8), ((80 - i // 3, 12, 120 - i // 3, 62), 0.9)]
-        pictures.append([pair[j] for j in generator.permutation(2)])
-    tracks = follow(*pictures)
-    assert spans(tracks) == [(0, 30), (0, 30)]
-    assert sorted(round(float(track.boxes[15, 0])) for track in tracks) == [25, 75]
-
-
-def test_the_longest_and_biggest_comes_first():
-    small, big = ((10, 10, 30, 30), 0.9), ((100, 10, 180, 90), 0.8)
-    assert [round(t.boxes[0, 0]) for t in follow(*[[small, big]] * 12)] == [100, 10]
-    assert [t.start for t in follow(*[SEEN] * 12, *[NOTHING] * 12, *[SEEN] * 30)] == [24, 0]
-
-
-def noise_picture(seed, level=128):
-    coarse = np.random.default_rng(seed).integers(0, level * 2, (6, 8, 3)).astype(np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((160, 120), Image.Resampling.NEAREST))
-
-
-def flashed(picture):
-    return np.clip(picture.astype(int) + 60, 0, 255).astype(np.uint8)
-
-
-CUTS = {
-    "the same": (lambda a: a, False),
-    "grain": (lambda a: np.clip(a + np.random.default_rng(1).normal(0, 8, a.shape), 0, 255).astype(np.uint8), False),
-    "a flash": (flashed, False),
-    "a fade": (lambda a: (a * 0.6).astype(np.uint8), False),
-    "a small pan": (lambda a: np.roll(a, 4, axis=1), False),
-    "another scene": (lambda a: noise_picture(99, 60), True),
-    "black": (lambda a: np.zeros_like(a), True),
-}
-
-
-@pytest.mark.parametrize("change", CUTS)
-def test_scene_cuts(change):
-    alter, expected = CUTS[change]
-    cuts, first = SceneCuts(), noise_picture(0)
-    assert cuts.update(first) is False  # nothing before it
-    assert cuts.update(alter(first)) is expected
-
-
-# --- whole videos ---
-
-
 def test_one_person(portrait, tmp_path):
     frames = [scene(portrait, 20 + i) for i in range(25)]
     path = save(tmp_path / "walk.mp4", frames)
@@ -288,7 +170,7 @@ def test_two_people_a_gap_and_a_scene_cut(portrait, tmp_path):
     alone = [scene(portrait, 55, grey=200)] * 12  # another scene, one of them in the middle
     path = save(tmp_path / "talk.mp4", together + hidden + together + alone)
     footage = read_clips(path)
-    assert spans(footage.tracks) == [(0, 29), (0, 29), (29, 41)]
+    assert sorted((track.start, track.stop) for track in footage.tracks) == [(0, 29), (0, 29), (29, 41)]
     assert sorted(int((track.scores == 0).sum()) for track in footage.tracks) == [0, 0, 5]
     assert [clip.name for clip in footage.clips] == ["talk face 1", "talk face 2", "talk face 3"]
     sound = fit_audio(read_audio(path), 41)
@@ -323,9 +205,6 @@ def test_what_the_callback_raises_ends_the_work(portrait, tmp_path):
 
     with pytest.raises(Stop):
         read_clips(path, progress=stop)
-
-
-# --- memory ---
 
 
 def crowd(count, size=(36, 64)):
@@ -373,9 +252,6 @@ def test_a_long_file_is_streamed(monkeypatch, tmp_path):
     assert footage.frames == count
     kept = sum(clip.video.nbytes + 4 * clip.audio.nbytes for clip in footage.clips)
     assert peak < kept + 20e6, f"{peak / 1e6:.0f} MB at most, {kept / 1e6:.0f} MB of it crops and sound"
-
-
-# --- real footage ---
 
 
 def real(name):
