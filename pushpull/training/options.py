@@ -58,7 +58,7 @@ class TrainOptions:
         device: "auto" takes CUDA, then MPS, then the CPU.
         precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16".
         threads: CPU threads, 0 for torch's choice. Resuming is exact to the bit with the same number.
-        workers: threads that prepare batches ahead.
+        workers: processes that prepare batches ahead.
         save_seconds: how much work a kill can cost.
         credit: whose data this is and under which licence; goes into the card.
     """
