@@ -4,9 +4,11 @@ Usage:
     python app.py                          http://127.0.0.1:7860
     python app.py --host 0.0.0.0 --port 8000
     python app.py --clips FOLDER           show other sample clips
+    python app.py --root-path /anna        behind a proxy that serves it at https://HOST/anna
 """
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -50,6 +52,7 @@ def build_app(
     checkpoints: Path = CHECKPOINTS,
     results: Path | None = None,
     xab: XabSettings | None = None,
+    root_path: str = "",
 ) -> FastAPI:
     """Everything that one process serves.
 
@@ -58,6 +61,7 @@ def build_app(
         checkpoints: folder of the models.
         results: folder for visitors' results; a temporary one that goes when the app ends if None.
         xab: where the XAB test keeps its things; None serves the demo alone.
+        root_path: "/anna" where a proxy serves this below /anna and takes that away, "" elsewhere.
 
     Raises:
         StoreError: the database of the XAB test cannot be opened.
@@ -90,7 +94,7 @@ def build_app(
         links["XAB test"] = "xab/lab"
     # Pages with a longer path are mounted above this line: the demo's, at "/", takes every address.
     page = build_page(bench, links)
-    app = gr.mount_gradio_app(app, page, path="/", theme=theme(), **MOUNT)
+    app = gr.mount_gradio_app(app, page, path="/", theme=theme(), root_path=root_path or None, **MOUNT)
     # gradio refuses files that nobody uploaded only in apps that it has launched itself. In a mounted one, a request
     # could name any file of this machine and have it read.
     page.has_launched = True
@@ -103,12 +107,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--clips", type=Path, default=ASSETS, metavar="FOLDER", help="sample clips for the gallery")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, metavar="FOLDER", help="models to choose from")
+    parser.add_argument("--root-path", default="", metavar="/PATH", help="below which a proxy serves all of this")
     options = parser.parse_args(arguments)
+    if options.root_path and not re.fullmatch(r"(/[\w.~-]+)+", options.root_path):
+        parser.error(f"--root-path is like /anna or /people/anna, without a slash at the end, got {options.root_path}")
     for folder in (options.clips, options.checkpoints):
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
     try:
-        app = build_app(clips=options.clips, checkpoints=options.checkpoints, xab=XabSettings.from_env())
+        app = build_app(
+            clips=options.clips,
+            checkpoints=options.checkpoints,
+            xab=XabSettings.from_env(),
+            root_path=options.root_path,
+        )
     except StoreError as error:
         print(f"The XAB test's database cannot be opened: {error}", file=sys.stderr)
         return 1

@@ -40,10 +40,24 @@ def write_model(folder: Path, name: str = "talknet-lite") -> Path:
     return save_checkpoint(folder / name, model, {"summary": "Random weights, for tests."})
 
 
-class Served:
-    """The demo on a port of its own, in a thread."""
+def below(prefix: str, app):
+    """ASGI: ``app`` as behind a proxy that serves it below ``prefix`` and takes that away without a word."""
 
-    def __init__(self, folder: Path, *, model: bool = True, samples: bool = True):
+    async def proxy(scope, receive, send):
+        if scope["type"] == "http":
+            path = scope["path"]
+            # What lies outside the prefix is another server's.
+            inside = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/not/ours"
+            scope = {**scope, "path": inside, "raw_path": inside.encode()}
+        await app(scope, receive, send)
+
+    return proxy
+
+
+class Served:
+    """The demo on a port of its own, in a thread; with a ``prefix`` as behind a proxy, see :func:`below`."""
+
+    def __init__(self, folder: Path, *, model: bool = True, samples: bool = True, prefix: str = ""):
         from app import build_app
 
         self.folder = folder
@@ -54,8 +68,9 @@ class Served:
             write_face(clips / "hopper.mp4")
         if model:
             write_model(checkpoints)
-        self.app = build_app(clips=clips, checkpoints=checkpoints, results=folder / "results")
-        config = uvicorn.Config(self.app, port=0, log_level="error", timeout_graceful_shutdown=1)
+        self.app = build_app(clips=clips, checkpoints=checkpoints, results=folder / "results", root_path=prefix)
+        app = below(prefix, self.app) if prefix else self.app
+        config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -63,7 +78,7 @@ class Served:
         while not self._server.started:
             assert self._thread.is_alive() and time.monotonic() < limit, "the server did not start"
             time.sleep(0.02)
-        self.base = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
+        self.base = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}{prefix}"
 
     @property
     def bench(self):

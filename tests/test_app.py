@@ -4,6 +4,7 @@ import json
 import subprocess
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from browser_support import FRAMES, Served, launch, write_face
@@ -276,3 +277,25 @@ def test_without_models_and_samples_the_page_says_what_to_do(browser, tmp_path):
     visitor.page.wait_for_selector("#pp-progress >> text=There is no model yet")
     visitor.page.close()
     bare.stop()
+
+
+def test_behind_a_proxy_every_address_stays_below_its_path(browser, tmp_path):
+    prefix = "/people/anna"
+    served = Served(tmp_path, prefix=prefix)
+    visitor = Visitor(browser, f"{served.base}/")
+    page, asked = visitor.page, []
+    page.on("request", lambda request: asked.append(urlsplit(request.url)))
+    page.on("response", lambda response: asked.append(response.status) if response.status >= 400 else None)
+    page.reload()
+    assert visitor.choose_sample() == 1
+    visitor.set_steps(1)
+    page.click("#pp-run")
+    page.wait_for_selector("#pp-files a")
+    page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.readyState >= 2)")
+    with page.expect_download() as started:
+        page.click("#pp-files a >> text=Report (JSON)")
+    assert json.loads(Path(started.value.path()).read_text(encoding="utf-8"))["order"]["attack"]["steps"] == 1
+    assert len(asked) > 20 and [one for one in asked if isinstance(one, int)] == []
+    assert {one.path for one in asked if one.scheme == "http" and not one.path.startswith(f"{prefix}/")} == set()
+    page.close()
+    served.stop()

@@ -5,10 +5,11 @@ from html import unescape
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from browser_support import below
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 from xab_support import ready_study
-from xab_web import Served, Visitor, below, browser, chromium_path  # noqa: F401
+from xab_web import Served, Visitor, browser, chromium_path  # noqa: F401
 
 from xab.pages import mount
 from xab.settings import Settings

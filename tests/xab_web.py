@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import uvicorn
+from browser_support import below
 from fastapi import FastAPI
 from xab_support import Volunteer, fill
 
@@ -99,20 +100,6 @@ class Person(Volunteer):
 
     def wait(self) -> None:
         time.sleep(3 * FRAMES * FRAME_SECONDS)
-
-
-def below(prefix: str, app):
-    """ASGI: ``app`` as behind a proxy that serves it below ``prefix`` and takes that away without a word."""
-
-    async def proxy(scope, receive, send):
-        if scope["type"] == "http":
-            path = scope["path"]
-            # What lies outside the prefix is another server's.
-            inside = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/not/ours"
-            scope = {**scope, "path": inside, "raw_path": inside.encode()}
-        await app(scope, receive, send)
-
-    return proxy
 
 
 class Served:
