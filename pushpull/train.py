@@ -129,8 +129,8 @@ def run(options: TrainOptions, out: Path, world: World, progress: bool, croppers
         for step in range(step, options.steps)
         for number in range(world.rank, accumulate, world.size)
     ]
-    make = partial(training_batch, options, pool, pinned=device.type == "cuda")
-    batches = prefetch(make, mine, workers=options.workers)
+    make = partial(training_batch, options, pool)
+    batches = prefetch(make, mine, workers=options.workers, pin=device.type == "cuda")
     injected = None  # (step at which it was made, adversarial examples)
     began = saved = time.monotonic()
     whole = True  # weights and running statistics are those of `step`

@@ -1,6 +1,7 @@
 """Batches: a pure function of seed and step, prepared ahead in order."""
 
 import multiprocessing
+import os
 import time
 
 import numpy as np
@@ -97,6 +98,14 @@ def test_senseless_batches_are_refused(options, message):
         Batching(**options)
 
 
+def gone(before):
+    """Whether all processes but those of ``before`` end soon."""
+    deadline = time.monotonic() + 20
+    while set(multiprocessing.active_children()) - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not set(multiprocessing.active_children()) - before
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_prefetch_keeps_the_order(workers):
     def make(step):
@@ -113,11 +122,14 @@ def test_prefetch_raises_at_the_step_that_failed(workers):
             raise RuntimeError("no such face")
         return step
 
+    before = set(multiprocessing.active_children())
     batches, seen = prefetch(make, range(10), workers=workers), []
-    with pytest.raises(RuntimeError, match="no such face"):
+    with pytest.raises(RuntimeError, match="no such face") as raised:
         for made in batches:
             seen.append(made)
     assert seen == [0, 1, 2, 3]
+    # Whoever keeps the exception, as interactive sessions do, keeps no worker: Python would wait for it at its end.
+    assert raised.value and gone(before)
 
 
 def test_prefetch_is_a_bounded_way_ahead_and_stops_when_left():
@@ -134,12 +146,29 @@ def test_prefetch_is_a_bounded_way_ahead_and_stops_when_left():
     time.sleep(0.3)
     assert made.value <= 5
     batches.close()
-    deadline = time.monotonic() + 20
-    while set(multiprocessing.active_children()) - before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not set(multiprocessing.active_children()) - before
+    assert gone(before)
 
 
 def test_batches_made_in_another_process_are_the_same():
     made = list(prefetch(batch, range(3), workers=1))
     assert all(same(one, batch(step)) for step, one in enumerate(made))
+
+
+class Lockable:
+    """Writes down which processes made it and locked its memory."""
+
+    def __init__(self):
+        self.made_in, self.locked_in = os.getpid(), []
+
+    def pin_memory(self):
+        self.locked_in.append(os.getpid())
+        return self
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_memory_is_locked_by_this_process_and_not_by_one_forked_from_it(workers):
+    (made,) = prefetch(lambda step: Lockable(), range(1), workers=workers, pin=True)
+    assert (made.made_in == os.getpid()) == (workers == 0)
+    # Loaders without a GPU lock nothing.
+    assert made.locked_in == ([os.getpid()] if workers == 0 or torch.accelerator.is_available() else [])

@@ -69,7 +69,7 @@ class Batch:
     other: torch.Tensor
     kinds: tuple[str, ...]
 
-    def pinned(self) -> "Batch":
+    def pin_memory(self) -> "Batch":
         """The same in page-locked memory, from which a GPU copies while the processor goes on."""
         tensors = {name: getattr(self, name).pin_memory() for name in ("audio", "video", "labels", "other")}
         return replace(self, **tensors)
@@ -178,14 +178,20 @@ def _stacked(examples, others):
     )
 
 
-def prefetch(make: Callable[[int], Any], steps: Sequence[int], *, workers: int, depth: int = 2) -> Iterator[Any]:
+def prefetch(
+    make: Callable[[int], Any], steps: Sequence[int], *, workers: int, depth: int = 2, pin: bool = False
+) -> Iterator[Any]:
     """``make(step)`` for every step in order, up to ``depth`` per worker process ahead of the consumer.
 
     Processes and not threads: numpy holds the interpreter's lock, and a training step that runs beside it waits for it.
     An exception in ``make`` is raised here, at its step; leaving the loop stops the workers.
+
+    Args:
+        pin: what is made goes into page-locked memory, in this process: a forked one must not touch CUDA.
     """
     if workers == 0:
-        yield from map(make, steps)
+        for made in map(make, steps):
+            yield made.pin_memory() if pin else made
         return
     loader = DataLoader(
         _Made(make),
@@ -193,6 +199,7 @@ def prefetch(make: Callable[[int], Any], steps: Sequence[int], *, workers: int, 
         sampler=steps,
         num_workers=workers,
         prefetch_factor=depth,
+        pin_memory=pin,
         worker_init_fn=_leave_signals_to_the_parent,
         # A copy of the process with what it has read: nothing has to be sent, or read again.
         multiprocessing_context="fork" if "fork" in get_all_start_methods() else None,
@@ -204,10 +211,15 @@ def prefetch(make: Callable[[int], Any], steps: Sequence[int], *, workers: int, 
         batches = iter(loader)
     finally:
         cv2.setNumThreads(threads)
-    for made in batches:
-        if isinstance(made, _Failure):
-            raise made.error
-        yield made
+    made = None
+    try:
+        for made in batches:
+            if isinstance(made, _Failure):
+                raise made.error
+            yield made
+    finally:
+        # An exception's traceback would keep the workers alive, and they ignore the signal that ends them at exit.
+        del made, batches, loader
 
 
 @dataclass(frozen=True)

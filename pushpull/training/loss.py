@@ -41,16 +41,8 @@ def training_loss(
     return loss, {name: value.item() for name, value in losses.items()} | norms
 
 
-def training_batch(options: TrainOptions, pool, index: int, *, pinned: bool = False) -> Batch:
-    """Batch number ``index``, ``options.accumulate`` of them a step: of the curriculum first, then of every kind.
-
-    ``pinned``: in memory that a GPU reads while the processor goes on.
-    """
-    batch = _make(options, pool, index)
-    return batch.pinned() if pinned else batch
-
-
-def _make(options, pool, index):
+def training_batch(options: TrainOptions, pool, index: int) -> Batch:
+    """Batch number ``index``, ``options.accumulate`` of them a step: of the curriculum first, then of every kind."""
     if index < options.warmup_steps * options.accumulate:
         short = replace(options.batches, shortest=WARMUP_SECONDS, longest=WARMUP_SECONDS)
         return make_batch(pool, WARMUP_KINDS, short, seed=options.seed, step=index)

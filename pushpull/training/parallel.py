@@ -38,6 +38,8 @@ class World:
 
     def __enter__(self) -> "World":
         if self.size > 1:
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)  # of barriers and page-locked memory, which name none
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=PATIENCE)
         return self
 
