@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from rows_support import log_of, same, tiny, weights
-from test_train_processes import ENVIRONMENT, SCRIPT
+from test_train_processes import ENVIRONMENT, write_script
 
 from pushpull.train import train
 
@@ -44,8 +44,7 @@ def test_the_processor_and_the_gpu_begin_alike(footage, tmp_path):
 def test_two_gpus_train_as_one_does(footage, tmp_path):
     options = {"device": "cuda", "precision": "float32", "accumulate": 2, "frames": 200, "workers": 1}
     one = train(tiny(**options), tmp_path / "one", progress=False)
-    script = tmp_path / "both.py"
-    script.write_text(SCRIPT.format(tests=str(__file__.rpartition("/")[0]), folder=str(tmp_path), options=options))
+    script = write_script(tmp_path, options)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
