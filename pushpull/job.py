@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class Outcome:
         aimed: (1, T) bool, the frames it was after; None means all.
         metrics: columns "clean", "float" and "stored".
         elapsed: seconds that the attack took.
+        reference_embeddings: those that the model brings, see pushpull.training.reference; empty if none.
     """
 
     order: Order
@@ -52,6 +53,7 @@ class Outcome:
     aimed: Tensor | None
     metrics: Report
     elapsed: float
+    reference_embeddings: Tensors = field(default_factory=dict)
 
     @property
     def outputs(self) -> dict[str, Outputs]:
@@ -160,6 +162,7 @@ def carry_out(
         aimed=aimed,
         metrics=metrics,
         elapsed=elapsed,
+        reference_embeddings=model.reference_embeddings,
     )
 
 

@@ -100,6 +100,7 @@ def write_figures(folder: Path, outcome: Outcome) -> None:
             {name: getattr(outcome.adversarial, name)[0].numpy() for name in ("z_a", "z_v")},
             outcome.labels[0].numpy(),
             moved=(margins["clean"] > 0) != (margins["adversarial"] > 0),
+            reference={name: values.numpy() for name, values in outcome.reference_embeddings.items()} or None,
             title=outcome.clip.name,
         ),
         "trace.png": trace_figure(outcome.result.trace, objective=outcome.order.objective, title=outcome.clip.name),

@@ -53,6 +53,24 @@ def test_its_card_comes_back_and_says_what_it_is(saved, model):
     assert sorted(path.name for path in saved.parent.iterdir()) == ["talknet-small.json", "talknet-small.safetensors"]
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_reference_embeddings_travel_with_the_weights(model, tmp_path, half):
+    model.reference_embeddings = {"z_a": torch.randn(6, 128), "labels": torch.arange(6) % 2}
+    again = load_model(save_checkpoint(tmp_path / "m", model, half=half), "cpu")
+    assert (
+        set(again.reference_embeddings) == {"z_a", "labels"}
+        and again.reference_embeddings["z_a"].dtype == torch.float32
+    )
+    assert torch.equal(again.reference_embeddings["labels"], model.reference_embeddings["labels"])
+    assert torch.allclose(
+        again.reference_embeddings["z_a"], model.reference_embeddings["z_a"], atol=2e-3 if half else 0
+    )
+    # Saved once more, as the zoo does with the figures of its attacks, they are kept; they are no weights.
+    last = load_model(save_checkpoint(tmp_path / "n", again), "cpu")
+    assert last.reference_embeddings.keys() == again.reference_embeddings.keys()
+    assert not any("reference" in name for name in last.state_dict())
+
+
 def test_card_without_its_neighbour_and_with_another_models(saved):
     saved.with_suffix(".json").unlink()
     assert load_model(saved, "cpu").card["trained on"] == "nothing"

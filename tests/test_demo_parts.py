@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 from browser_support import FRAMES, write_face, write_model
 
 from pushpull.attacks import Step
@@ -19,8 +20,8 @@ from pushpull.demo.intake import MAX_SECONDS, take_in
 from pushpull.demo.shelf import Shelf
 from pushpull.demo.truth import with_labels
 from pushpull.demo.vault import Vault
-from pushpull.demo.view import envelope, gains
-from pushpull.models import CheckpointError
+from pushpull.demo.view import embeddings, envelope, gains
+from pushpull.models import CheckpointError, Outputs
 from pushpull.order import Order
 from pushpull.training.options import TrainOptions
 
@@ -349,3 +350,35 @@ def test_the_sentence_counts_both_columns():
     scores["adversarial"] = np.ones(10)
     said = tables.sentence(scores, {"audio": 0.0, "video": 0.0}, cancelled=False, frozen=[])
     assert "not one frame changed sides" in said and "nothing was allowed to change" in said
+
+
+def outputs_of(rng, frames):
+    """Outputs for a batch of one whose embeddings lie in a plane of their own."""
+    logits = torch.zeros(1, frames, 2)
+    return Outputs(logits, logits, logits, *(torch.from_numpy(rng.standard_normal((1, frames, 8))) for _ in range(4)))
+
+
+def test_clusters_lie_in_the_plane_of_the_reference_where_there_is_one():
+    rng, classes = np.random.default_rng(0), np.array([1] * 6)
+    clean, attacked = outputs_of(rng, 6), outputs_of(rng, 6)
+    known = {name: torch.from_numpy(rng.standard_normal((20, 8))) for name in ("e_a", "e_v", "z_a", "z_v")}
+    known["labels"] = torch.arange(20) % 2
+    own = embeddings(clean, attacked, classes, {})
+    shown = embeddings(clean, attacked, classes, {"z_a": 0.5}, known)
+    assert "no reference" in own["note"] and "held out" in shown["note"]
+    for layer, before in zip(shown["layers"], own["layers"], strict=True):
+        for plot, alone in zip(layer["plots"], before["plots"], strict=True):
+            # A clip of one class has one centre of its own, the reference has both.
+            assert [centre["speaking"] for centre in alone["centres"]] == [True] and "reference" not in alone
+            assert [centre["speaking"] for centre in plot["centres"]] == [False, True]
+            for value, centre in enumerate(plot["centres"]):
+                points = [
+                    at
+                    for at, of in zip(plot["reference"]["at"], plot["reference"]["classes"], strict=True)
+                    if of == value
+                ]
+                assert centre["at"] == pytest.approx(np.mean(points, axis=0), abs=1e-3)
+            (drift,) = plot["drifts"]
+            assert drift["from"] == pytest.approx(np.mean(plot["clean"], axis=0), abs=1e-3)
+            assert drift["to"] == pytest.approx(np.mean(plot["adversarial"], axis=0), abs=1e-3)
+    assert embeddings(clean, None, classes, {}, known)["layers"][0]["plots"][0].get("drifts") is None

@@ -46,7 +46,7 @@ def clean_view(bench: Bench, subject: Subject, face: int, network: TalkNet) -> s
         "scores": {"clean": scores},
         "strips": [view.strip("says" if clip.labels is None else "truth", classes)],
         "sound": {"title": "sound", "clean": view.envelope(clip.audio)},
-        "embeddings": view.embeddings(outputs, None, classes, {}),
+        "embeddings": view.embeddings(outputs, None, classes, {}, network.reference_embeddings),
     }
     return view.write_view(drawer, subject, face, content)
 
@@ -79,7 +79,9 @@ def attacked_view(drawer: Drawer, subject: Subject, face: int, outcome: Outcome)
             "noise": view.envelope(noise, volume) if eps["audio"] else None,
         },
         "spectrogram": view.write_spectrogram(drawer, noise) if noise.any() else None,
-        "embeddings": view.embeddings(outcome.clean, outcome.adversarial, classes, ratios),
+        "embeddings": view.embeddings(
+            outcome.clean, outcome.adversarial, classes, ratios, outcome.reference_embeddings
+        ),
     }
     return view.write_view(drawer, subject, face, content)
 

@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 from scipy.signal import stft
+from torch import Tensor
 
 from pushpull.clip import FPS, SAMPLE_RATE, Clip
 from pushpull.demo.intake import Subject
@@ -101,9 +102,13 @@ def write_spectrogram(drawer: Drawer, noise: np.ndarray) -> dict:
     }
 
 
-PLANE_NOTE = (
-    "This model's card brings no reference embeddings, so the plane is that of the two principal components of this "
-    "clip's clean frames, for clean and attacked frames alike."
+OWN_PLANE = (
+    "This model brings no reference embeddings, so the plane is that of the two principal components of this clip's "
+    "clean frames, for clean and attacked frames alike."
+)
+REFERENCE_PLANE = (
+    "The plane is that of the two principal components of the model's reference embeddings, of clips held out from its "
+    "training: the faint dots, and the class centres."
 )
 LAYERS = {
     "z": ("after cross-attention, z", {"z_v": "picture, z_v", "z_a": "sound, z_a"}),
@@ -111,36 +116,50 @@ LAYERS = {
 }
 
 
-def embeddings(clean: Outputs, attacked: Outputs | None, classes: np.ndarray, ecr: dict[str, float]) -> dict:
-    """Clean and attacked frames in the plane of the clean ones.
+def embeddings(
+    clean: Outputs,
+    attacked: Outputs | None,
+    classes: np.ndarray,
+    ecr: dict[str, float],
+    reference: dict[str, Tensor] | None = None,
+) -> dict:
+    """Clean and attacked frames in the plane of the reference embeddings, or of the clean frames.
 
     Args:
         clean, attacked: outputs for a batch of one.
         classes: (T,) 1 speaking, 0 not.
         ecr: ``z_a`` and ``z_v`` to their embedding change ratio, where known.
+        reference: what the model brings, see pushpull.training.reference; empty or None if nothing.
     """
     layers = []
     for layer, (title, parts) in LAYERS.items():
         plots = []
         for name, caption in parts.items():
             points = [getattr(outputs, name)[0].cpu().double().numpy() for outputs in (clean, attacked) if outputs]
-            plane = fit_plane(points[0])
+            known, of = (
+                (reference[name].double().numpy(), reference["labels"].numpy()) if reference else (None, classes)
+            )
+            plane = fit_plane(points[0] if known is None else known)
             placed = [plane.transform(frames) for frames in points]
-            centres = [
-                {"at": _rounded(placed[0][classes == value].mean(axis=0)), "speaking": bool(value)}
-                for value in (0, 1)
-                if (classes == value).any()
-            ]
-            plot = {"title": caption, "clean": _rounded(placed[0]), "centres": centres}
+            cloud = placed[0] if known is None else plane.transform(known)
+            plot = {"title": caption, "clean": _rounded(placed[0]), "centres": _centres(cloud, of)}
+            if known is not None:
+                plot["reference"] = {"at": _rounded(cloud), "classes": of.tolist()}
             if attacked:
                 plot["adversarial"] = _rounded(placed[1])
-                for centre in centres:
-                    centre["moved"] = _rounded(placed[1][classes == int(centre["speaking"])].mean(axis=0))
+                ends = zip(_centres(placed[0], classes), _centres(placed[1], classes), strict=True)
+                plot["drifts"] = [{"from": one["at"], "to": other["at"]} for one, other in ends]
             if name in ecr:
                 plot["ecr"] = f"moved by {100 * ecr[name]:.1f} % of its length (ECR)"
             plots.append(plot)
         layers.append({"id": layer, "title": title, "plots": plots})
-    return {"layers": layers, "note": PLANE_NOTE}
+    return {"layers": layers, "note": REFERENCE_PLANE if reference else OWN_PLANE}
+
+
+def _centres(points: np.ndarray, classes: np.ndarray) -> list[dict]:
+    """The mean of each class that is there."""
+    means = {value: points[classes == value].mean(axis=0) for value in (0, 1) if (classes == value).any()}
+    return [{"at": _rounded(mean), "speaking": bool(value)} for value, mean in means.items()]
 
 
 def write_view(drawer: Drawer, subject: Subject, face: int, view: dict) -> str:

@@ -31,6 +31,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PREFIX = "talknet-"  # may be left out of a name: "lite" is "talknet-lite"
 OFFICIAL_HEADS = {"lossAV.FC.": "headAV.", "lossA.FC.": "headA.", "lossV.FC.": "headV."}
 OFFICIAL_BODY = "model."
+REFERENCE = "reference_embeddings."  # before the names of tensors that are no weights
 
 
 class CheckpointError(ValueError):
@@ -65,7 +66,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
         device: "auto", "cpu", "cuda", "mps".
 
     Returns:
-        The model, float32, with ``.config`` and ``.card``; ``card["sha256"]`` is the weights file's.
+        The model, float32, with ``.config``, ``.card`` and, where its file has them, ``.reference_embeddings``;
+        ``card["sha256"]`` is the weights file's.
 
     Raises:
         CheckpointError: no such file (the message lists what there is), not a checkpoint of this package, cut
@@ -80,8 +82,13 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): copy or download it again") from error
     model = TalkNet(config)
+    reference = {name: state.pop(name) for name in list(state) if name.startswith(REFERENCE)}
     load_state(model, state, source=str(path))
     model.card = card
+    model.reference_embeddings = {
+        name.removeprefix(REFERENCE): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in reference.items()
+    }
     return model.eval().to(resolve_device(device))
 
 
@@ -100,7 +107,8 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
     path = Path(path)
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = model.state_dict() | {REFERENCE + name: x for name, x in model.reference_embeddings.items()}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if half:
         state = {name: _halved(tensor) for name, tensor in state.items()}
     config = model.config.to_dict()

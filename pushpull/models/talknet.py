@@ -54,6 +54,7 @@ class TalkNet(nn.Module):
         super().__init__()
         self.config = config = config or TalkNetConfig()
         self.card: dict = {}
+        self.reference_embeddings: dict[str, Tensor] = {}  # see pushpull.training.reference; no part of the network
         width = config.visual_widths[-1]
         self.visualFrontend = VisualFrontend(
             config.stem_kernel, config.stem_stride, config.stem_pool, config.visual_widths, config.visual_strides

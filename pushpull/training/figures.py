@@ -19,6 +19,7 @@ from pushpull.training.log import TrainLog, draw_curves
 from pushpull.training.options import TrainOptions
 from pushpull.training.prior import assume_prior
 from pushpull.training.recalibrate import recalibrate
+from pushpull.training.reference import reference_embeddings
 from pushpull.training.rows import row_of
 
 PRIOR_BATCHES = 24  # of 1,000 frames: the share of speaking ones comes out within .02
@@ -128,6 +129,7 @@ def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, se
     # The stored weights are rounded to half precision: the figures are theirs.
     stored = load_model(path, options.device)
     figures = held_out(stored, options, splits["test"], progress)
+    stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
     path = save_checkpoint(out / options.name, stored, card | {"heldout": figures}, half=True)
     log.write({"step": options.steps, "test": figures["sources"] if figures else None})
     draw_curves(out / "log.jsonl", out / "curves.png", options.name)

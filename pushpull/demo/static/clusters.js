@@ -18,7 +18,7 @@ const html = (tag, name, text) => {
 };
 const diamond = (x, y, r) => `M${x} ${y - r}L${x + r} ${y}L${x} ${y + r}L${x - r} ${y}Z`;
 
-// An arrow from a class centre to where the attack moved it; none where it hardly moved.
+// An arrow from the mean of a class's clean frames to that of the same frames attacked; none where it hardly moved.
 const drift = ([x, y], [toX, toY]) => {
   const length = Math.hypot(toX - x, toY - y);
   if (length < 10) return [];
@@ -60,7 +60,9 @@ export class Clusters {
     entry("pp-off", "not speaking");
     entry("pp-dot", "clean frame");
     if (this.view.scores.adversarial) entry("pp-diamond", "the same frame, attacked");
-    entry("pp-plus", this.view.scores.adversarial ? "class centre, arrow to where it went" : "class centre");
+    if (this.view.embeddings.layers[0].plots[0].reference) entry("pp-known", "reference frame");
+    entry("pp-plus", "class centre");
+    if (this.view.scores.adversarial) entry("pp-arrow", "where the clip's frames of a class went, on average");
     legend.append(html("small", "pp-quiet", ` ${this.view.embeddings.note}`));
     return legend;
   }
@@ -74,8 +76,8 @@ export class Clusters {
     this.highlight(this.frame ?? 0);
   }
 
-  plot({ title, clean, adversarial, centres, ecr }) {
-    const all = [...clean, ...(adversarial ?? [])];
+  plot({ title, clean, adversarial, centres, drifts, reference, ecr }) {
+    const all = [...clean, ...(adversarial ?? []), ...(reference?.at ?? [])];
     const low = [0, 1].map((axis) => Math.min(...all.map((point) => point[axis])));
     const high = [0, 1].map((axis) => Math.max(...all.map((point) => point[axis])));
     const span = Math.max(high[0] - low[0], high[1] - low[1]) || 1;
@@ -89,6 +91,10 @@ export class Clusters {
     const dots = clean.map(place);
     const moved = adversarial?.map(place);
     const layers = [svg("rect", { class: "pp-field", width: SIDE, height: SIDE, rx: 8 })];
+    for (const [i, point] of (reference?.at ?? []).entries()) {
+      const [x, y] = place(point);
+      layers.push(svg("circle", { class: `pp-known ${reference.classes[i] ? "pp-on" : "pp-off"}`, cx: x, cy: y, r: 2.6 }));
+    }
     if (moved) {
       layers.push(svg("path", { class: "pp-moves", d: dots.map((dot, i) => `M${dot}L${moved[i]}`).join("") }));
       layers.push(...moved.map(([x, y], i) => svg("path", { class: `pp-diamond ${classes[i]}`, d: diamond(x, y, 3.6) })));
@@ -96,10 +102,10 @@ export class Clusters {
     layers.push(...dots.map(([x, y], i) => svg("circle", { class: `pp-dot ${classes[i]}`, cx: x, cy: y, r: 2.8 })));
     for (const centre of centres) {
       const [x, y] = place(centre.at);
-      if (centre.moved) layers.push(...drift([x, y], place(centre.moved)));
       const cross = `M${x - 7} ${y}H${x + 7}M${x} ${y - 7}V${y + 7}`;
       layers.push(svg("path", { class: "pp-centre-edge", d: cross }), svg("path", { class: `pp-centre ${centre.speaking ? "pp-on" : "pp-off"}`, d: cross }));
     }
+    for (const { from, to } of drifts ?? []) layers.push(...drift(place(from), place(to)));
     const arrow = svg("path", { class: "pp-now-move" });
     const from = svg("circle", { class: "pp-now pp-now-clean", r: 6 });
     const to = svg("path", { class: "pp-now pp-now-adversarial" });
