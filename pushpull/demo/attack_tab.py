@@ -74,7 +74,7 @@ def clip_form(ui: SimpleNamespace, bench: Bench) -> None:
         sources=["upload", "webcam"],
         webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
         include_audio=True,
-        label=f"Your own, up to {MAX_SECONDS:g} s: upload it or record yourself",
+        label=f"Your own clip, up to {MAX_SECONDS:g} s",
         height=210,
         buttons=[],
         elem_id="pp-video",
