@@ -14,7 +14,6 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -71,7 +70,7 @@ def main() -> None:
         if given.data == "made":
             make_tree(Path(folder))
         data = f"ava:{folder}" if given.data == "made" else given.data
-        options = from_dict(TrainOptions, asdict(TrainOptions()) | values | {"data": data, "warmup_frames": 0})
+        options = from_dict(TrainOptions, values | {"data": data, "warmup_frames": 0})
         pool = read_clips(options, progress=True, croppers=1)["train"]
         training_batch(options, pool, 0)
         frames, began = 0, time.process_time()

@@ -2,7 +2,6 @@
 
 import copy
 import sys
-from collections import deque
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -57,7 +56,8 @@ def settled(options: TrainOptions, model: TalkNet, pool: Corpus) -> TalkNet:
     if options.recalibration:
         recalibrate(model, inputs())
     elif options.prior:
-        deque(inputs(), maxlen=0)
+        for _ in inputs():  # for their labels
+            pass
     if options.prior:
         trained = float(torch.cat(labels).double().mean())
         if 0 < trained < 1:  # footage of one class alone says nothing of the other
