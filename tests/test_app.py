@@ -209,6 +209,9 @@ def test_a_visitor_attacks_a_sample_and_takes_the_results(visitor):
     page.wait_for_selector("#pp-files a")
     assert page.locator(".pp-sentence").inner_text().startswith("The model said speaking in")
     assert page.locator("pp-theatre video").count() == 3
+    # The first frame is drawn anew although the clean clip's stood there.
+    assert page.locator("pp-theatre .pp-verdict").all_inner_texts() != []
+    assert all("speaking" in said for said in page.locator("pp-theatre .pp-verdict").all_inner_texts())
     page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.readyState >= 2)")
     assert page.locator("#pp-progress .pp-curve path.loss").count() == 2
     assert page.locator("pp-theatre .pp-clusters svg").count() == 2

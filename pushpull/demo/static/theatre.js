@@ -73,6 +73,7 @@ class Theatre extends HTMLElement {
     this.timeline.open();
     this.show("scene");
     this.listen(this.heard);
+    this.drawn = null; // an earlier view may have stood at the same frame
     this.tick();
   }
 
