@@ -22,6 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pushpull.data.augment import Augmentation
+from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import cores
 from pushpull.models import load_model, save_checkpoint
@@ -47,7 +48,9 @@ class ZooOptions:
         data: sources, as for pushpull.train.
         rows: comma-separated, of A, B1..B3, C1..C4, D1..D6, E1..E3, nc and spec.
         size: "lite" or "full".
-        base_frames: video frames that the base is trained on.
+        base: a checkpoint (name or path) that takes the base's place: a model of your own, or of an earlier zoo.
+        base_frames: video frames that the base is trained on otherwise.
+        base_rate: learning rate of that, and of the substitutes.
         more_frames: that it is then trained on further; 0 for none.
         more_rate: learning rate of that.
         harder: augmentation of that, and of the rows.
@@ -57,15 +60,18 @@ class ZooOptions:
         row_rate: learning rate of the rows, a tenth to a third of the base's.
         own: share of the talking heads' finished examples (turns, chewing, ...).
         adversarial_frames, attack_steps: size of the adversarial sets of rows B and E, and gradient steps.
+        batch_frames: video frames in a batch: one step of any of the runs.
         seed: of everything.
-        device, threads: as for pushpull.train.
+        precision, device, threads: as for pushpull.train.
         credit: whose data this is and under which licence; goes into the cards.
     """
 
     data: str = ""
     rows: str = ",".join(ROWS)
     size: str = "lite"
+    base: str = ""
     base_frames: int = 1_500_000
+    base_rate: float = 1e-3
     more_frames: int = 0
     more_rate: float = 6e-4
     base_warmup: int = 80_000
@@ -75,7 +81,9 @@ class ZooOptions:
     own: float = 0.15
     adversarial_frames: int = 8_000
     attack_steps: int = 7
+    batch_frames: int = 1000
     seed: int = 0
+    precision: str = "auto"
     device: str = "auto"
     threads: int = 0
     credit: str = ""
@@ -103,13 +111,15 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         "seed": options.seed,
         "validation_clips": 0,
         "kinds": replace(Kinds(), own=options.own),
+        "batches": Batching(frames=options.batch_frames),
+        "precision": options.precision,
         "device": options.device,
         "threads": options.threads,
         "credit": options.credit,
     }
     if row == BASE or row in SUBSTITUTES:
         frames = options.base_frames if row == BASE else options.substitute_frames
-        values = common | {"frames": frames, "warmup_frames": options.base_warmup}
+        values = common | {"frames": frames, "warmup_frames": options.base_warmup, "learning_rate": options.base_rate}
         if row == BASE:
             return TrainOptions(name=f"talknet-{options.size}-base", prior=0, **values)
         return TrainOptions.of_row(row, **values)
@@ -119,7 +129,7 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
             frames=options.more_frames,
             warmup_frames=0,
             learning_rate=options.more_rate,
-            start=str(checkpoint(options, BASE, out)),
+            start=foundation(options, out),
             prior=0,  # of what is only begun with
             augment=options.harder,
             **common | {"seed": options.seed + 1},
@@ -133,11 +143,16 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         frames=options.row_frames,
         warmup_frames=0,
         learning_rate=options.row_rate,
-        start=str(checkpoint(options, MORE if options.more_frames else BASE, out)),
+        start=str(checkpoint(options, MORE, out)) if options.more_frames else foundation(options, out),
         injection=injection,
         augment=options.harder,
         **common,
     )
+
+
+def foundation(options: ZooOptions, out: Path) -> str:
+    """The checkpoint that everything but the substitutes goes back to."""
+    return options.base or str(checkpoint(options, BASE, out))
 
 
 def checkpoint(options: ZooOptions, row: str, out: Path) -> Path:
@@ -162,7 +177,8 @@ def build(
     Raises:
         KeyboardInterrupt: stopped by hand; the same call goes on.
     """
-    needed = [] if set(options.wanted) <= set(SUBSTITUTES) else [BASE, *([MORE] if options.more_frames else [])]
+    stages = ([] if options.base else [BASE]) + ([MORE] if options.more_frames else [])
+    needed = [] if set(options.wanted) <= set(SUBSTITUTES) else stages
     if any(ROWS[row].get("adversarial") for row in options.wanted):
         needed.append("A")
     for row in dict.fromkeys([*needed, *options.wanted]):

@@ -73,6 +73,21 @@ def test_rows_begin_where_the_base_ended_for_good(tmp_path):
     assert (more.frames, more.warmup_frames, more.learning_rate) == (2000, 0, 2e-4)
 
 
+def test_another_checkpoint_can_take_the_place_of_the_base(tmp_path):
+    options = dataclasses.replace(TINY, base="mine.safetensors", more_frames=2000)
+    assert recipe(options, MORE, tmp_path).start == "mine.safetensors"
+    assert recipe(options, "A", tmp_path).start == str(checkpoint(options, MORE, tmp_path))
+    assert recipe(dataclasses.replace(options, more_frames=0), "D3", tmp_path).start == "mine.safetensors"
+    assert recipe(options, "nc", tmp_path).start == "", "a substitute shares nobody's weights"
+
+
+def test_a_full_size_recipe_has_batches_rates_and_precision_of_its_own(tmp_path):
+    options = ZooOptions(size="full", base_rate=5e-4, batch_frames=500, precision="bfloat16")
+    base, a = recipe(options, BASE, tmp_path), recipe(options, "A", tmp_path)
+    assert (base.size, base.learning_rate, base.batches.frames, base.precision) == ("full", 5e-4, 500, "bfloat16")
+    assert (a.learning_rate, a.batches.frames, a.precision) == (options.row_rate, 500, "bfloat16")
+
+
 def test_unknown_rows_are_refused(capsys):
     with pytest.raises(ValueError, match="got F1"):
         ZooOptions(rows="A,F1")
