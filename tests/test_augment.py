@@ -175,16 +175,6 @@ def test_pictures_that_come_seldom_stay_until_the_next_one():
     assert 7.5 < rates.min() < 11 and 17 < rates.max() < 20.5
 
 
-def test_a_picture_is_early_or_late_by_whole_frames():
-    clock = torch.arange(40.0).view(1, 40, 1, 1).expand(24, 40, 112, 112)
-    shown = augment_video(clock, replace(OFF, lag=2), generator())[:, :, 50, 50].round()
-    late = (torch.arange(40.0) - shown)[:, 2:-2]
-    assert (late == late[:, :1]).all() and set(late[:, 0].tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
-    assert shown.min() == 0 and shown.max() == 39, "beyond the clip its first and last picture stand"
-    with pytest.raises(ValueError, match="augment.lag"):
-        Augmentation(lag=-1)
-
-
 def test_grain_is_new_in_every_frame_and_as_strong_as_said():
     noise = augment_video(torch.full((24, 3, 112, 112), 128.0), replace(OFF, grain=1), generator()) - 128
     sigma = noise.std(dim=(1, 2, 3))

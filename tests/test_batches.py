@@ -61,6 +61,30 @@ def test_examples_are_played_at_other_speeds():
         Batching(slowest=1.3, fastest=1.2)
 
 
+def test_sound_and_picture_of_examples_in_sync_may_be_a_little_apart():
+    options = Batching(frames=200, shortest=0.8, longest=2.0, shaken=0, retimed=0, lag=3)
+    found = set()
+    for step in range(12):
+        made = batch(
+            step, kinds=Kinds(**dict.fromkeys(Kinds().names, 0.0) | {"in_sync": 2, "silence": 1}), options=options
+        )
+        assert made.labels.shape[1] <= 47, "50 frames of a clip, less the lag"
+        for kind, video, sound, labels in zip(made.kinds, made.video, made.audio, made.labels, strict=True):
+            seen = video[:, 0, 1].long()
+            assert (seen.diff() == 1).all(), "no frame twice, none left out"
+            if kind != "in_sync":
+                continue
+            own = torch.from_numpy(POOL[int(video[0, 0, 0])].audio).view(-1, 640)
+            heard = int((own == sound[:640]).all(dim=1).nonzero())
+            assert torch.equal(sound.view(-1, 640), own[heard : heard + len(seen)])
+            assert torch.equal(labels, torch.from_numpy(POOL[0].labels[heard : heard + len(seen)])), "as the sound"
+            found.add(heard - int(seen[0]))
+    assert found == set(range(-3, 4))
+    for lag in (-1, 5):
+        with pytest.raises(ValueError, match="batches.lag"):
+            Batching(lag=lag)
+
+
 def test_the_other_sound_is_another_clips():
     in_sync = Kinds(**dict.fromkeys(Kinds().names, 0.0) | {"in_sync": 1})
     for step in range(5):

@@ -25,6 +25,9 @@ def test_people_nobody_trained_on_are_measured_all(footage, tmp_path, capsys, mo
     assert asked == [TalkSetOptions(stride=2, validation=0.0, test=1.0)]
     found = json.loads(capsys.readouterr().out)
     assert found["clips"] == {"footage": len(footage["train"])} and found["command"].endswith(" --unseen")
+    assert [row["ms"] for row in found["offsets"]["footage"]] == list(range(-320, 321, 40))
+    assert main([*arguments[:-1], "--unseen"]) == 0
+    assert "footage: called speaking" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["--data", "footage", "--unseen"])
     assert "goes with --evaluate" in capsys.readouterr().err

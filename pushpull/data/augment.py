@@ -29,8 +29,6 @@ class Augmentation:
         erase: probability that a rectangle, of up to a third of the side each way, hides a part of the face: hands,
             microphones, captions.
         hold: probability of fewer pictures a second, 8 to 20, each shown until the next one comes, as webcams film.
-        lag: the picture comes up to this many frames (of 40 ms) early or late, as where cameras, microphones and
-            converters are not quite together. Shifted sound, a negative, is at least 200 ms away.
         blur: probability of a coarser picture: of half or a third as many pixels, as faces far away have.
         overlap: probability that another clip's sound is mixed in (TalkNet: .5).
         overlap_db: the signal-to-noise ratio of that mixture is drawn from +- this many dB (TalkNet: 5).
@@ -58,7 +56,6 @@ class Augmentation:
     grain: float = 0.0
     erase: float = 0.0
     hold: float = 0.0
-    lag: int = 0
     blur: float = 0.25
     overlap: float = 0.25
     overlap_db: float = 5.0
@@ -71,8 +68,6 @@ class Augmentation:
     def __post_init__(self):
         if self.shapes not in ("each", "one"):
             raise ValueError(f'augment.shapes is "each" or "one", got {self.shapes!r}')
-        if self.lag < 0:
-            raise ValueError(f"augment.lag counts frames, got {self.lag}")
 
 
 def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.Generator) -> torch.Tensor:
@@ -139,9 +134,9 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
 
 
 def _hindered(video, options, generator):
-    """Missing and late pictures, light from one side, something before the face, noise; what is off draws nothing."""
+    """Pictures that come seldom, light from one side, something before the face, noise; what is off draws nothing."""
     clips, frames, height, width = video.shape
-    if options.hold or options.lag:
+    if options.hold:
         shown = _shown(clips, frames, options, generator).to(video.device)
         video = video[torch.arange(clips, device=video.device)[:, None], shown]
     if options.shade:
@@ -175,10 +170,9 @@ def _shown(clips, frames, options, generator):
     rate = (8 + 12 * torch.rand(clips, generator=generator))[:, None] / FPS
     phase = torch.rand(clips, 1, generator=generator)
     held = torch.rand(clips, generator=generator) < options.hold
-    late = torch.randint(-options.lag, options.lag + 1, (clips, 1), generator=generator)
     now = torch.arange(frames).expand(clips, frames)
     taken = (((now * rate + phase).floor() - phase) / rate).ceil().long()  # when the picture in view was taken
-    return (torch.where(held[:, None], taken, now) - late).clamp(0, frames - 1)
+    return torch.where(held[:, None], taken, now).clamp(min=0)
 
 
 def augment_audio(

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pushpull.clip import FPS, SAMPLES_PER_FRAME, Clip
-from pushpull.data.kinds import OWN, Kinds, make_example, other_clip, shake
+from pushpull.data.kinds import OWN, SHIFT_MS, Kinds, make_example, other_clip, shake
 from pushpull.data.tempo import retime
 
 
@@ -27,6 +27,9 @@ class Batching:
             always have them, so they must not be what gives those away.
         retimed: probability that an example is played faster or slower, sound and picture together, whatever its kind.
         slowest, fastest: the speed is drawn between them.
+        lag: sound and picture of examples in sync are up to this many frames (of 40 ms) apart, whichever comes first:
+            cameras, microphones and converters are seldom quite together. Shifted sound, a negative, is at least 5
+            frames away. Finished examples, AVA's among them, stay as they are.
     """
 
     frames: int = 1000
@@ -36,12 +39,15 @@ class Batching:
     retimed: float = 0.5
     slowest: float = 0.8
     fastest: float = 1.25
+    lag: int = 0
 
     def __post_init__(self):
         if not 0 < self.slowest <= self.fastest:
             raise ValueError(f"batches need 0 < slowest <= fastest, got {self.slowest} and {self.fastest}")
         if not 1 / FPS <= self.shortest <= self.longest:
             raise ValueError(f"batches need 0 < shortest <= longest, got {self.shortest} and {self.longest} s")
+        if not 0 <= self.lag < SHIFT_MS[0] * FPS / 1000:
+            raise ValueError(f"batches.lag counts frames, fewer than shifted sound is away, got {self.lag}")
         if self.frames < self.shortest * FPS:
             raise ValueError(f"a batch of {self.frames} frames holds not even one clip of {self.shortest} s")
 
@@ -49,6 +55,10 @@ class Batching:
         """How many frames of a clip are played within ``frames``."""
         speed, retimed = rng.uniform(self.slowest, self.fastest), rng.random() < self.retimed
         return max(1, round(speed * frames)) if retimed else frames
+
+    def late(self, kind: str, rng: np.random.Generator) -> int:
+        """By how many frames the picture of an example comes late; early, where negative."""
+        return int(rng.integers(-self.lag, self.lag + 1)) if self.lag and kind == "in_sync" else 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
     shares = getattr(pool, "shares", None)
     chosen = rng.choice(len(pool), size=size, replace=size > len(pool), p=shares)
     clips = [pool[int(i)] for i in chosen]
-    frames = min(wanted, *(clip.frames for clip in clips)) if size > 1 else min(wanted, clips[0].frames)
+    frames = max(1, min(wanted, min(clip.frames for clip in clips) - options.lag))
 
     examples, others = [], []
     for index, clip, kind in zip(chosen, clips, kinds.draw(rng, size), strict=True):
@@ -109,14 +119,31 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
         if kind == OWN:
             example, kind = _finished(pool, rng, frames, played)
         else:
-            played = min(played, clip.frames)
+            late = options.late(kind, rng)
+            played = min(played + abs(late), clip.frames)
             start = int(rng.integers(clip.frames - played + 1))
-            example = make_example(kind, clip, neighbour, rng, start=start, frames=played)
+            example = apart(make_example(kind, clip, neighbour, rng, start=start, frames=played), late)
         example = retime(example, frames)
         shaken = kind != "frozen" and rng.random() < options.shaken
         examples.append((example, shake(example.video, rng) if shaken else example.video, kind))
         others.append(make_example("swapped", clip, neighbour, rng, start=0, frames=frames).audio)
     return _stacked(examples, others)
+
+
+def apart(clip: Clip, late: int) -> Clip:
+    """``clip`` with its picture ``late`` frames behind its sound (before it, where negative), as much shorter.
+
+    Labels stay with the sound. All frames are the clip's own: none is repeated at an end, which would tell the kind.
+    """
+    frames, heard, seen = clip.frames - abs(late), max(late, 0), max(-late, 0)
+    if frames < 1 or not late:
+        return clip
+    return Clip(
+        audio=clip.audio[heard * SAMPLES_PER_FRAME : (heard + frames) * SAMPLES_PER_FRAME],
+        video=clip.video[seen : seen + frames],
+        labels=None if clip.labels is None else clip.labels[heard : heard + frames],
+        name=clip.name,
+    )
 
 
 def _finished(pool, rng, frames, played):

@@ -15,6 +15,7 @@ from pushpull.data.sources import Corpus, read_sources, source_names
 from pushpull.models import TalkNet, load_model, save_checkpoint
 from pushpull.options import from_dict
 from pushpull.training.log import TrainLog, draw_curves
+from pushpull.training.offsets import offset_figures, offset_table
 from pushpull.training.options import TrainOptions
 from pushpull.training.prior import assume_prior
 from pushpull.training.recalibrate import recalibrate
@@ -102,10 +103,12 @@ def held_out(model: TalkNet, options: TrainOptions, pool: Corpus, progress: bool
 
 
 def held_out_text(figures: dict | None) -> str:
-    """What :func:`held_out` found, as plain-text tables."""
+    """What :func:`held_out` or :func:`measure_unseen` found, as plain-text tables."""
     if figures is None:
         return "no held-out figures: fewer than two clips in the test split"
-    return "\n\n".join(f"{name}\n{report_table(kinds)}" for name, kinds in figures["sources"].items())
+    tables = [f"{name}\n{report_table(kinds)}" for name, kinds in figures["sources"].items()]
+    tables += [f"{name}: called speaking\n{offset_table(rows)}" for name, rows in figures.get("offsets", {}).items()]
+    return "\n\n".join(tables)
 
 
 def as_told(options: TrainOptions) -> TrainOptions:
@@ -139,7 +142,8 @@ def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, se
 def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
     """Figures of any checkpoint on all of the footage in ``options.data``, of which it was trained on nothing.
 
-    Of talking heads and AVA, which bring splits of their own, they are of the test split.
+    Of talking heads and AVA, which bring splits of their own, they are of the test split. ``offsets`` is how the model
+    takes speakers whose sound comes early or late, see :mod:`pushpull.training.offsets`.
 
     Raises:
         ValueError: there are too few clips.
@@ -148,10 +152,21 @@ def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, cropp
     options = replace(options, name=Path(checkpoint).stem, footage=replace(options.footage, validation=0.0, test=1.0))
     if options.threads:
         torch.set_num_threads(options.threads)
-    figures = held_out(model, options, read_clips(options, progress, croppers)["test"], progress)
+    pool = read_clips(options, progress, croppers)["test"]
+    figures = held_out(model, options, pool, progress)
     if figures is None:
         raise ValueError(f"{options.data} gave fewer than two clips: nothing to measure on")
-    return figures | {"command": f"{figures['command']} --unseen"}
+    offsets = {
+        name: offset_figures(
+            model.eval(),
+            part,
+            device=next(model.parameters()).device,
+            progress=partial(tqdm, unit="clip", desc=f"{name}, sound moved") if progress else None,
+        )
+        for name, part in pool.by_source().items()
+        if len(part)
+    }
+    return figures | {"command": f"{figures['command']} --unseen", "offsets": offsets}
 
 
 def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
