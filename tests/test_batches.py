@@ -62,13 +62,13 @@ def test_examples_are_played_at_other_speeds():
 
 
 def test_sound_and_picture_of_examples_in_sync_may_be_a_little_apart():
-    options = Batching(frames=200, shortest=0.8, longest=2.0, shaken=0, retimed=0, lag=3)
+    options = Batching(frames=200, shortest=0.8, longest=2.0, shaken=0, retimed=0, sound_early=1, sound_late=3)
     found = set()
     for step in range(12):
         made = batch(
             step, kinds=Kinds(**dict.fromkeys(Kinds().names, 0.0) | {"in_sync": 2, "silence": 1}), options=options
         )
-        assert made.labels.shape[1] <= 47, "50 frames of a clip, less the lag"
+        assert made.labels.shape[1] <= 47, "50 frames of a clip, less what they may be apart"
         for kind, video, sound, labels in zip(made.kinds, made.video, made.audio, made.labels, strict=True):
             seen = video[:, 0, 1].long()
             assert (seen.diff() == 1).all(), "no frame twice, none left out"
@@ -78,11 +78,11 @@ def test_sound_and_picture_of_examples_in_sync_may_be_a_little_apart():
             heard = int((own == sound[:640]).all(dim=1).nonzero())
             assert torch.equal(sound.view(-1, 640), own[heard : heard + len(seen)])
             assert torch.equal(labels, torch.from_numpy(POOL[0].labels[heard : heard + len(seen)])), "as the sound"
-            found.add(heard - int(seen[0]))
-    assert found == set(range(-3, 4))
-    for lag in (-1, 5):
-        with pytest.raises(ValueError, match="batches.lag"):
-            Batching(lag=lag)
+            found.add(int(seen[0]) - heard)
+    assert found == set(range(-1, 4))
+    for wrong in ({"sound_early": -1}, {"sound_late": 5}):
+        with pytest.raises(ValueError, match="batches.sound_early"):
+            Batching(**wrong)
 
 
 def test_the_other_sound_is_another_clips():

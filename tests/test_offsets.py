@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_support import talker
 
-from pushpull.data.batches import apart
+from pushpull.data.batches import move_sound
 from pushpull.training.offsets import OFFSETS, offset_figures, offset_table
 
 POOL = [talker(0, 60), talker(1, 60), talker(2, 12)]
@@ -24,15 +24,16 @@ class Strict:
         return SimpleNamespace(margin=torch.full((1, len(seen)), 1.0 if 0 <= late <= 2 else -1.0))
 
 
-@pytest.mark.parametrize("late", [0, 1, 3, -2])
-def test_a_late_picture_shows_what_was_heard_before(late):
+@pytest.mark.parametrize("later", [0, 1, 3, -2])
+def test_moved_sound_comes_after_what_was_seen_with_it(later):
     clip = talker(0)
-    moved = apart(clip, late)
-    frames = clip.frames - abs(late)
+    moved = move_sound(clip, later)
+    frames = clip.frames - abs(later)
     assert moved.frames == frames and len(moved.audio) == 640 * frames and len(moved.labels) == frames
     seen = moved.video[:, 0, 1].astype(int)
-    heard = np.arange(max(late, 0), max(late, 0) + frames)
-    assert (heard - seen == late).all() and (moved.labels == clip.labels[heard]).all()
+    heard = np.arange(max(-later, 0), max(-later, 0) + frames)
+    assert (seen - heard == later).all() and (moved.labels == clip.labels[heard]).all()
+    assert np.array_equal(moved.audio, clip.audio[640 * heard[0] :][: 640 * frames])
 
 
 def test_recall_is_told_for_every_offset():

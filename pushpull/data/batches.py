@@ -27,9 +27,9 @@ class Batching:
             always have them, so they must not be what gives those away.
         retimed: probability that an example is played faster or slower, sound and picture together, whatever its kind.
         slowest, fastest: the speed is drawn between them.
-        lag: sound and picture of examples in sync are up to this many frames (of 40 ms) apart, whichever comes first:
-            cameras, microphones and converters are seldom quite together. Shifted sound, a negative, is at least 5
-            frames away. Finished examples, AVA's among them, stay as they are.
+        sound_early, sound_late: the sound of examples in sync comes up to this many frames (of 40 ms) before or after
+            where it was recorded: cameras, microphones and converters are seldom quite together. Shifted sound, a
+            negative, is at least 5 frames away. Finished examples, AVA's among them, stay as they are.
     """
 
     frames: int = 1000
@@ -39,15 +39,19 @@ class Batching:
     retimed: float = 0.5
     slowest: float = 0.8
     fastest: float = 1.25
-    lag: int = 0
+    sound_early: int = 0
+    sound_late: int = 0
 
     def __post_init__(self):
         if not 0 < self.slowest <= self.fastest:
             raise ValueError(f"batches need 0 < slowest <= fastest, got {self.slowest} and {self.fastest}")
         if not 1 / FPS <= self.shortest <= self.longest:
             raise ValueError(f"batches need 0 < shortest <= longest, got {self.shortest} and {self.longest} s")
-        if not 0 <= self.lag < SHIFT_MS[0] * FPS / 1000:
-            raise ValueError(f"batches.lag counts frames, fewer than shifted sound is away, got {self.lag}")
+        if min(self.sound_early, self.sound_late) < 0 or self.apart >= SHIFT_MS[0] * FPS / 1000:
+            raise ValueError(
+                "batches.sound_early and sound_late count frames, fewer than shifted sound is away, got "
+                f"{self.sound_early} and {self.sound_late}"
+            )
         if self.frames < self.shortest * FPS:
             raise ValueError(f"a batch of {self.frames} frames holds not even one clip of {self.shortest} s")
 
@@ -56,9 +60,14 @@ class Batching:
         speed, retimed = rng.uniform(self.slowest, self.fastest), rng.random() < self.retimed
         return max(1, round(speed * frames)) if retimed else frames
 
-    def late(self, kind: str, rng: np.random.Generator) -> int:
-        """By how many frames the picture of an example comes late; early, where negative."""
-        return int(rng.integers(-self.lag, self.lag + 1)) if self.lag and kind == "in_sync" else 0
+    @property
+    def apart(self) -> int:
+        """How many frames sound and picture of an example in sync may be apart."""
+        return max(self.sound_early, self.sound_late)
+
+    def later(self, kind: str, rng: np.random.Generator) -> int:
+        """By how many frames the sound of an example comes late; early, where negative."""
+        return int(rng.integers(-self.sound_early, self.sound_late + 1)) if self.apart and kind == "in_sync" else 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
     shares = getattr(pool, "shares", None)
     chosen = rng.choice(len(pool), size=size, replace=size > len(pool), p=shares)
     clips = [pool[int(i)] for i in chosen]
-    frames = max(1, min(wanted, min(clip.frames for clip in clips) - options.lag))
+    frames = max(1, min(wanted, min(clip.frames for clip in clips) - options.apart))
 
     examples, others = [], []
     for index, clip, kind in zip(chosen, clips, kinds.draw(rng, size), strict=True):
@@ -119,10 +128,10 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
         if kind == OWN:
             example, kind = _finished(pool, rng, frames, played)
         else:
-            late = options.late(kind, rng)
-            played = min(played + abs(late), clip.frames)
+            later = options.later(kind, rng)
+            played = min(played + abs(later), clip.frames)
             start = int(rng.integers(clip.frames - played + 1))
-            example = apart(make_example(kind, clip, neighbour, rng, start=start, frames=played), late)
+            example = move_sound(make_example(kind, clip, neighbour, rng, start=start, frames=played), later)
         example = retime(example, frames)
         shaken = kind != "frozen" and rng.random() < options.shaken
         examples.append((example, shake(example.video, rng) if shaken else example.video, kind))
@@ -130,13 +139,13 @@ def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: i
     return _stacked(examples, others)
 
 
-def apart(clip: Clip, late: int) -> Clip:
-    """``clip`` with its picture ``late`` frames behind its sound (before it, where negative), as much shorter.
+def move_sound(clip: Clip, later: int) -> Clip:
+    """``clip`` with its sound ``later`` frames behind its picture (before it, where negative), as much shorter.
 
     Labels stay with the sound. All frames are the clip's own: none is repeated at an end, which would tell the kind.
     """
-    frames, heard, seen = clip.frames - abs(late), max(late, 0), max(-late, 0)
-    if frames < 1 or not late:
+    frames, heard, seen = clip.frames - abs(later), max(-later, 0), max(later, 0)
+    if frames < 1 or not later:
         return clip
     return Clip(
         audio=clip.audio[heard * SAMPLES_PER_FRAME : (heard + frames) * SAMPLES_PER_FRAME],

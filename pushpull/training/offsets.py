@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pushpull.clip import FPS, Clip
-from pushpull.data.batches import apart
+from pushpull.data.batches import move_sound
 from pushpull.data.speech import detect_speech
 
 OFFSETS = tuple(range(-8, 9))  # frames: 320 ms either way
@@ -38,7 +38,7 @@ def offset_figures(
         if clip.frames < 2 * max(map(abs, offsets)):
             continue
         for offset in offsets:
-            moved = apart(clip, -offset)
+            moved = move_sound(clip, offset)
             voiced = detect_speech(moved.audio)
             if voiced.any():
                 inputs = {"audio": torch.from_numpy(moved.audio)[None], "video": torch.from_numpy(moved.video)[None]}
