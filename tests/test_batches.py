@@ -80,7 +80,10 @@ def test_sound_and_picture_of_examples_in_sync_may_be_a_little_apart():
             assert torch.equal(labels, torch.from_numpy(POOL[0].labels[heard : heard + len(seen)])), "as the sound"
             found.add(int(seen[0]) - heard)
     assert found == set(range(-1, 4))
-    for wrong in ({"sound_early": -1}, {"sound_late": 5}):
+    rng = np.random.default_rng(0)
+    assert options.later("shifted", rng) == 1, "shifted from the middle of what is in sync"
+    assert options.later("swapped", rng) == Batching().later("shifted", rng) == Batching().later("in_sync", rng) == 0
+    for wrong in ({"sound_early": -1}, {"sound_early": 4, "sound_late": 5}):
         with pytest.raises(ValueError, match="batches.sound_early"):
             Batching(**wrong)
 

@@ -15,6 +15,8 @@ from pushpull.clip import FPS, SAMPLES_PER_FRAME, Clip
 from pushpull.data.kinds import OWN, SHIFT_MS, Kinds, make_example, other_clip, shake
 from pushpull.data.tempo import retime
 
+MOST_APART = int(SHIFT_MS[0] * FPS / 1000) - 1  # frames from the middle, for sound in sync: shifted sound is beyond
+
 
 @dataclass(frozen=True)
 class Batching:
@@ -29,7 +31,8 @@ class Batching:
         slowest, fastest: the speed is drawn between them.
         sound_early, sound_late: the sound of examples in sync comes up to this many frames (of 40 ms) before or after
             where it was recorded: cameras, microphones and converters are seldom quite together. Shifted sound, a
-            negative, is at least 5 frames away. Finished examples, AVA's among them, stay as they are.
+            negative, is at least 5 frames away from the middle of that. Finished examples, AVA's among them, stay as
+            they are.
     """
 
     frames: int = 1000
@@ -47,10 +50,10 @@ class Batching:
             raise ValueError(f"batches need 0 < slowest <= fastest, got {self.slowest} and {self.fastest}")
         if not 1 / FPS <= self.shortest <= self.longest:
             raise ValueError(f"batches need 0 < shortest <= longest, got {self.shortest} and {self.longest} s")
-        if min(self.sound_early, self.sound_late) < 0 or self.apart >= SHIFT_MS[0] * FPS / 1000:
+        if min(self.sound_early, self.sound_late) < 0 or self.sound_early + self.sound_late > 2 * MOST_APART:
             raise ValueError(
-                "batches.sound_early and sound_late count frames, fewer than shifted sound is away, got "
-                f"{self.sound_early} and {self.sound_late}"
+                f"batches.sound_early and sound_late count frames, at most {2 * MOST_APART} together: shifted sound is "
+                f"further away; got {self.sound_early} and {self.sound_late}"
             )
         if self.frames < self.shortest * FPS:
             raise ValueError(f"a batch of {self.frames} frames holds not even one clip of {self.shortest} s")
@@ -67,7 +70,9 @@ class Batching:
 
     def later(self, kind: str, rng: np.random.Generator) -> int:
         """By how many frames the sound of an example comes late; early, where negative."""
-        return int(rng.integers(-self.sound_early, self.sound_late + 1)) if self.apart and kind == "in_sync" else 0
+        if kind == "in_sync" and self.apart:
+            return int(rng.integers(-self.sound_early, self.sound_late + 1))
+        return (self.sound_late - self.sound_early) // 2 if kind == "shifted" else 0
 
 
 @dataclass(frozen=True)
