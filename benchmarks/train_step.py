@@ -34,7 +34,7 @@ SETTLING = 3  # steps at the start of each block that are not counted: the worke
 def bare_seconds(options: TrainOptions, pool, steps: int) -> list[float]:
     """Seconds of each step on a batch that is there."""
     device = resolve_device(options.device)
-    bfloat16 = device.type == "cuda" and options.precision == "auto"
+    bfloat16 = options.precision == "bfloat16" or (device.type == "cuda" and options.precision == "auto")
     batch = training_batch(options, pool, 0)
     inputs = {"audio": batch.audio.to(device), "video": batch.video.to(device).float()}
     labels = batch.labels.to(device)
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches (1)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (as torch chooses)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16, as for pushpull.train (auto)")
     given = parser.parse_args()
     defaults = TrainOptions()
     options = replace(
@@ -86,6 +87,7 @@ def main() -> None:
         validation_clips=0,
         recalibration=0,
         device=given.device,
+        precision=given.precision,
         threads=given.threads,
         workers=given.workers,
         batches=replace(defaults.batches, frames=given.frames),
@@ -102,7 +104,8 @@ def main() -> None:
         looped, waited = looped + taken, waited + idle
     frames = given.frames
     one, other = statistics.median(bare), statistics.median(looped)
-    print(f"{given.size}, {frames} frames a batch, {resolve_device(given.device)}, {torch.get_num_threads()} threads")
+    where = f"{resolve_device(given.device)}, {given.precision} precision, {torch.get_num_threads()} threads"
+    print(f"{given.size}, {frames} frames a batch, {where}")
     print(f"bare step     {one:7.3f} s  {frames / one:7.0f} frames/s")
     print(f"training step {other:7.3f} s  {frames / other:7.0f} frames/s   {other / one:.2f} of the bare step")
     print(f"waiting for batches {sum(waited) / sum(looped):.1%} of the time")
