@@ -17,6 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 
 GRID ?= ../shared/data/grid_s1
 HEADS := runs/heads
+SOURCES = talkset:$(GRID),talkheads:$(HEADS)*1.5
 
 .PHONY: demo test test-all lint zoo clean
 .DELETE_ON_ERROR:
@@ -39,8 +40,12 @@ zoo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:gli
 zoo: $(VENV)/.test
 	LP_NUM_THREADS=0 $(BIN)/python -m pushpull.data.talkheads make --clips 520 --seed 1 --size 160 --workers 2 \
 		--share-in-sync .56 --share-dubbed .08 --share-shifted .04 --share-silence .02 --share-noise .04 --out $(HEADS)
-	$(BIN)/python -m pushpull.zoo --config checkpoints/zoo.json --data "talkset:$(GRID),talkheads:$(HEADS)*1.5" \
+	$(BIN)/python -m pushpull.zoo --config checkpoints/zoo.json --data "$(SOURCES)" \
 		--out runs/zoo --install checkpoints $(ARGS)
+	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(SOURCES)" --start checkpoints/talknet-lite-a.safetensors \
+		--out runs/late
+	$(BIN)/python -m pushpull.average talknet-lite-a runs/late/talknet-lite.safetensors --data "$(SOURCES)" \
+		--title "For any recording" --out checkpoints/talknet-lite
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -218,7 +218,9 @@ def card_of(path: Path) -> dict:
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def attack_and_tell(path: Path, training: TrainOptions, robust: RobustOptions, progress: bool) -> None:
+def attack_and_tell(
+    path: Path, training: TrainOptions, robust: RobustOptions = RobustOptions(), progress: bool = True
+) -> None:
     """Attack a checkpoint on its held-out clips, and put what came of it into its card."""
     model = load_model(path, training.device)
     pool = read_clips(training, progress, cores())["test"]

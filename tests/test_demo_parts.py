@@ -301,7 +301,7 @@ def test_what_a_visitor_wrote_is_escaped():
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("A", "A: CE (talknet-lite)"),
+        ("A", "A: CE (talknet-lite-a)"),
         ("D3", "D3: CE + L1 + L4 (talknet-lite-d3)"),
         ("E2", "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"),
         ("nc", "nc: without cross-attention (nctalknet-lite)"),

@@ -11,7 +11,7 @@ def label(card: dict) -> str:
     """A checkpoint's entry in the list, such as "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"."""
     row, name = card.get("row"), card.get("name", "")
     if not row:
-        return str(name)
+        return f"{card['title']} ({name})" if isinstance(card.get("title"), str) and card["title"] else str(name)
     training = card.get("training") or {}
     losses = [loss for number, loss in enumerate(LOSSES, 1) if training.get(f"lambda{number}")]
     words = " + ".join(["CE", *losses])

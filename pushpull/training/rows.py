@@ -49,9 +49,9 @@ def complete(values: dict) -> dict:
 
 
 def checkpoint_name(row: str, size: str) -> str:
-    """talknet-lite for row A, talknet-lite-b1, ..., nctalknet-lite, spectalknet-lite."""
+    """talknet-lite-a, talknet-lite-b1, ..., nctalknet-lite, spectalknet-lite."""
     settings = row_settings(row)
-    plain = row == "A" or settings["variant"] != "talknet"
+    plain = settings["variant"] != "talknet"
     return f"{settings['variant']}-{size}" + ("" if plain else f"-{row.lower()}")
 
 
