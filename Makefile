@@ -2,7 +2,7 @@
 # make test       the same set-up plus the test dependencies, then the fast tests
 # make test-all   every test, the slow ones too
 # make lint       ruff, check and format
-# make zoo        rebuild every shipped checkpoint from nothing (hours); GRID=FOLDER names GRID's speaker 1
+# make zoo        train anew what checkpoints/ holds, from nothing (hours); GRID=FOLDER names GRID's speaker 1
 # make clean      remove the virtual environment and caches
 #
 # PYTHON=python3.12 chooses the interpreter, ARGS="--port 8000" reaches app.py, T="tests/test_media.py -k webm" pytest.
