@@ -17,11 +17,10 @@ from pathlib import Path
 import torch
 
 from pushpull.data.talkset import cores
-from pushpull.models import CheckpointError, TalkNet, load_model, save_checkpoint
+from pushpull.models import CheckpointError, TalkNet, load_model
 from pushpull.options import from_dict
-from pushpull.training.figures import held_out, held_out_text, read_clips, settled
+from pushpull.training.figures import held_out_text, read_clips, settled, write_measured
 from pushpull.training.options import TrainOptions
-from pushpull.training.reference import reference_embeddings
 from pushpull.training.stopping import end_politely
 from pushpull.zoo import attack_and_tell
 
@@ -99,11 +98,7 @@ def averaged(given: argparse.Namespace) -> Path:
         ],
         **{key: after.card[key] for key in ("training", "clips", "credit") if key in after.card},
     }
-    path = save_checkpoint(given.out, mixed, card, half=True)
-    stored = load_model(path, given.device)  # rounded to half precision: the figures are its own
-    figures = held_out(stored, replace(options, name=path.stem), splits["test"], not given.quiet)
-    stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
-    path = save_checkpoint(path, stored, card | {"heldout": figures}, half=True)
+    path, _ = write_measured(given.out, mixed, card, options, splits, not given.quiet)
     attack_and_tell(path, options, progress=not given.quiet)
     return path
 

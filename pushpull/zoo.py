@@ -54,7 +54,6 @@ class ZooOptions:
         more_frames: that it is then trained on further; 0 for none.
         more_rate: learning rate of that.
         harder: augmentation of that, and of the rows.
-        sound_early, sound_late: frames that sound and picture may be apart there, see pushpull.data.batches.
         base_warmup: how many of the base's frames are the warm-up's; also of a substitute's.
         row_frames: that each row is trained on, from the base.
         substitute_frames: that nc and spec are trained on.
@@ -76,8 +75,6 @@ class ZooOptions:
     more_frames: int = 0
     more_rate: float = 6e-4
     base_warmup: int = 80_000
-    sound_early: int = 0
-    sound_late: int = 0
     row_frames: int = 60_000
     substitute_frames: int = 250_000
     row_rate: float = 3e-4
@@ -120,7 +117,6 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         "threads": options.threads,
         "credit": options.credit,
     }
-    batches = replace(common["batches"], sound_early=options.sound_early, sound_late=options.sound_late)
     if row == BASE or row in SUBSTITUTES:
         frames = options.base_frames if row == BASE else options.substitute_frames
         values = common | {"frames": frames, "warmup_frames": options.base_warmup, "learning_rate": options.base_rate}
@@ -136,7 +132,7 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
             start=foundation(options, out),
             prior=0,  # of what is only begun with
             augment=options.harder,
-            **common | {"seed": options.seed + 1, "batches": batches},
+            **common | {"seed": options.seed + 1},
         )
     injection = Injection()
     if ROWS[row].get("adversarial"):
@@ -150,7 +146,7 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         start=str(checkpoint(options, MORE, out)) if options.more_frames else foundation(options, out),
         injection=injection,
         augment=options.harder,
-        **common | {"batches": batches},
+        **common,
     )
 
 

@@ -10,6 +10,7 @@ from pushpull import average as module
 from pushpull.average import average, main
 from pushpull.demo.models import label
 from pushpull.models import CheckpointError, TalkNet, TalkNetConfig, load_model, save_checkpoint
+from pushpull.train import main as train_main
 from pushpull.train import train
 
 
@@ -54,6 +55,9 @@ def test_the_command_measures_what_it_writes_and_says_of_what(footage, tmp_path,
     ends = [load_model(end, "cpu").headAV.weight for end in (first, second)]
     assert torch.allclose(model.headAV.weight, sum(ends) / 2, atol=1e-3)
     assert json.loads(path.with_suffix(".json").read_text())["training"]["start"] == "first.safetensors"
+
+    assert train_main(["--data", "footage", "--device", "cpu", "--quiet", "--evaluate", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out) == card["heldout"], "measured again, it says the same"
 
     foreign = save_checkpoint(tmp_path / "foreign", network(0), {})
     with pytest.raises(SystemExit):

@@ -150,14 +150,9 @@ def move_sound(clip: Clip, later: int) -> Clip:
     Labels stay with the sound. All frames are the clip's own: none is repeated at an end, which would tell the kind.
     """
     frames, heard, seen = clip.frames - abs(later), max(-later, 0), max(later, 0)
-    if frames < 1 or not later:
+    if frames < 1:
         return clip
-    return Clip(
-        audio=clip.audio[heard * SAMPLES_PER_FRAME : (heard + frames) * SAMPLES_PER_FRAME],
-        video=clip.video[seen : seen + frames],
-        labels=None if clip.labels is None else clip.labels[heard : heard + frames],
-        name=clip.name,
-    )
+    return replace(clip.span(heard, heard + frames), video=clip.video[seen : seen + frames])
 
 
 def _finished(pool, rng, frames, played):

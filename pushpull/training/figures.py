@@ -128,15 +128,24 @@ def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, se
         "credit": options.credit,
         "validation": history,
     }
-    path = save_checkpoint(out / options.name, settled(options, model, splits["train"]), card, half=True)
-    # The stored weights are rounded to half precision: the figures are theirs.
-    stored = load_model(path, options.device)
-    figures = held_out(stored, options, splits["test"], progress)
-    stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
-    path = save_checkpoint(out / options.name, stored, card | {"heldout": figures}, half=True)
+    path, figures = write_measured(
+        out / options.name, settled(options, model, splits["train"]), card, options, splits, progress
+    )
     log.write({"step": options.steps, "test": figures["sources"] if figures else None})
     draw_curves(out / "log.jsonl", out / "curves.png", options.name)
     return path
+
+
+def write_measured(
+    path: Path, model: TalkNet, card: dict, options: TrainOptions, splits, progress: bool
+) -> tuple[Path, dict | None]:
+    """Write a settled model in half precision with its held-out figures and reference embeddings; path and figures."""
+    path = save_checkpoint(path, model, card, half=True)
+    # The stored weights are rounded to half precision: the figures are theirs.
+    stored = load_model(path, options.device)
+    figures = held_out(stored, replace(options, name=path.stem), splits["test"], progress)
+    stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
+    return save_checkpoint(path, stored, card | {"heldout": figures}, half=True), figures
 
 
 def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
@@ -181,8 +190,8 @@ def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, crop
             f"{checkpoint} was not trained by this command: its card says nothing of how to split footage; "
             "add --unseen to measure on all of it"
         )
-    # Where this is another machine, folder, device and threads differ.
-    local = {"data": options.data, "device": options.device, "threads": options.threads}
+    # Where this is another machine, folder, device and threads differ; an average tells of another's training.
+    local = {"name": model.card["name"], "data": options.data, "device": options.device, "threads": options.threads}
     trained = from_dict(TrainOptions, model.card["training"] | local)
     if trained.threads:
         torch.set_num_threads(trained.threads)

@@ -41,9 +41,7 @@ def offset_figures(
             moved = move_sound(clip, offset)
             voiced = detect_speech(moved.audio)
             if voiced.any():
-                inputs = {"audio": torch.from_numpy(moved.audio)[None], "video": torch.from_numpy(moved.video)[None]}
-                outputs = model({name: value.to(device).float() for name, value in inputs.items()})
-                right[offset].append(outputs.margin[0].cpu().numpy()[voiced] > 0)
+                right[offset].append(model(moved.inputs(device)).margin[0].cpu().numpy()[voiced] > 0)
     return [
         {
             "ms": round(1000 * offset / FPS),
