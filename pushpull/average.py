@@ -19,10 +19,9 @@ import torch
 from pushpull.data.talkset import cores
 from pushpull.models import CheckpointError, TalkNet, load_model
 from pushpull.options import from_dict
-from pushpull.training.figures import held_out_text, read_clips, settled, write_measured
+from pushpull.training.figures import attack_and_tell, held_out_text, read_clips, settled, write_measured
 from pushpull.training.options import TrainOptions
 from pushpull.training.stopping import end_politely
-from pushpull.zoo import attack_and_tell
 
 
 def average(before: TalkNet, after: TalkNet, weight: float) -> TalkNet:
@@ -99,7 +98,7 @@ def averaged(given: argparse.Namespace) -> Path:
         **{key: after.card[key] for key in ("training", "clips", "credit") if key in after.card},
     }
     path, _ = write_measured(given.out, mixed, card, options, splits, not given.quiet)
-    attack_and_tell(path, options, progress=not given.quiet)
+    attack_and_tell(path, options, splits["test"], progress=not given.quiet)
     return path
 
 

@@ -27,6 +27,7 @@ from pushpull.models import TalkNet, TalkNetConfig, load_model, resolve_device
 from pushpull.options import parse_options
 from pushpull.training.adversarial import load_set
 from pushpull.training.figures import (
+    attack_and_tell,
     finish,
     held_out_text,
     measurable,
@@ -36,6 +37,7 @@ from pushpull.training.figures import (
     settled,
     validate,
 )
+from pushpull.training.hints import hint_loss
 from pushpull.training.inject import inject, remove_sets, set_path
 from pushpull.training.log import Totals, TrainLog, accuracies, load_state, save_state
 from pushpull.training.loss import draws, learning_rate, training_batch, training_loss
@@ -53,6 +55,7 @@ def train(
     progress: bool = True,
     croppers: int = 1,
     tensorboard: bool = False,
+    attack: bool = False,
 ) -> Path:
     """Train, or go on where a run with the same options stopped in ``out``, and write the checkpoint.
 
@@ -63,6 +66,7 @@ def train(
         progress: show bars, and the held-out figures after each epoch.
         croppers: processes that crop footage which is not in the cache, see :func:`pushpull.data.talkset.prepare`.
         tensorboard: also write ``out``/tensorboard.
+        attack: attack the finished checkpoint on held-out clips, see :mod:`pushpull.training.robust`, for its card.
 
     Returns:
         The path of the weights.
@@ -81,10 +85,12 @@ def train(
             raise ValueError(
                 f"{world.size} processes share the batches of a step: give --accumulate a multiple of {world.size}"
             )
-        return run(options, out, world, progress and world.leads, croppers, tensorboard)
+        return run(options, out, world, progress and world.leads, croppers, tensorboard, attack)
 
 
-def run(options: TrainOptions, out: Path, world: World, progress: bool, croppers: int, tensorboard: bool) -> Path:
+def run(
+    options: TrainOptions, out: Path, world: World, progress: bool, croppers: int, tensorboard: bool, attack: bool
+) -> Path:
     """One process's part of :func:`train`."""
     device, accumulate = world.device, options.accumulate
     bfloat16 = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
@@ -105,6 +111,7 @@ def run(options: TrainOptions, out: Path, world: World, progress: bool, croppers
     network = TalkNet(TalkNetConfig.named(options.variant, options.size)).to(device)
     if options.start:
         warm_start(network, load_model(options.start, device))
+    teacher = load_model(options.hints.source, device) if options.hints.source else None
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     step, seconds, history = 0, 0.0, []
     if (out / "state.pt").exists():
@@ -181,6 +188,7 @@ def run(options: TrainOptions, out: Path, world: World, progress: bool, croppers
                     audio, other, labels, video = (x.to(device, non_blocking=True) for x in tensors)
                     audio = augment_audio(audio, other, options.augment, generator)
                     video = augment_video(video, options.augment, generator)
+                    inputs = {"audio": audio, "video": video}
                     if injected is not None:
                         count = max(1, round(options.injection.share * len(labels)))
                         extra = injected[1].draw(
@@ -195,7 +203,11 @@ def run(options: TrainOptions, out: Path, world: World, progress: bool, croppers
                     with nullcontext() if last or world.size == 1 else model.no_sync():
                         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                             outputs = model({"audio": audio, "video": video})
+                            drawn = options.hints.weight_at(step, options.steps)
+                            hint = hint_loss(teacher, inputs, outputs) if drawn else None
                         loss, parts = training_loss(options, outputs, labels, step)
+                        if hint is not None:
+                            loss, parts = loss + drawn * hint, parts | {"hint": hint.item()}
                         (loss / len(share)).backward()
                     numbers.add({"loss": loss.item(), **parts})
                     right.append(((outputs.margin > 0) == (labels == 1)).detach())
@@ -235,6 +247,8 @@ def run(options: TrainOptions, out: Path, world: World, progress: bool, croppers
     if world.leads:
         path = finish(options, out, network, splits, history, seconds, log, progress)
         remove_sets(out)
+        if attack:
+            attack_and_tell(path, options, splits["test"], progress=progress)
     world.wait()
     return path
 
@@ -251,6 +265,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder of the run [%(default)s]")
     parser.add_argument("--quiet", action="store_true", help="no progress bars; --evaluate prints JSON")
     parser.add_argument("--tensorboard", action="store_true", help="also write scalars for TensorBoard")
+    parser.add_argument("--attack", action="store_true", help="then attack it on held-out clips, for its card")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure a checkpoint on the held-out test split")
     parser.add_argument(
         "--unseen", action="store_true", help="with --evaluate: it was trained on none of this footage; measure on all"
@@ -266,7 +281,14 @@ def main(arguments=None) -> int:
             )
             print(json.dumps(figures, indent=2) if given.quiet else held_out_text(figures))
             return 0
-        path = train(options, given.out, progress=not given.quiet, croppers=cores(), tensorboard=given.tensorboard)
+        path = train(
+            options,
+            given.out,
+            progress=not given.quiet,
+            croppers=cores(),
+            tensorboard=given.tensorboard,
+            attack=given.attack,
+        )
     except KeyboardInterrupt:
         print("stopped" + ("" if given.evaluate else "; the same command goes on where it stopped"), file=sys.stderr)
         return 130

@@ -19,20 +19,17 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pushpull.data.augment import Augmentation
 from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import cores
-from pushpull.models import load_model, save_checkpoint
 from pushpull.options import from_dict, parse_options
 from pushpull.plots import save, zoo_figure
 from pushpull.train import train
 from pushpull.training.adversarial import Injection
-from pushpull.training.figures import as_told, read_clips
+from pushpull.training.figures import as_told, attack_and_tell, read_clips
 from pushpull.training.options import TrainOptions
-from pushpull.training.robust import RobustOptions, robust_figures
+from pushpull.training.robust import RobustOptions
 from pushpull.training.rows import ROWS, checkpoint_name
 from pushpull.training.stopping import end_politely
 
@@ -188,7 +185,7 @@ def build(
             train(training, path.parent, progress=progress, croppers=cores())
         if row not in (BASE, MORE) and robust_of(path) != asdict(robust):
             say(f"attacking {row}")
-            attack_and_tell(path, training, robust, progress)
+            attack_and_tell(path, training, read_clips(training, progress, cores())["test"], robust, progress)
     return [checkpoint(options, row, out) for row in options.wanted]
 
 
@@ -212,17 +209,6 @@ def robust_of(path: Path) -> dict | None:
 def card_of(path: Path) -> dict:
     """The card beside a checkpoint's weights."""
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-
-
-def attack_and_tell(
-    path: Path, training: TrainOptions, robust: RobustOptions = RobustOptions(), progress: bool = True
-) -> None:
-    """Attack a checkpoint on its held-out clips, and put what came of it into its card."""
-    model = load_model(path, training.device)
-    pool = read_clips(training, progress, cores())["test"]
-    figures = robust_figures(model, pool, robust, progress=partial(tqdm, disable=not progress))
-    card = model.card | {"robust": figures}
-    save_checkpoint(path, model, card, half=True)
 
 
 def table(paths: Sequence[Path]) -> str:

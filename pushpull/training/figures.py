@@ -20,6 +20,7 @@ from pushpull.training.options import TrainOptions
 from pushpull.training.prior import assume_prior
 from pushpull.training.recalibrate import recalibrate
 from pushpull.training.reference import reference_embeddings
+from pushpull.training.robust import RobustOptions, robust_figures
 from pushpull.training.rows import row_of
 
 PRIOR_BATCHES = 24  # of 1,000 frames: the share of speaking ones comes out within .02
@@ -113,8 +114,13 @@ def held_out_text(figures: dict | None) -> str:
 
 def as_told(options: TrainOptions) -> TrainOptions:
     """The options as a card tells them: a file's path is this machine's own, its name is not."""
-    injection = replace(options.injection, source=Path(options.injection.source).name)
-    return replace(options, data=source_names(options.data), start=Path(options.start).name, injection=injection)
+    return replace(
+        options,
+        data=source_names(options.data),
+        start=Path(options.start).name,
+        injection=replace(options.injection, source=Path(options.injection.source).name),
+        hints=replace(options.hints, source=Path(options.hints.source).name),
+    )
 
 
 def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, seconds: float, log: TrainLog, progress):
@@ -146,6 +152,15 @@ def write_measured(
     figures = held_out(stored, replace(options, name=path.stem), splits["test"], progress)
     stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
     return save_checkpoint(path, stored, card | {"heldout": figures}, half=True), figures
+
+
+def attack_and_tell(
+    path: Path, options: TrainOptions, pool: Corpus, robust: RobustOptions = RobustOptions(), progress: bool = True
+) -> None:
+    """Attack a checkpoint on its held-out clips, ``pool``, and put what came of it into its card."""
+    model = load_model(path, options.device)
+    figures = robust_figures(model, pool, robust, progress=partial(tqdm, disable=not progress))
+    save_checkpoint(path, model, model.card | {"robust": figures}, half=True)
 
 
 def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:

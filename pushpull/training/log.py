@@ -117,6 +117,8 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
     panels = figure.subplots(2 if interacts else 1, 2, squeeze=False)
     losses, precision = panels[0]
     _plot(losses, steps, {"av": "CE av", "a": "CE a", "v": "CE v"})
+    if told := [entry for entry in steps if "hint" in entry]:
+        _plot(losses, told, {"hint": "hints"})
     losses.set(ylabel="cross-entropy (nats)", title=f"{title}: training loss", ylim=(0, None))
     if interacts:
         _plot(panels[1][0], steps, {name: name for name in NAMES})

@@ -10,6 +10,7 @@ from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.models import TalkNetConfig
 from pushpull.training.adversarial import ADVERSARIAL, Injection
+from pushpull.training.hints import Hints
 from pushpull.training.rows import complete, row_settings
 
 WARMUP_KINDS = Kinds(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
@@ -100,6 +101,7 @@ class TrainOptions:
     batches: Batching = field(default_factory=Batching)
     augment: Augmentation = field(default_factory=Augmentation)
     injection: Injection = field(default_factory=Injection)
+    hints: Hints = field(default_factory=Hints)
 
     def __post_init__(self):
         if self.schedule not in ("cosine", "exponential"):
