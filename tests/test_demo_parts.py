@@ -299,18 +299,19 @@ def test_what_a_visitor_wrote_is_escaped():
 
 
 @pytest.mark.parametrize(
-    ("row", "words"),
+    ("row", "size", "words"),
     [
-        ("A", "A: CE (talknet-lite-a)"),
-        ("D3", "D3: CE + L1 + L4 (talknet-lite-d3)"),
-        ("E2", "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"),
-        ("nc", "nc: without cross-attention (nctalknet-lite)"),
-        ("spec", "spec: spectrogram instead of MFCC (spectalknet-lite)"),
+        ("A", "lite", "A: CE (talknet-lite-a)"),
+        ("A", "full", "A: CE, full size: slow without a GPU (talknet-full-a)"),
+        ("D3", "lite", "D3: CE + L1 + L4 (talknet-lite-d3)"),
+        ("E2", "lite", "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"),
+        ("nc", "lite", "nc: without cross-attention (nctalknet-lite)"),
+        ("spec", "lite", "spec: spectrogram instead of MFCC (spectalknet-lite)"),
     ],
 )
-def test_models_are_named_by_their_row_and_what_it_means(row, words):
-    options = TrainOptions.of_row(row)
-    card = {"name": options.name, "row": row, "variant": options.variant, "training": asdict(options)}
+def test_models_are_named_by_their_row_and_what_it_means(row, size, words):
+    options = TrainOptions.of_row(row, size=size)
+    card = {"name": options.name, "row": row, "variant": options.variant, "size": size, "training": asdict(options)}
     assert models.label(card) == words and models.choices({options.name: card}) == [(words, options.name)]
 
 

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 import torch
 from rows_support import LITE, log_of, same, tiny
 
+from pushpull import train as training
+from pushpull.files import sha256
 from pushpull.models import CheckpointError, TalkNet, TalkNetConfig, load_model, save_checkpoint
 from pushpull.train import TrainOptions, main, train
+from pushpull.training.figures import attack_and_tell
 from pushpull.training.log import TrainLog, draw_curves
+from pushpull.training.robust import RobustOptions
 from pushpull.training.rows import ROWS, checkpoint_name, row_of
 from pushpull.training.start import warm_start
 
@@ -59,6 +64,17 @@ def test_a_row_on_the_command_line_is_that_row(footage, tmp_path, capsys):
     parts = logged["av"] + 0.4 * (logged["a"] + logged["v"]) + 0.1 * (logged["L1"] + logged["L4"])
     assert logged["loss"] == pytest.approx(parts, abs=1e-4)
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_a_finished_run_is_attacked_if_asked(footage, tmp_path, monkeypatch):
+    few = RobustOptions(clips=2, frames=10, steps=1, restarts=1)
+    monkeypatch.setattr(training, "attack_and_tell", partial(attack_and_tell, robust=few))
+    path = train(tiny(), tmp_path, progress=False)
+    assert "robust" not in json.loads(path.with_suffix(".json").read_text())
+    again = train(tiny(), tmp_path, progress=False, attack=True)
+    card = json.loads(again.with_suffix(".json").read_text())
+    assert card["robust"]["examples"] == 2 and card["robust"]["set"] == footage["test"].fingerprint
+    assert card["sha256"] == sha256(again) and card["heldout"]["sources"]
 
 
 def test_lambdas_change_what_is_learnt(footage, tmp_path):

@@ -21,6 +21,8 @@ def label(card: dict) -> str:
         words = "spectrogram instead of MFCC"
     if training.get("adversarial"):
         words += f", trained on {str(training['adversarial']).upper()} examples"
+    if card.get("size") == "full":
+        words += ", full size: slow without a GPU"
     return f"{row}: {words} ({name})"
 
 
