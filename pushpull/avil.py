@@ -43,30 +43,32 @@ def interaction_losses(e_a: Tensor, e_v: Tensor, labels: Tensor) -> dict[str, Te
         )
     e_a, e_v = (e.flatten(0, -2).to(torch.promote_types(e.dtype, torch.float32)) for e in (e_a, e_v))
     labels = labels.flatten()
-    present = [frames for frames in (labels == SPEAKING, labels == SILENT) if frames.any()]
-    audio, video = ([e[frames] for frames in present] for e in (e_a, e_v))
-    centres_a, centres_v = ([frames.mean(dim=0) for frames in classes] for classes in (audio, video))
+    # Sums over all frames, weighted, and not over chosen ones: a choice would have to wait for the device.
+    belongs = torch.stack([labels == SPEAKING, labels == SILENT]).to(e_a.dtype)  # (2, K)
+    counts = belongs.sum(dim=1)
+    shares = (
+        belongs / counts.clamp(min=1)[:, None]
+    )  # of a frame in its class's mean; all 0 where there is no such frame
+    centres_a, centres_v = shares @ e_a, shares @ e_v  # (2, D)
 
-    zero = (e_a.sum() + e_v.sum()) * 0
-    losses = dict.fromkeys(NAMES, zero)
-    if len(present) == 2:
-        losses["L1"] = _cos(*centres_a) + _cos(*centres_v)
-    for a, v, centre_a, centre_v in zip(audio, video, centres_a, centres_v, strict=True):
-        losses["L2"] = losses["L2"] - _cos(a, centre_a).mean() - _cos(v, centre_v).mean()
-        losses["L3"] = losses["L3"] - _cos(centre_a, centre_v)
-        losses["L4"] = losses["L4"] + _distance(a, v).mean()
-    return losses
-
-
-def embedding_norms(e_a: Tensor, e_v: Tensor) -> dict[str, float]:
-    """Mean l2 norms of (..., D) embeddings, for logs: a falling L4 means little where these fall as fast."""
-    return {"norm_a": e_a.detach().float().norm(dim=-1).mean().item()} | {
-        "norm_v": e_v.detach().float().norm(dim=-1).mean().item()
+    both = (counts > 0).all()
+    apart = _cos(centres_a[0], centres_a[1]) + _cos(centres_v[0], centres_v[1])
+    alike = sum((shares * _cos(e, centres[:, None])).sum() for e, centres in ((e_a, centres_a), (e_v, centres_v)))
+    return {
+        "L1": torch.where(both, apart, 0.0),
+        "L2": -alike,
+        "L3": -((counts > 0) * _cos(centres_a, centres_v)).sum(),
+        "L4": (shares * _distance(e_a, e_v)).sum(),
     }
 
 
+def embedding_norms(e_a: Tensor, e_v: Tensor) -> dict[str, Tensor]:
+    """Mean l2 norms of (..., D) embeddings, for logs: a falling L4 means little where these fall as fast."""
+    return {name: e.detach().float().norm(dim=-1).mean() for name, e in (("norm_a", e_a), ("norm_v", e_v))}
+
+
 def _cos(x: Tensor, y: Tensor) -> Tensor:
-    return F.cosine_similarity(x, y.expand_as(x), dim=-1)
+    return F.cosine_similarity(x, y, dim=-1)
 
 
 def _distance(x: Tensor, y: Tensor) -> Tensor:

@@ -207,9 +207,9 @@ def run(
                             hint = hint_loss(teacher, inputs, outputs) if drawn else None
                         loss, parts = training_loss(options, outputs, labels, step)
                         if hint is not None:
-                            loss, parts = loss + drawn * hint, parts | {"hint": hint.item()}
+                            loss, parts = loss + drawn * hint, parts | {"hint": hint.detach()}
                         (loss / len(share)).backward()
-                    numbers.add({"loss": loss.item(), **parts})
+                    numbers.add({"loss": loss.detach(), **parts})
                     right.append(((outputs.margin > 0) == (labels == 1)).detach())
                     kinds += [*batch.kinds, *["adversarial"] * (len(labels) - len(batch.kinds))]
                 found = numbers.mean(world)

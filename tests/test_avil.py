@@ -91,7 +91,8 @@ def test_half_precision_is_summed_in_single():
 
 
 def test_norms_are_means_over_frames():
-    assert embedding_norms(E_A, E_V) == pytest.approx({"norm_a": 1.0, "norm_v": 7 / 3})
+    found = {name: value.item() for name, value in embedding_norms(E_A, E_V).items()}
+    assert found == pytest.approx({"norm_a": 1.0, "norm_v": 7 / 3})
 
 
 @pytest.mark.parametrize(

@@ -223,8 +223,9 @@ def _another_place(sound, options, generator):
             spectrum = spectrum * torch.fft.rfft(echo[:size], size).to(sound.device)
         sound = torch.fft.irfft(spectrum, size)[:samples]
         sound = sound * (level / _rms(sound[None])[0])
-    if hissing and level > 1e-3:
-        sound = sound + torch.randn(samples, generator=generator).to(sound.device) * level * 10 ** (-distance / 20)
+    if hissing:  # silence stays silent
+        hiss = torch.randn(samples, generator=generator).to(sound.device) * level * 10 ** (-distance / 20)
+        sound = torch.where(level > 1e-3, sound + hiss, sound)
     return sound
 
 

@@ -15,19 +15,19 @@ from pushpull.training.parallel import World
 
 
 class Totals:
-    """Numbers by name, added up over the batches of a step."""
+    """Numbers by name, (), added up over the batches of a step; read from the device once, at its end."""
 
     def __init__(self):
         self._sums, self._count = {}, 0
 
-    def add(self, numbers: dict[str, float]) -> None:
+    def add(self, numbers: dict[str, Tensor]) -> None:
         self._sums = {name: self._sums.get(name, 0.0) + value for name, value in numbers.items()}
         self._count += 1
 
     def mean(self, world: World) -> dict[str, float]:
         """Over the batches of all processes, each of which has as many."""
-        sums = torch.tensor([total / self._count for total in self._sums.values()], device=world.device)
-        return dict(zip(self._sums, world.mean(sums).tolist(), strict=True))
+        means = torch.stack([total.float() / self._count for total in self._sums.values()])
+        return dict(zip(self._sums, world.mean(means).tolist(), strict=True))
 
 
 def accuracies(right: Sequence[Tensor], kinds: Sequence[str]) -> dict:

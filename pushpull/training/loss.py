@@ -15,8 +15,8 @@ from pushpull.training.options import WARMUP_KINDS, WARMUP_SECONDS, TrainOptions
 
 def training_loss(
     options: TrainOptions, outputs: Outputs, labels: Tensor, step: int
-) -> tuple[Tensor, dict[str, float]]:
-    """CE_all + sum of lambda_j L_j (paper, Eq. 4 and 11) of one batch, and its parts as numbers for people.
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """CE_all + sum of lambda_j L_j (paper, Eq. 4 and 11) of one batch, and its parts for people to look at.
 
     Args:
         labels: (B, T) int64.
@@ -38,7 +38,8 @@ def training_loss(
                 loss = loss + weight * interaction[name]
         losses |= interaction
         norms = embedding_norms(outputs.e_a, outputs.e_v)
-    return loss, {name: value.item() for name, value in losses.items()} | norms
+    # Not numbers yet: reading one waits for the device, which has the backward pass to do.
+    return loss, {name: value.detach() for name, value in losses.items()} | norms
 
 
 def training_batch(options: TrainOptions, pool, index: int) -> Batch:
