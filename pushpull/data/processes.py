@@ -37,7 +37,8 @@ def in_processes(function: Callable, jobs: Sequence[tuple], *, workers: int) -> 
             process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise ChildProcessError(
-                "a process that cut videos was killed, perhaps for want of memory; try fewer workers"
+                "a process that cut videos was killed, perhaps for want of memory: try fewer workers. A script of your "
+                'own has to ask for several under if __name__ == "__main__":'
             ) from error
         raise
     finally:

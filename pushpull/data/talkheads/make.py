@@ -248,7 +248,8 @@ def _work(options, folder, numbers, workers) -> Iterator[int]:
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a worker was killed, perhaps because memory ran out: use fewer --workers or a smaller --size. The same "
-            "command goes on where it stopped."
+            "command goes on where it stopped. A script of your own has to ask for several workers under "
+            'if __name__ == "__main__":'
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
