@@ -35,6 +35,16 @@ def test_a_state_comes_back(tmp_path):
     assert torch.equal(again.pop("model")["w"], state.pop("model")["w"]) and again == state
 
 
+def test_a_run_older_than_an_option_goes_on_while_that_is_at_its_default(tmp_path):
+    path = tmp_path / "state.pt"
+    save_state(path, {"identity": {"seed": 0}, "step": 7})
+    assert load_state(path, {"seed": 0, "hints": {"source": "", "weight": 1.0}}, CPU)["step"] == 7
+    with pytest.raises(ValueError, match=r"other options: hints.source \( -> talknet-lite\)"):
+        load_state(path, {"seed": 0, "hints": {"source": "talknet-lite", "weight": 1.0}}, CPU)
+    with pytest.raises(ValueError, match="other options: unheard_of"):
+        load_state(path, {"seed": 0, "unheard_of": 1}, CPU)
+
+
 @pytest.mark.parametrize("moment", ["writing", "flushing", "renaming"])
 def test_a_kill_while_writing_leaves_the_state_before(tmp_path, monkeypatch, moment):
     path = tmp_path / "state.pt"
@@ -63,11 +73,11 @@ def test_a_kill_while_writing_leaves_the_state_before(tmp_path, monkeypatch, mom
 
 def test_other_options_are_named(tmp_path):
     save_state(tmp_path / "state.pt", {"identity": IDENTITY})
-    other = {"seed": 1, "kinds": {"still": 0.5, "noise": 0.2}, "ramp": 20}
+    other = {"seed": 1, "kinds": {"still": 0.5, "noise": 0.2}, "ramp": 30}
     with pytest.raises(ValueError) as refused:
         load_state(tmp_path / "state.pt", other, CPU)
     message = str(refused.value)
-    assert "kinds.noise (0.1 -> 0.2)" in message and "ramp (None -> 20)" in message and "seed (0 -> 1)" in message
+    assert "kinds.noise (0.1 -> 0.2)" in message and "ramp (20 -> 30)" in message and "seed (0 -> 1)" in message
     assert "still" not in message and "another --out" in message
 
 

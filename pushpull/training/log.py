@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from pushpull.avil import NAMES
 from pushpull.files import PARTIAL, replacing
+from pushpull.training.options import TrainOptions
 from pushpull.training.parallel import World
 
 
@@ -88,6 +90,8 @@ def save_state(path: Path, state: dict) -> None:
 def load_state(path: Path, identity: dict, device: torch.device) -> dict:
     """What :func:`save_state` wrote.
 
+    A run that is older than an option goes on while the option is at its default, which leaves training as it was.
+
     Raises:
         ValueError: it cannot be read, or is of a run with another identity; the message names what differs.
     """
@@ -96,7 +100,8 @@ def load_state(path: Path, identity: dict, device: torch.device) -> dict:
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         why = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read ({why}): remove it to begin anew, or give another --out") from error
-    before, now = _flat(state["identity"]), _flat(identity)
+    now = _flat(identity)
+    before = {k: v for k, v in _flat(asdict(TrainOptions())).items() if k in now} | _flat(state["identity"])
     changed = [f"{k} ({before.get(k)} -> {now.get(k)})" for k in sorted(before | now) if before.get(k) != now.get(k)]
     if changed:
         raise ValueError(
