@@ -46,6 +46,10 @@ zoo: $(VENV)/.test
 		--out runs/late
 	$(BIN)/python -m pushpull.average talknet-lite-a runs/late/talknet-lite.safetensors --data "$(SOURCES)" \
 		--title "For any recording" --out checkpoints/talknet-lite
+	$(BIN)/python -m pushpull.train --config checkpoints/full-base.json --data "$(SOURCES)" --out runs/full-base
+	$(BIN)/python -m pushpull.train --config checkpoints/full.json --data "$(SOURCES)" \
+		--start runs/full-base/talknet-full-base.safetensors --attack --out runs/full
+	cp runs/full/talknet-full-a.safetensors runs/full/talknet-full-a.json checkpoints/
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
