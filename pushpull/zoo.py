@@ -58,8 +58,11 @@ class ZooOptions:
         own: share of the talking heads' finished examples (turns, chewing, ...).
         adversarial_frames, attack_steps: size of the adversarial sets of rows B and E, and gradient steps.
         batch_frames: video frames in a batch: one step of any of the runs.
+        sound_early, sound_late: frames by which sound in sync comes early or late in all but the base, see
+            pushpull.train's batches.
         seed: of everything.
-        precision, device, threads: as for pushpull.train.
+        weights: how the rows' checkpoints store them, see pushpull.train.
+        precision, device, threads, workers: as for pushpull.train.
         credit: whose data this is and under which licence; goes into the cards.
     """
 
@@ -79,10 +82,14 @@ class ZooOptions:
     adversarial_frames: int = 8_000
     attack_steps: int = 7
     batch_frames: int = 1000
+    sound_early: int = 0
+    sound_late: int = 0
     seed: int = 0
+    weights: str = "float16"
     precision: str = "auto"
     device: str = "auto"
     threads: int = 0
+    workers: int = 1
     credit: str = ""
     harder: Augmentation = field(default_factory=Augmentation)
 
@@ -108,10 +115,16 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         "seed": options.seed,
         "validation_clips": 0,
         "kinds": replace(Kinds(), own=options.own),
-        "batches": Batching(frames=options.batch_frames),
+        "batches": Batching(
+            frames=options.batch_frames,
+            sound_early=0 if row == BASE else options.sound_early,
+            sound_late=0 if row == BASE else options.sound_late,
+        ),
+        "weights": "float16" if row in (BASE, MORE) else options.weights,
         "precision": options.precision,
         "device": options.device,
         "threads": options.threads,
+        "workers": options.workers,
         "credit": options.credit,
     }
     if row == BASE or row in SUBSTITUTES:
@@ -197,7 +210,7 @@ def trained(path: Path, training: TrainOptions) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     # Where and with how many threads it was trained decides nothing that a recipe says.
-    local = {"device": "auto", "threads": 0, "credit": ""}
+    local = {"device": "auto", "threads": 0, "workers": 1, "credit": ""}
     return card.get("heldout") is not None and replace(before, **local) == replace(as_told(training), **local)
 
 

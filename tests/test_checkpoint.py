@@ -15,6 +15,7 @@ from test_models import batch, largest
 from pushpull.files import sha256
 from pushpull.models import CheckpointError, TalkNet, TalkNetConfig, checkpoint, load_model, resolve_device
 from pushpull.models.checkpoint import find_checkpoint, import_official, list_models, main, save_checkpoint
+from pushpull.models.stored import STORED
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +54,17 @@ def test_its_card_comes_back_and_says_what_it_is(saved, model):
     assert sorted(path.name for path in saved.parent.iterdir()) == ["talknet-small.json", "talknet-small.safetensors"]
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_reference_embeddings_travel_with_the_weights(model, tmp_path, half):
+@pytest.mark.parametrize("weights", STORED)
+def test_reference_embeddings_travel_with_the_weights(model, tmp_path, weights):
     model.reference_embeddings = {"z_a": torch.randn(6, 128), "labels": torch.arange(6) % 2}
-    again = load_model(save_checkpoint(tmp_path / "m", model, half=half), "cpu")
+    again = load_model(save_checkpoint(tmp_path / "m", model, weights=weights), "cpu")
     assert (
         set(again.reference_embeddings) == {"z_a", "labels"}
         and again.reference_embeddings["z_a"].dtype == torch.float32
     )
     assert torch.equal(again.reference_embeddings["labels"], model.reference_embeddings["labels"])
     assert torch.allclose(
-        again.reference_embeddings["z_a"], model.reference_embeddings["z_a"], atol=2e-3 if half else 0
+        again.reference_embeddings["z_a"], model.reference_embeddings["z_a"], atol=0 if weights == "float32" else 2e-3
     )
     # Saved once more, as the zoo does with the figures of its attacks, they are kept; they are no weights.
     last = load_model(save_checkpoint(tmp_path / "n", again), "cpu")
@@ -91,7 +92,7 @@ def test_people_may_add_to_the_card(saved):
 
 
 def test_half_precision_is_half_the_size_and_nearly_the_same(model, saved, tmp_path):
-    half = save_checkpoint(tmp_path / "half", model, half=True)
+    half = save_checkpoint(tmp_path / "half", model, weights="float16")
     assert half.stat().st_size < 0.53 * saved.stat().st_size
     again = load_model(half, "cpu")
     assert {parameter.dtype for parameter in again.parameters()} == {torch.float32}
@@ -107,7 +108,7 @@ def test_half_precision_keeps_what_it_cannot_hold(tmp_path):
     model = randomise(TalkNet(TalkNetConfig(size="lite")))
     with torch.no_grad():
         model.headAV.weight[0, 0] = 1e6
-    assert load_model(save_checkpoint(tmp_path / "m", model, half=True), "cpu").headAV.weight[0, 0] == 1e6
+    assert load_model(save_checkpoint(tmp_path / "m", model, weights="float16"), "cpu").headAV.weight[0, 0] == 1e6
 
 
 def test_names_find_files_in_their_folder_only(model, tmp_path):
@@ -128,7 +129,7 @@ def test_names_find_files_in_their_folder_only(model, tmp_path):
 
 def test_list_leaves_out_what_is_not_ours(model, tmp_path):
     save_checkpoint(tmp_path / "b", model)
-    save_checkpoint(tmp_path / "a", model, half=True)
+    save_checkpoint(tmp_path / "a", model, weights="float16")
     save_file({"x": torch.zeros(3)}, tmp_path / "c.safetensors")
     with pytest.warns(UserWarning, match="not of this package"):
         cards = list_models(tmp_path)
@@ -276,14 +277,14 @@ def test_a_cut_official_file_says_so(official, tmp_path):
 
 def test_command_imports_shows_and_refuses_to_overwrite(official, tmp_path, capsys):
     out = tmp_path / "talknet-official"
-    assert main(["--import", str(official), str(out), "--half"]) == 0
+    assert main(["--import", str(official), str(out), "--weights", "float16"]) == 0
     said = capsys.readouterr().out
     assert "487 tensors" in said
     model = load_model(out.with_suffix(".safetensors"), "cpu")
     assert model.card["source_sha256"] == sha256(official)
     assert main(["--import", str(official), str(out)]) == 1
     assert "pass --overwrite" in capsys.readouterr().err
-    assert main(["--import", str(official), str(out), "--overwrite", "--half"]) == 0
+    assert main(["--import", str(official), str(out), "--overwrite", "--weights", "float16"]) == 0
     capsys.readouterr()
     assert main(["--show", str(out.with_suffix(".safetensors"))]) == 0
     assert json.loads(capsys.readouterr().out)["variant"] == "talknet"

@@ -95,7 +95,7 @@ def test_full_size_is_the_official_one():
 def test_lite_keeps_its_limits(variant, tmp_path):
     model = TalkNet(TalkNetConfig.named(variant, "lite"))
     assert sum(p.numel() for p in model.parameters()) <= 1_500_000
-    assert save_checkpoint(tmp_path / "lite", model, half=True).stat().st_size <= 3_000_000
+    assert save_checkpoint(tmp_path / "lite", model, weights="float16").stat().st_size <= 3_000_000
 
 
 # A network with random normalisations amplifies rounding, a freshly initialised one does not: float64 says for the

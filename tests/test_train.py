@@ -329,6 +329,8 @@ def test_the_curriculum_is_one_second_of_in_sync_and_still(tmp_path):
         kinds |= set(batch.kinds)
         lengths.add(batch.labels.shape[1])
     assert kinds == {"in_sync", "still"} and lengths == {25}
+    moved = dataclasses.replace(options, batches=dataclasses.replace(options.batches, sound_early=2, sound_late=3))
+    assert torch.equal(training_batch(moved, pool, 1).audio, training_batch(options, pool, 1).audio), "not yet"
     after = [training_batch(options, pool, step) for step in range(options.warmup_steps, options.steps)]
     assert set().union(*(batch.kinds for batch in after)) > {"in_sync", "still", "swapped", "shifted", "noise"}
     assert len({batch.labels.shape[1] for batch in after}) > 3

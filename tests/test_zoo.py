@@ -88,6 +88,19 @@ def test_a_full_size_recipe_has_batches_rates_and_precision_of_its_own(tmp_path)
     assert (a.learning_rate, a.batches.frames, a.precision) == (options.row_rate, 500, "bfloat16")
 
 
+def test_sound_is_moved_in_all_but_the_base_and_weights_of_rows_are_stored_as_asked(tmp_path):
+    options = ZooOptions(sound_early=1, sound_late=4, weights="int8", workers=6, more_frames=2000)
+    moved = {row: recipe(options, row, tmp_path) for row in (BASE, MORE, "A", "nc")}
+    assert {row: (x.batches.sound_early, x.batches.sound_late) for row, x in moved.items()} == {
+        BASE: (0, 0),
+        MORE: (1, 4),
+        "A": (1, 4),
+        "nc": (1, 4),
+    }
+    assert [x.weights for x in moved.values()] == ["float16", "float16", "int8", "int8"]
+    assert {x.workers for x in moved.values()} == {6}
+
+
 def test_unknown_rows_are_refused(capsys):
     with pytest.raises(ValueError, match="got F1"):
         ZooOptions(rows="A,F1")

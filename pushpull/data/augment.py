@@ -1,9 +1,11 @@
 """Augmentation on batches of tensors: faces flipped, cropped, turned, relit, blurred; voices mixed, coloured, noisy."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from pushpull.clip import FPS, SAMPLE_RATE
 
@@ -109,15 +111,15 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
     theta[:, :, 2] = place * (1 - side)[:, None]
 
     video = video.float()
-    grid = F.affine_grid(theta.to(video.device), (clips, 1, *video.shape[2:]), align_corners=False)
+    grid = F.affine_grid(_sent(theta, video.device), (clips, 1, *video.shape[2:]), align_corners=False)
     if warped.any():
         # Five by five random arrows, smoothly between them; the picture's side is 2 in the grid's coordinates.
         smooth = F.interpolate(2 * bends, video.shape[2:], mode="bicubic", align_corners=True)
-        grid = grid + smooth.permute(0, 2, 3, 1).to(video.device)
+        grid = grid + _sent(smooth.permute(0, 2, 3, 1), video.device)
     # The T frames of a clip stand where grid_sample expects channels: one grid serves them all.
     video = F.grid_sample(video, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    contrast = torch.where(relit, contrast, 1.0).to(video.device)[:, None, None, None]
-    shift = torch.where(relit, shift, 0.0).to(video.device)[:, None, None, None]
+    contrast = _sent(torch.where(relit, contrast, 1.0), video.device)[:, None, None, None]
+    shift = _sent(torch.where(relit, shift, 0.0), video.device)[:, None, None, None]
     middle = video.mean(dim=(1, 2, 3), keepdim=True)
     video = ((video - middle) * contrast + middle + shift).clamp(0, 255)
     changed = []
@@ -137,7 +139,7 @@ def _hindered(video, options, generator):
     """Pictures that come seldom, light from one side, something before the face, noise; what is off draws nothing."""
     clips, frames, height, width = video.shape
     if options.hold:
-        shown = _shown(clips, frames, options, generator).to(video.device)
+        shown = _sent(_shown(clips, frames, options, generator), video.device)
         video = video[torch.arange(clips, device=video.device)[:, None], shown]
     if options.shade:
         angle = 2 * torch.pi * torch.rand(clips, generator=generator)
@@ -145,7 +147,7 @@ def _hindered(video, options, generator):
         down, across = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
         ramp = angle.sin()[:, None, None] * down[:, None] + angle.cos()[:, None, None] * across
         gain = 1 + amount[:, None, None] * ramp.clamp(-1, 1)
-        video = (video * gain[:, None].to(video.device)).clamp(0, 255)
+        video = (video * _sent(gain[:, None], video.device)).clamp(0, 255)
     if options.erase:
         size = 0.1 + 0.23 * torch.rand(clips, 2, generator=generator)
         corner = torch.rand(clips, 2, generator=generator) * (1 - size)
@@ -154,14 +156,14 @@ def _hindered(video, options, generator):
         rows, columns = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width
         inside = [(x >= corner[:, i, None]) & (x < (corner + size)[:, i, None]) for i, x in enumerate((rows, columns))]
         mask = inside[0][:, :, None] & inside[1][:, None, :] & hidden[:, None, None]
-        level = level[:, None, None, None].to(video.device)
-        video = torch.where(mask[:, None].to(video.device), level, video)
+        level = _sent(level, video.device)[:, None, None, None]
+        video = torch.where(_sent(mask[:, None], video.device), level, video)
     if options.grain:
         sigma = 10 * torch.rand(clips, generator=generator) * (torch.rand(clips, generator=generator) < options.grain)
         # A seed for each batch and not the noise itself comes from the CPU: on a GPU it is made where it is needed.
         seed = int(torch.randint(2**62, (1,), generator=generator))
         noise = torch.randn(video.shape, generator=torch.Generator(video.device).manual_seed(seed), device=video.device)
-        video = (video + noise * sigma[:, None, None, None].to(video.device)).clamp(0, 255)
+        video = (video + noise * _sent(sigma, video.device)[:, None, None, None]).clamp(0, 255)
     return video
 
 
@@ -186,49 +188,81 @@ def augment_audio(
     snr = (torch.rand(clips, generator=generator) * 2 - 1) * options.overlap_db
     gain = (torch.rand(clips, generator=generator) * 2 - 1) * options.gain_db
     mixed = torch.rand(clips, generator=generator) < options.overlap
-    snr, gain, mixed = (x.to(audio.device)[:, None] for x in (snr, gain, mixed))
+    snr, gain, mixed = (_sent(x, audio.device)[:, None] for x in (snr, gain, mixed))
 
     level, other_level = _rms(audio), _rms(other)
     # Silence has no level to keep a ratio to: what is mixed into it stays as loud as it was.
     reference = torch.where(level > 1e-3, level * 10 ** (-snr / 20), other_level)
     audio = torch.where(mixed, audio + other * reference / other_level.clamp(min=1e-6), audio)
-    audio = torch.stack([_another_place(sound, options, generator) for sound in audio])
+    audio = _other_places(audio, options, generator)
     audio = audio * 10 ** (gain / 20)
     return audio / audio.abs().amax(dim=1, keepdim=True).clamp(min=1)
 
 
-def _another_place(sound, options, generator):
-    """One clip's (N,) sound as another microphone hears it in another room, as loud as before."""
+def _other_places(audio, options, generator):
+    """(B, N) sounds, each as another microphone hears it in another room, as loud as before.
+
+    Clip by clip only the numbers are drawn: a GPU is asked for few large things and not for many small ones.
+    """
+    samples = audio.shape[1]
+    places = [_place(samples, options, generator) for _ in audio]
+    columns = [torch.tensor(column) for column in zip(*((p.tilt, p.cutoff, p.distance) for p in places), strict=True)]
+    tilt, cutoff, distance = (_sent(column, audio.device)[:, None] for column in columns)
+    level = _rms(audio)
+    moved = torch.tensor([bool(p.tilt) or p.cutoff < float("inf") or p.echo is not None for p in places])
+    if moved.any():
+        size = 2 * samples  # room for the echo's end: nothing comes round to the beginning
+        frequency = torch.arange(samples + 1, device=audio.device) * (SAMPLE_RATE / size)
+        spectrum = torch.fft.rfft(audio, size)
+        spectrum = spectrum / (1 + (frequency / cutoff) ** 10)  # 60 dB within an octave
+        spectrum = spectrum * 10 ** (tilt / 20 * torch.log2(frequency.clamp(100, 6000) / 1000))
+        direct = torch.ones(1)
+        echoes = pad_sequence([direct if p.echo is None else p.echo[:size] for p in places], batch_first=True)
+        heard = torch.fft.irfft(spectrum * torch.fft.rfft(_sent(echoes, audio.device), size), size)[:, :samples]
+        audio = torch.where(_sent(moved, audio.device)[:, None], heard * (level / _rms(heard)), audio)
+    if any(p.hiss is not None for p in places):  # silence stays silent
+        none = torch.zeros(samples)
+        hiss = _sent(torch.stack([none if p.hiss is None else p.hiss for p in places]), audio.device)
+        audio = torch.where(level > 1e-3, audio + hiss * level * 10 ** (-distance / 20), audio)
+    return audio
+
+
+class _Place(NamedTuple):
+    """What happens to one clip's sound.
+
+    A spectral tilt in dB per octave, the highest frequency in Hz, an impulse response and hiss, and by how many dB
+    below the sound the hiss is.
+    """
+
+    tilt: float
+    cutoff: float
+    distance: float
+    echo: torch.Tensor | None
+    hiss: torch.Tensor | None
+
+
+def _place(samples, options, generator):
     chances, amounts = torch.rand(3, generator=generator), torch.rand(3, generator=generator)
     coloured, echoing, hissing = (chances < torch.tensor([options.colour, options.room, options.hiss])).tolist()
     tilt, decay, distance = (amounts * torch.tensor([12.0, 0.5, 25.0]) - torch.tensor([6.0, -0.1, -5.0])).tolist()
-    limited, cutoff = False, 0.0
+    cutoff, echo, hiss = float("inf"), None, None
     if options.band:
         chance, height = torch.rand(2, generator=generator).tolist()
-        limited, cutoff = chance < options.band, 1500 * 4**height
-    level, samples = _rms(sound[None])[0], len(sound)
-    if coloured or echoing or limited:
-        size = 2 * samples  # room for the echo's end: nothing comes round to the beginning
-        spectrum = torch.fft.rfft(sound, size)
-        frequency = torch.arange(len(spectrum)) * (SAMPLE_RATE / size)
-        if limited:  # 60 dB within an octave
-            spectrum = spectrum / (1 + (frequency / cutoff) ** 10).to(sound.device)
-        if coloured:
-            gain = 10 ** (tilt / 20 * torch.log2(frequency.clamp(100, 6000) / 1000))
-            spectrum = spectrum * gain.to(sound.device)
-        if echoing:
-            seconds = torch.arange(int(decay * SAMPLE_RATE)) / SAMPLE_RATE
-            echo = 0.03 * torch.randn(len(seconds), generator=generator) * 10 ** (-3 * seconds / decay)
-            echo[0] = 1.0  # the direct sound comes first, so that sound and lips stay together
-            spectrum = spectrum * torch.fft.rfft(echo[:size], size).to(sound.device)
-        sound = torch.fft.irfft(spectrum, size)[:samples]
-        sound = sound * (level / _rms(sound[None])[0])
-    if hissing:  # silence stays silent
-        hiss = torch.randn(samples, generator=generator).to(sound.device) * level * 10 ** (-distance / 20)
-        sound = torch.where(level > 1e-3, sound + hiss, sound)
-    return sound
+        cutoff = 1500 * 4**height if chance < options.band else cutoff
+    if echoing:
+        seconds = torch.arange(int(decay * SAMPLE_RATE)) / SAMPLE_RATE
+        echo = 0.03 * torch.randn(len(seconds), generator=generator) * 10 ** (-3 * seconds / decay)
+        echo[0] = 1.0  # the direct sound comes first, so that sound and lips stay together
+    if hissing:
+        hiss = torch.randn(samples, generator=generator)
+    return _Place(tilt if coloured else 0.0, cutoff, distance, echo, hiss)
 
 
 def _rms(audio):
     # The root's slope at 0 is infinite: silence would turn gradients into NaN.
     return audio.square().mean(dim=1, keepdim=True).clamp(min=1e-20).sqrt()
+
+
+def _sent(drawn, device):
+    """What the processor drew, on its way to ``device``: a plain copy would wait for all that a GPU has yet to do."""
+    return drawn.to(device, non_blocking=True)

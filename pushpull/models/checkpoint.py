@@ -23,6 +23,7 @@ from torch import Tensor
 
 from pushpull.files import sha256
 from pushpull.models.config import TalkNetConfig
+from pushpull.models.stored import STORED, pack, unpack
 from pushpull.models.talknet import TalkNet
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -81,6 +82,10 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): copy or download it again") from error
+    try:
+        state = unpack(state)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a checkpoint of this version: {error}") from error
     model = TalkNet(config)
     reference = {name: state.pop(name) for name in list(state) if name.startswith(REFERENCE)}
     load_state(model, state, source=str(path))
@@ -92,14 +97,14 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     return model.eval().to(resolve_device(device))
 
 
-def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, *, half: bool = False) -> Path:
+def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, *, weights: str = "float32") -> Path:
     """Write ``path.safetensors`` and its card ``path.json``, each atomically.
 
     Args:
         path: with or without the suffix; the folder is made if needed.
         card: anything JSON can hold about the model; name, sizes, configuration and sha256 are added.
-        half: store matrices and kernels as float16, half the size (loaded as float32). Vectors, among them
-            running variances, keep float32.
+        weights: how matrices and kernels are stored, "float32", "float16" or "int8" (loaded as float32), see
+            :func:`pushpull.models.stored.pack`.
 
     Returns:
         The path of the weights.
@@ -107,10 +112,9 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
     path = Path(path)
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = model.state_dict() | {REFERENCE + name: x for name, x in model.reference_embeddings.items()}
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    if half:
-        state = {name: _halved(tensor) for name, tensor in state.items()}
+    state = pack(_on_cpu(model.state_dict()), weights)
+    embeddings = {REFERENCE + name: x for name, x in model.reference_embeddings.items()}
+    state |= pack(_on_cpu(embeddings), "float32" if weights == "float32" else "float16")
     config = model.config.to_dict()
     card = {
         **(card or {}),
@@ -278,10 +282,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     return f"{path} is damaged or no safetensors file ({error}): copy or download it again"
 
 
-def _halved(tensor: Tensor) -> Tensor:
-    if tensor.ndim < 2 or not tensor.is_floating_point() or tensor.abs().max() > torch.finfo(torch.float16).max:
-        return tensor
-    return tensor.half()
+def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def _write(path: Path, write) -> None:
@@ -304,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
     action.add_argument(
         "--import", dest="official", nargs=2, metavar=("FILE", "OUT"), help="turn an official .model file into OUT"
     )
-    parser.add_argument("--half", action="store_true", help="with --import: store float16, half the size")
+    parser.add_argument("--weights", choices=STORED, default=STORED[0], help="with --import: how to store them")
     parser.add_argument("--overwrite", action="store_true", help="with --import: replace OUT if it exists")
     options = parser.parse_args(arguments)
     try:
@@ -314,19 +316,19 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.show:
             print(json.dumps(load_model(options.show, "cpu").card, indent=2, ensure_ascii=False))
         else:
-            _import(*options.official, half=options.half, overwrite=options.overwrite)
+            _import(*options.official, weights=options.weights, overwrite=options.overwrite)
     except CheckpointError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _import(source: str, out: str, *, half: bool, overwrite: bool) -> None:
+def _import(source: str, out: str, *, weights: str, overwrite: bool) -> None:
     target = Path(out.removesuffix(SUFFIX) + SUFFIX)
     if target.exists() and not overwrite:
         raise CheckpointError(f"{target} exists; pass --overwrite to replace it")
     model = import_official(source)
-    path = save_checkpoint(target, model, model.card | {"source_sha256": sha256(source)}, half=half)
+    path = save_checkpoint(target, model, model.card | {"source_sha256": sha256(source)}, weights=weights)
     print(f"{len(model.state_dict())} tensors from {source} to {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -145,13 +145,13 @@ def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, se
 def write_measured(
     path: Path, model: TalkNet, card: dict, options: TrainOptions, splits, progress: bool
 ) -> tuple[Path, dict | None]:
-    """Write a settled model in half precision with its held-out figures and reference embeddings; path and figures."""
-    path = save_checkpoint(path, model, card, half=True)
-    # The stored weights are rounded to half precision: the figures are theirs.
+    """Write a settled model with its held-out figures and reference embeddings; path and figures."""
+    path = save_checkpoint(path, model, card, weights=options.weights)
+    # The stored weights are rounded: the figures are theirs.
     stored = load_model(path, options.device)
     figures = held_out(stored, replace(options, name=path.stem), splits["test"], progress)
     stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
-    return save_checkpoint(path, stored, card | {"heldout": figures}, half=True), figures
+    return save_checkpoint(path, stored, card | {"heldout": figures}, weights=options.weights), figures
 
 
 def attack_and_tell(
@@ -160,7 +160,7 @@ def attack_and_tell(
     """Attack a checkpoint on its held-out clips, ``pool``, and put what came of it into its card."""
     model = load_model(path, options.device)
     figures = robust_figures(model, pool, robust, progress=partial(tqdm, disable=not progress))
-    save_checkpoint(path, model, model.card | {"robust": figures}, half=True)
+    save_checkpoint(path, model, model.card | {"robust": figures}, weights=options.weights)
 
 
 def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:

@@ -45,7 +45,9 @@ def training_loss(
 def training_batch(options: TrainOptions, pool, index: int) -> Batch:
     """Batch number ``index``, ``options.accumulate`` of them a step: of the curriculum first, then of every kind."""
     if index < options.warmup_steps * options.accumulate:
-        short = replace(options.batches, shortest=WARMUP_SECONDS, longest=WARMUP_SECONDS)
+        # The sound as recorded: that lips and voice belong together is what is to be found here.
+        whole = {"shortest": WARMUP_SECONDS, "longest": WARMUP_SECONDS, "sound_early": 0, "sound_late": 0}
+        short = replace(options.batches, **whole)
         return make_batch(pool, WARMUP_KINDS, short, seed=options.seed, step=index)
     return make_batch(pool, options.kinds, options.batches, seed=options.seed, step=index)
 

@@ -9,6 +9,7 @@ from pushpull.data.batches import Batching
 from pushpull.data.kinds import Kinds
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.models import TalkNetConfig
+from pushpull.models.stored import STORED
 from pushpull.training.adversarial import ADVERSARIAL, Injection
 from pushpull.training.hints import Hints
 from pushpull.training.rows import complete, row_settings
@@ -56,6 +57,7 @@ class TrainOptions:
             is measured or written, see pushpull.training.recalibrate; 0 keeps the running averages of training.
         prior: share of speaking frames that the scores of the written model assume, whatever it was in training, see
             pushpull.training.prior; 0 leaves that of the training data in them, as the official code does.
+        weights: how the checkpoint stores them: "float16", or "int8" for half of that size.
         device: "auto" takes CUDA, then MPS, then the CPU.
         precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16".
         threads: CPU threads, 0 for torch's choice. Resuming is exact to the bit with the same number.
@@ -89,6 +91,7 @@ class TrainOptions:
     validation_clips: int = 16
     recalibration: int = 24
     prior: float = 0.5
+    weights: str = "float16"
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -108,6 +111,8 @@ class TrainOptions:
             raise ValueError(f"schedule is cosine or exponential, got {self.schedule!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
+        if self.weights not in STORED:
+            raise ValueError(f"weights are stored as {', '.join(STORED)}, got {self.weights!r}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if self.adversarial not in ("", *ADVERSARIAL):
@@ -166,5 +171,5 @@ def identity(options: TrainOptions, pool) -> dict:
     """What must be the same for a run to go on: the options that decide its steps, and the very clips."""
     # The clips' fingerprint says which tracks of AVA they are.
     free = {"data", "ava", "row", "name", "device", "threads", "workers", "save_seconds", "credit"}
-    free |= {"recalibration", "prior"}  # what is done to the trained weights
+    free |= {"recalibration", "prior", "weights"}  # what is done to the trained weights
     return {k: v for k, v in asdict(options).items() if k not in free} | {"clips": pool.fingerprint}
