@@ -2,7 +2,8 @@
 # make test       the same set-up plus the test dependencies, then the fast tests
 # make test-all   every test, the slow ones too
 # make lint       ruff, check and format
-# make zoo        train anew what checkpoints/ holds, from nothing (hours); GRID=FOLDER names GRID's speaker 1
+# make zoo        train anew the lite models in checkpoints/, from nothing (hours); GRID=FOLDER names GRID's speaker 1
+# make zoo-full   the same for the full-size ones (20 minutes on an H100, days on a CPU)
 # make clean      remove the virtual environment and caches
 #
 # PYTHON=python3.12 chooses the interpreter, ARGS="--port 8000" reaches app.py, T="tests/test_media.py -k webm" pytest.
@@ -17,9 +18,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 
 GRID ?= ../shared/data/grid_s1
 HEADS := runs/heads
+HEADS_FULL := runs/heads1700
 SOURCES = talkset:$(GRID),talkheads:$(HEADS)*1.5
+MAKE_HEADS = LP_NUM_THREADS=0 $(BIN)/python -m pushpull.data.talkheads make --seed 1 --size 160 --workers 2 \
+	--share-in-sync .56 --share-dubbed .08 --share-shifted .04 --share-silence .02 --share-noise .04
+FULL = $(BIN)/python -m pushpull.zoo --config checkpoints/zoo-full.json --workers 4 \
+	--data "talkset:$(GRID),talkheads:$(HEADS_FULL)*1.5" $(ARGS)
 
-.PHONY: demo test test-all lint zoo clean
+.PHONY: demo test test-all lint zoo zoo-full clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -38,18 +44,21 @@ test-all: $(VENV)/.test
 zoo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4000000000
 
 zoo: $(VENV)/.test
-	LP_NUM_THREADS=0 $(BIN)/python -m pushpull.data.talkheads make --clips 520 --seed 1 --size 160 --workers 2 \
-		--share-in-sync .56 --share-dubbed .08 --share-shifted .04 --share-silence .02 --share-noise .04 --out $(HEADS)
+	$(MAKE_HEADS) --clips 520 --out $(HEADS)
 	$(BIN)/python -m pushpull.zoo --config checkpoints/zoo.json --data "$(SOURCES)" \
 		--out runs/zoo --install checkpoints $(ARGS)
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(SOURCES)" --start checkpoints/talknet-lite-a.safetensors \
 		--out runs/late
 	$(BIN)/python -m pushpull.average talknet-lite-a runs/late/talknet-lite.safetensors --data "$(SOURCES)" \
 		--title "For any recording" --out checkpoints/talknet-lite
-	$(BIN)/python -m pushpull.train --config checkpoints/full-base.json --data "$(SOURCES)" --out runs/full-base
-	$(BIN)/python -m pushpull.train --config checkpoints/full.json --data "$(SOURCES)" \
-		--start runs/full-base/talknet-full-base.safetensors --attack --out runs/full
-	cp runs/full/talknet-full-a.safetensors runs/full/talknet-full-a.json checkpoints/
+
+zoo-full: $(VENV)/.test
+	$(MAKE_HEADS) --clips 1700 --out $(HEADS_FULL)
+	$(FULL) --rows A,spec --out runs/full-first
+	cp runs/full-first/A/talknet-full-a.safetensors runs/talknet-full-more.safetensors
+	$(FULL) --rows nc --base_rate 5e-4 --substitute_frames 1500000 --out runs/full
+	$(FULL) --rows A,B2,C4,D3,E2 --base runs/talknet-full-more.safetensors --more_frames 0 --out runs/full
+	$(FULL) --rows A,E2 --base runs/talknet-full-more.safetensors --more_frames 0 --out runs/full --install checkpoints
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

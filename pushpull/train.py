@@ -47,6 +47,8 @@ from pushpull.training.rows import complete
 from pushpull.training.start import warm_start
 from pushpull.training.stopping import Stopping, end_politely
 
+MOST_USELESS = 10  # steps in a row without a usable gradient
+
 
 def train(
     options: TrainOptions,
@@ -73,7 +75,8 @@ def train(
 
     Raises:
         ValueError: ``out`` holds a run with other options (the message names them), or there are too few clips.
-        FloatingPointError: the loss is no longer a number; what was saved before is kept.
+        FloatingPointError: the loss is no longer a number, or its gradient was none for eleven steps in a row; what
+            was saved before is kept.
         KeyboardInterrupt: stopped by hand; the step was finished and the state saved.
     """
     out = Path(out)
@@ -113,12 +116,14 @@ def run(
         warm_start(network, load_model(options.start, device))
     teacher = load_model(options.hints.source, device) if options.hints.source else None
     # On a GPU as one kernel: a step there is over before many small ones have been asked for.
-    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=device.type == "cuda")
+    fused = device.type == "cuda"
+    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=fused)
     step, seconds, history = 0, 0.0, []
     if (out / "state.pt").exists():
         state = load_state(out / "state.pt", identity(options, pool), device)
         network.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        optimizer.param_groups[0]["fused"] = fused  # it may come from another device
         step, seconds, history = state["step"], state["seconds"], state["history"]
     model = world.wrap(network)
     world.wait()  # nobody writes a state that another has yet to read
@@ -141,6 +146,7 @@ def run(
     batches = prefetch(make, mine, workers=options.workers, pin=device.type == "cuda")
     injected = None  # (step at which it was made, adversarial examples)
     began = saved = time.monotonic()
+    useless = 0  # steps in a row whose gradient was no number
     whole = True  # weights and running statistics are those of `step`
     with Stopping() as stop, closing(batches), bar:
         try:
@@ -195,9 +201,8 @@ def run(
                         extra = injected[1].draw(
                             count, labels.shape[1], np.random.default_rng([options.seed, index, 2])
                         )
-                        audio, video, labels = (
-                            torch.cat([x, y.to(device, non_blocking=True)]) for x, y in zip((audio, video, labels), extra, strict=True)
-                        )
+                        extra = (x.to(device, non_blocking=True) for x in extra)
+                        audio, video, labels = map(torch.cat, zip((audio, video, labels), extra, strict=True))
                     whole = False
                     # Gradients travel between processes once a step.
                     last = number == share[-1]
@@ -213,13 +218,19 @@ def run(
                     numbers.add({"loss": loss.detach(), **parts})
                     right.append(((outputs.margin > 0) == (labels == 1)).detach())
                     kinds += [*batch.kinds, *["adversarial"] * (len(labels) - len(batch.kinds))]
-                found = numbers.mean(world)
-                if not np.isfinite(found["loss"]):
+                gradients = [x.grad for x in network.parameters() if x.grad is not None]
+                found = numbers.mean(world, gradient=torch.nn.utils.get_total_norm(gradients))
+                # A gradient that is no number now and then costs its step; a loss that is none costs the run.
+                useless = 0 if np.isfinite(found["gradient"]) else useless + 1
+                if not np.isfinite(found["loss"]) or useless > MOST_USELESS:
                     raise FloatingPointError(
-                        f"the loss is {found['loss']} at step {step}: begin anew in another --out with a lower "
-                        f"--learning_rate than {options.learning_rate:g}"
+                        f"the loss is {found['loss']}, its gradient {found['gradient']} at step {step}: begin anew in "
+                        f"another --out with a lower --learning_rate than {options.learning_rate:g}"
                     )
-                optimizer.step()
+                if useless:
+                    found["gradient"] = None
+                else:
+                    optimizer.step()
                 step += 1
                 whole = True
 
@@ -231,7 +242,7 @@ def run(
                         {"step": step, "frames": step * options.step_frames, **found, **accuracy}
                         | {"rate": rate, "seconds": round(seconds, 2), "waited": round(waited, 3)}
                     )
-                    shown = {k: f"{v:.3f}" for k, v in found.items() if k != "loss"}
+                    shown = {k: f"{v:.3f}" for k, v in found.items() if k not in ("loss", "gradient")}
                     bar.set_postfix(shown | {"acc": f"{accuracy['accuracy']:.3f}"}, refresh=False)
                 bar.update(options.step_frames)
                 if time.monotonic() - saved > options.save_seconds:

@@ -150,7 +150,12 @@ def test_every_training_option_has_help():
 
 
 @pytest.mark.parametrize(
-    ("file", "cls"), [("docs/talknet-ava.json", TrainOptions), ("checkpoints/zoo.json", ZooOptions)]
+    ("file", "cls"),
+    [
+        ("docs/talknet-ava.json", TrainOptions),
+        ("checkpoints/zoo.json", ZooOptions),
+        ("checkpoints/zoo-full.json", ZooOptions),
+    ],
 )
 def test_recipes_that_ship_are_valid(file, cls):
     values = json.loads((Path(__file__).parents[1] / file).read_text(encoding="utf-8"))

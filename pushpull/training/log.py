@@ -26,10 +26,10 @@ class Totals:
         self._sums = {name: self._sums.get(name, 0.0) + value for name, value in numbers.items()}
         self._count += 1
 
-    def mean(self, world: World) -> dict[str, float]:
-        """Over the batches of all processes, each of which has as many."""
-        means = torch.stack([total.float() / self._count for total in self._sums.values()])
-        return dict(zip(self._sums, world.mean(means).tolist(), strict=True))
+    def mean(self, world: World, **once: Tensor) -> dict[str, float]:
+        """Over the batches of all processes, each of which has as many; and ``once``, what a step has one of."""
+        means = {name: total.float() / self._count for name, total in self._sums.items()} | once
+        return dict(zip(means, world.mean(torch.stack(list(means.values()))).tolist(), strict=True))
 
 
 def accuracies(right: Sequence[Tensor], kinds: Sequence[str]) -> dict:
