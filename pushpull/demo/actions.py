@@ -27,7 +27,7 @@ log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
 ANSWERED = ("order", "budgets", "metrics", "storage", "digest")  # what of a report the API answers with
-RUN, STOP = "Run the attack", "Stop, keep the best"
+RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
 
 class Actions:
@@ -142,17 +142,25 @@ class Actions:
 
     # Choosing a face and a model
 
-    def pick_face(self, subject: Subject | None, model: str, event: gr.EventData):
+    def pick_face(self, subject: Subject | None, event: gr.EventData):
         """A face's card was clicked."""
         face = int(event.card)
         if subject is None or not 0 <= face < len(subject.footage.clips):
             return {self.ui.progress: panels.alert("That face is gone. Choose a clip.")}
-        return {self.ui.face: face} | self._show(subject, face, model)
+        return {self.ui.face: face} | self._asking()
 
-    def change_model(self, subject: Subject | None, face: int, model: str):
-        """Another model: its card, and its opinion of the faces."""
+    def pick_model(self, subject: Subject | None, model: str):
+        """Another model was chosen: its card."""
         card = {self.ui.card: models.model_card(self.bench.shelf.cards().get(model))}
-        return card if subject is None else card | self._show(subject, face, model)
+        return card if subject is None else card | self._asking()
+
+    def _asking(self) -> dict:
+        """Nothing runs, and nothing can be run until the model has been asked."""
+        return self.idle() | {self.ui.progress: "", self.ui.run: gr.Button(ASKING, interactive=False)}
+
+    def ask(self, subject: Subject | None, face: int, model: str):
+        """What the model thinks of the faces, once another of either was chosen."""
+        return self.idle() if subject is None else self._show(subject, face, model)
 
     def _show(self, subject: Subject, face: int, model: str) -> dict:
         ui = self.ui

@@ -145,10 +145,17 @@ def wire(ui: SimpleNamespace, act: Actions) -> None:
     ui.video.clear(act.clear, None, clip, cancels=[running], **QUICK)
     part = [ui.video, ui.sample, ui.start, ui.model]
     ui.retake.click(act.retake, part, clip, show_progress_on=ui.status, **anew)
-    shown = [ui.faces, ui.face, *results]
-    ui.faces.select(act.pick_face, [ui.subject, ui.model], shown, show_progress_on=ui.status, **anew)
+    shown = [ui.faces, *results]
+    # First what takes no time, which ends a running attack: gradio would end it after what takes seconds, and with it
+    # one that was started meanwhile.
+    asking = QUICK | {"cancels": [running]}
     asked = [ui.subject, ui.face, ui.model]
-    ui.model.change(act.change_model, asked, [ui.card, *shown], show_progress_on=ui.card, **anew)
+    chosen = (
+        ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.progress, *buttons], **asking),
+        ui.model.change(act.pick_model, [ui.subject, ui.model], [ui.card, ui.progress, *buttons], **asking),
+    )
+    for event in chosen:
+        event.then(act.ask, asked, shown, show_progress_on=ui.status, **(READING | {"trigger_mode": "multiple"}))
 
     for component in (ui.eps, ui.modality):
         component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, trigger_mode="always_last", **QUICK)
