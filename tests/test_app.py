@@ -1,7 +1,9 @@
 """The whole app over HTTP and in Chromium: clips in, attacks run and stopped, results seen and taken away."""
 
 import json
+import shutil
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ import pytest
 from browser_support import FRAMES, Served, launch, write_face
 
 from pushpull import perturb
+from pushpull.demo.actions import Actions
 from pushpull.media import read_stimulus
 
 gradio_client = pytest.importorskip("gradio_client")
@@ -249,6 +252,39 @@ def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor
     page.click("#pp-stop")
     page.wait_for_selector("#pp-progress >> text=Stopped early")
     assert "stopped it early" in page.locator(".pp-sentence").inner_text()
+
+
+def test_a_run_started_while_another_model_is_asked_is_kept(visitor, served, monkeypatch):
+    page, shelf = visitor.page, served.bench.shelf
+    twin = served.folder / "checkpoints/talknet-twin.safetensors"
+    shutil.copy(served.folder / "checkpoints/talknet-lite.safetensors", twin)
+    page.reload()
+    visitor.choose_sample()
+    visitor.set_steps(1)
+    answers = shelf.get
+    monkeypatch.setattr(shelf, "get", lambda name: (time.sleep(1.5), answers(name))[1])
+    page.click("#pp-model input")
+    page.click("[role=option]:has-text('talknet-twin')")
+    page.click("#pp-run")
+    page.wait_for_selector("#pp-files a")
+    assert page.locator(".pp-sentence").count() == 1
+    twin.unlink()
+
+
+def test_another_clip_ends_the_attack_at_once(visitor, served, monkeypatch):
+    page = visitor.page
+    visitor.choose_sample()
+    visitor.set_steps(100)
+    page.click("#pp-run")
+    page.wait_for_selector("#pp-progress .pp-curve")
+    reads = Actions._take_in
+    monkeypatch.setattr(Actions, "_take_in", lambda *given: (time.sleep(2), reads(*given))[1])
+    page.click("#pp-gallery [data-card='0']")
+    page.wait_for_selector("#pp-status >> text=Reading")
+    page.wait_for_function("!document.querySelector('#pp-progress .pp-curve')")
+    page.wait_for_timeout(1000)
+    assert page.locator("#pp-progress .pp-curve").count() == 0, "its reports do not come in while the clip is read"
+    page.wait_for_selector("pp-theatre .pp-timeline svg")
 
 
 def test_a_bad_upload_says_why_and_the_page_stays_usable(visitor, tmp_path):

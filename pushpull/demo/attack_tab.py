@@ -134,28 +134,32 @@ def wire(ui: SimpleNamespace, act: Actions) -> None:
     again = HEAVY | {"trigger_mode": "multiple", "api_name": "run"}
     running = queued.then(act.attack, [ui.subject, ui.face, *form], results, show_progress_on=ui.progress, **again)
     queued.then(None, None, None, js=SCROLL, api_visibility="private")
-    ui.stop.click(act.stop, None, ui.stop, **QUICK)
-    ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], cancels=[running], **QUICK)
-
     # Another clip, face or model ends the attack on the one before: its results would not belong to what is shown.
-    anew = READING | {"cancels": [running]}
-    ui.gallery.select(act.pick_sample, [ui.model], [*clip, ui.video], show_progress_on=ui.status, **anew)
+    # These listeners come first: a browser waits for each of an event's before it turns to the next, seconds where a
+    # clip is read, and would then end an attack that was started meanwhile.
+    ending = (
+        ui.cancel.click, ui.gallery.select, ui.video.upload, ui.video.stop_recording, ui.video.clear,
+        ui.retake.click, ui.faces.select, ui.model.change,
+    )  # fmt: skip
+    for event in ending:
+        event(None, cancels=[running], api_visibility="private")
+    ui.stop.click(act.stop, None, ui.stop, **QUICK)
+    ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
+
+    ui.gallery.select(act.pick_sample, [ui.model], [*clip, ui.video], show_progress_on=ui.status, **READING)
     for event in (ui.video.upload, ui.video.stop_recording):
-        event(act.take_upload, [ui.video, ui.model], clip, show_progress_on=ui.status, **anew)
-    ui.video.clear(act.clear, None, clip, cancels=[running], **QUICK)
+        event(act.take_upload, [ui.video, ui.model], clip, show_progress_on=ui.status, **READING)
+    ui.video.clear(act.clear, None, clip, **QUICK)
     part = [ui.video, ui.sample, ui.start, ui.model]
-    ui.retake.click(act.retake, part, clip, show_progress_on=ui.status, **anew)
-    shown = [ui.faces, *results]
-    # First what takes no time, which ends a running attack: gradio would end it after what takes seconds, and with it
-    # one that was started meanwhile.
-    asking = QUICK | {"cancels": [running]}
-    asked = [ui.subject, ui.face, ui.model]
+    ui.retake.click(act.retake, part, clip, show_progress_on=ui.status, **READING)
+    # First what takes no time, among it that nothing can be run yet.
     chosen = (
-        ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.progress, *buttons], **asking),
-        ui.model.change(act.pick_model, [ui.subject, ui.model], [ui.card, ui.progress, *buttons], **asking),
+        ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.progress, *buttons], **QUICK),
+        ui.model.change(act.pick_model, [ui.subject, ui.model], [ui.card, ui.progress, *buttons], **QUICK),
     )
+    asked, opinion = [ui.subject, ui.face, ui.model], READING | {"trigger_mode": "multiple"}
     for event in chosen:
-        event.then(act.ask, asked, shown, show_progress_on=ui.status, **(READING | {"trigger_mode": "multiple"}))
+        event.then(act.ask, asked, [ui.faces, *results], show_progress_on=ui.status, **opinion)
 
     for component in (ui.eps, ui.modality):
         component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, trigger_mode="always_last", **QUICK)
