@@ -18,12 +18,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 
 GRID ?= ../shared/data/grid_s1
 HEADS := runs/heads
-HEADS_FULL := runs/heads1700
+MORE_HEADS := runs/heads1700
 SOURCES = talkset:$(GRID),talkheads:$(HEADS)*1.5
+MORE = talkset:$(GRID),talkheads:$(MORE_HEADS)*1.5
 MAKE_HEADS = LP_NUM_THREADS=0 $(BIN)/python -m pushpull.data.talkheads make --seed 1 --size 160 --workers 2 \
 	--share-in-sync .56 --share-dubbed .08 --share-shifted .04 --share-silence .02 --share-noise .04
 FULL = $(BIN)/python -m pushpull.zoo --config checkpoints/zoo-full.json --workers 4 \
-	--data "talkset:$(GRID),talkheads:$(HEADS_FULL)*1.5" $(ARGS)
+	--data "$(MORE)" $(ARGS)
 
 .PHONY: demo test test-all lint zoo zoo-full clean
 .DELETE_ON_ERROR:
@@ -50,10 +51,15 @@ zoo: $(VENV)/.test
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(SOURCES)" --start checkpoints/talknet-lite-a.safetensors \
 		--out runs/late
 	$(BIN)/python -m pushpull.average talknet-lite-a runs/late/talknet-lite.safetensors --data "$(SOURCES)" \
-		--title "For any recording" --out checkpoints/talknet-lite
+		--out runs/late/talknet-lite-late
+	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)
+	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(MORE)" --seed 5 --frames 450000 \
+		--learning_rate 6e-4 --start runs/late/talknet-lite-late.safetensors --name talknet-lite-heads --out runs/lite-heads
+	$(BIN)/python -m pushpull.average runs/late/talknet-lite-late.safetensors runs/lite-heads/talknet-lite-heads.safetensors \
+		--weight 0.5 --data "$(MORE)" --title "For any recording" --out checkpoints/talknet-lite
 
 zoo-full: $(VENV)/.test
-	$(MAKE_HEADS) --clips 1700 --out $(HEADS_FULL)
+	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)
 	$(FULL) --rows A,spec --out runs/full-first
 	cp runs/full-first/A/talknet-full-a.safetensors runs/talknet-full-more.safetensors
 	$(FULL) --rows nc --base_rate 5e-4 --substitute_frames 1500000 --out runs/full
