@@ -23,8 +23,9 @@ SOURCES = talkset:$(GRID),talkheads:$(HEADS)*1.5
 MORE = talkset:$(GRID),talkheads:$(MORE_HEADS)*1.5
 MAKE_HEADS = LP_NUM_THREADS=0 $(BIN)/python -m pushpull.data.talkheads make --seed 1 --size 160 --workers 2 \
 	--share-in-sync .56 --share-dubbed .08 --share-shifted .04 --share-silence .02 --share-noise .04
-FULL = $(BIN)/python -m pushpull.zoo --config checkpoints/zoo-full.json --workers 4 \
-	--data "$(MORE)" $(ARGS)
+LITE = Row A, trained on with sound that comes early or late as in other people's recordings, and with more talking heads; \
+averaged with its former self after either. This card tells of the last stage, docs/training.md of all.
+FULL = $(BIN)/python -m pushpull.zoo --config checkpoints/zoo-full.json --workers 4 --data "$(MORE)" $(ARGS)
 
 .PHONY: demo test test-all lint zoo zoo-full clean
 .DELETE_ON_ERROR:
@@ -56,7 +57,7 @@ zoo: $(VENV)/.test
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(MORE)" --seed 5 --frames 450000 \
 		--learning_rate 6e-4 --start runs/late/talknet-lite-late.safetensors --name talknet-lite-heads --out runs/lite-heads
 	$(BIN)/python -m pushpull.average runs/late/talknet-lite-late.safetensors runs/lite-heads/talknet-lite-heads.safetensors \
-		--weight 0.5 --data "$(MORE)" --title "For any recording" --out checkpoints/talknet-lite
+		--weight 0.5 --data "$(MORE)" --title "For any recording" --summary "$(LITE)" --out checkpoints/talknet-lite
 
 zoo-full: $(VENV)/.test
 	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)

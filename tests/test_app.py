@@ -191,6 +191,12 @@ class Visitor:
                 break
         assert slider.input_value() == str(steps)
 
+    def begin_a_long_attack(self):
+        self.choose_sample()
+        self.set_steps(100)
+        self.page.click("#pp-run")
+        self.page.wait_for_selector("#pp-progress .pp-curve")
+
     def scrolls_sideways(self):
         return self.page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
@@ -233,10 +239,7 @@ def test_a_visitor_attacks_a_sample_and_takes_the_results(visitor):
 @pytest.mark.slow
 def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor, browser, served):
     page = visitor.page
-    visitor.choose_sample()
-    visitor.set_steps(100)
-    page.click("#pp-run")
-    page.wait_for_selector("#pp-progress .pp-curve")
+    visitor.begin_a_long_attack()
     other = Visitor(browser, served.base)
     assert other.choose_sample() == 1  # answered although an attack runs
     other.page.click("#pp-run")
@@ -273,10 +276,7 @@ def test_a_run_started_while_another_model_is_asked_is_kept(visitor, served, mon
 
 def test_another_clip_ends_the_attack_at_once(visitor, served, monkeypatch):
     page = visitor.page
-    visitor.choose_sample()
-    visitor.set_steps(100)
-    page.click("#pp-run")
-    page.wait_for_selector("#pp-progress .pp-curve")
+    visitor.begin_a_long_attack()
     reads = Actions._take_in
     monkeypatch.setattr(Actions, "_take_in", lambda *given: (time.sleep(2), reads(*given))[1])
     page.click("#pp-gallery [data-card='0']")

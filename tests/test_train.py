@@ -202,48 +202,6 @@ def test_what_decides_nothing_may_change(whole):
     assert sum("test" in entry for entry in log_of(whole.parent)) == 1
 
 
-def test_a_loss_that_is_no_number_stops_with_advice(footage, tmp_path, capsys):
-    options = tiny(learning_rate=1e30, ramp=1, warmup_frames=0)
-    with pytest.raises(FloatingPointError, match="lower --learning_rate than 1e.30"):
-        run(tmp_path / "run", options)
-    state = tmp_path / "run/state.pt"
-    # Kept is at most what was saved before, never running statistics that the bad step has spoilt.
-    assert not state.exists() or all(x.isfinite().all() for x in torch.load(state, weights_only=True)["model"].values())
-
-
-def spoil_gradients(monkeypatch, steps):
-    """The loss of these steps keeps its value, and its gradient is no number: the slope of a root at 0."""
-    plain = training.training_loss
-
-    def spoilt(options, outputs, labels, step):
-        loss, parts = plain(options, outputs, labels, step)
-        return (loss + (0 * outputs.e_a.sum()).sqrt() if step in steps else loss), parts
-
-    monkeypatch.setattr(training, "training_loss", spoilt)
-
-
-def test_a_gradient_that_is_no_number_costs_its_step_alone(footage, tmp_path, monkeypatch):
-    spoil_gradients(monkeypatch, {1})
-    states = {}
-    for frames in (25, 50):  # one step of 25, and the spoilt one after it
-        options = tiny(frames=frames, warmup_frames=0, schedule="exponential")
-        run(tmp_path / str(frames), options)
-        state = torch.load(tmp_path / f"{frames}/state.pt", weights_only=True)["model"]
-        states[frames] = {name: x for name, x in state.items() if "running" not in name and "batches" not in name}
-    assert all(torch.equal(x, states[50][name]) for name, x in states[25].items())
-    first, second = (entry["gradient"] for entry in log_of(tmp_path / "50") if "loss" in entry)
-    assert first > 0 and second is None
-    run(tmp_path / "on")
-    assert [entry["gradient"] is None for entry in log_of(tmp_path / "on") if "loss" in entry] == [0, 1, 0, 0, 0, 0]
-
-
-def test_gradients_that_stay_no_numbers_stop_the_run(footage, tmp_path, monkeypatch):
-    spoil_gradients(monkeypatch, range(100))
-    monkeypatch.setattr(training, "MOST_USELESS", 2)
-    with pytest.raises(FloatingPointError, match="its gradient nan at step 2: .* lower --learning_rate"):
-        run(tmp_path, tiny(warmup_frames=0))
-
-
 def test_the_card_says_what_the_checkpoint_is(whole, footage):
     model = load_model(whole, "cpu")
     card = model.card
