@@ -71,7 +71,7 @@ def _attack_for_ever(report) -> None:
 
     from pushpull.attacks import BIM, paper_budget
     from pushpull.clip import Clip
-    from pushpull.models import TalkNet, TalkNetConfig, attackable
+    from pushpull.detectors import TalkNet, TalkNetConfig, attackable
 
     rng = np.random.default_rng(0)
     frames = 75

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pushpull.attacks.budget import Box, as_stored
+from pushpull.attacks.objectives import get_objective
 from pushpull.attacks.victim import Victim
-from pushpull.objectives import get_objective
 
 Tensors = dict[str, Tensor]
 

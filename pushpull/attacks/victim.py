@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from pushpull.objectives import logits_of
+from pushpull.attacks.objectives import logits_of
 
 Tensors = dict[str, Tensor]
 
@@ -20,7 +20,7 @@ class Victim:
         model: takes {name: (rows, ...)}, returns outputs with ``logits_av``, or logits.
         frozen: inputs that no row changes; one entry per row, or one for all.
         labels, mask: (rows, T).
-        objective: see ``pushpull.objectives``.
+        objective: see ``pushpull.attacks.objectives``.
         targeted: whether ``labels`` are targets.
         autocast: dtype of mixed precision, or None.
     """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pushpull.demo.intake import Subject
-from pushpull.order import Order, Target, attack_parameters, make_attack
+from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack
 
 ATTACK_NAMES = {
     "pgd": "PGD, random starts",
@@ -58,7 +58,7 @@ class Form:
     seed: int = 0
     grid: bool = False
 
-    def order(self, subject: Subject, face: int) -> Order:
+    def order(self, subject: Subject, face: int) -> RunSpec:
         """The attack on a face (from 0) of a clip that these values ask for.
 
         Raises:
@@ -72,7 +72,7 @@ class Form:
         span = {}
         if self.target == "span":
             span = {"start": self.span_start, "stop": self.span_stop, "speaking": bool(self.span_speaking)}
-        return Order(
+        return RunSpec(
             model=self.model,
             face=face + 1,
             start=subject.start,
