@@ -82,12 +82,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps are newer than the requirements they satisfied, so a second run installs nothing.
-$(VENV)/.demo: requirements.txt | $(BIN)/python
-	@echo "Installing what requirements.txt names into $(VENV) (once; torch is large) ..."
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt --editable
+WANTED := pyproject.toml requirements.txt constraints.txt
+
+$(VENV)/.demo: $(WANTED) | $(BIN)/python
+	@echo "Installing pushpull and what requirements.txt names into $(VENV) (once; torch is large) ..."
+	$(INSTALL) .
 	@touch $@
 
-$(VENV)/.test: requirements.txt requirements-talkheads.txt requirements-dev.txt | $(BIN)/python
-	@echo "Installing what requirements-dev.txt names into $(VENV) (once; torch is large) ..."
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+$(VENV)/.test: $(WANTED) | $(BIN)/python
+	@echo "Installing pushpull[dev] into $(VENV) (once; torch is large) ..."
+	$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.demo

@@ -109,7 +109,7 @@ def server(settings: Settings, port: int, *, attack: bool = False):
 
 def add_study(store: Store, data: Path, trials: int) -> str:
     """A study of ``trials`` main pairs that all show the same four short files."""
-    from pushpull.stimulus import write_stimulus
+    from pushpull.media.stimulus import write_stimulus
 
     design = Design(
         title="Load",

@@ -8,12 +8,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each room may import the rooms before it in the list; commands and pages come last.
 ROOMS = [
-    "pushpull._torchaudio",
+    "pushpull.torchaudio_shim",
     "pushpull.files",
     "pushpull.config",
     "pushpull.clip",
-    "pushpull.ffmpeg",
-    "pushpull.stimulus",
+    "pushpull.media.ffmpeg",
+    "pushpull.media.stimulus",
     "pushpull.media",
     "pushpull.tracking",
     "pushpull.faces",

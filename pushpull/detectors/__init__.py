@@ -1,5 +1,6 @@
-"""Active speaker detectors: TalkNet, ncTalkNet and specTalkNet, full and lite."""
+"""Active speaker detectors: the protocol, TalkNet and its variants, and anybody's module wrapped."""
 
+from pushpull.detectors.base import Detector, Outputs, attack_copy, card_of, device_of, reference_embeddings_of
 from pushpull.detectors.checkpoint import (
     CheckpointError,
     import_official,
@@ -8,9 +9,16 @@ from pushpull.detectors.checkpoint import (
     resolve_device,
     save_checkpoint,
 )
-from pushpull.detectors.talknet import Outputs, TalkNet, TalkNetConfig, attackable
+from pushpull.detectors.talknet import TalkNet, TalkNetConfig, attackable
+from pushpull.detectors.wrap import wrap
 
 __all__ = [
+    "Detector",
+    "attack_copy",
+    "card_of",
+    "device_of",
+    "reference_embeddings_of",
+    "wrap",
     "CheckpointError",
     "Outputs",
     "TalkNet",

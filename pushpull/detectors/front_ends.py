@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import pushpull._torchaudio  # noqa: F401
 from pushpull.clip import SAMPLE_RATE
 
 WINDOW = 400  # samples, 25 ms

@@ -8,8 +8,8 @@ import pytest
 from media_support import ffmpeg, flash
 
 from pushpull import media
-from pushpull.ffmpeg import FFmpeg
 from pushpull.media import Limits, MediaError
+from pushpull.media.ffmpeg import FFmpeg
 
 
 def write_text(path, text):

@@ -9,8 +9,8 @@ import pytest
 from media_support import fake_ffmpeg, ffmpeg
 
 from pushpull import media
-from pushpull.ffmpeg import FFmpeg
 from pushpull.media import Limits, MediaError
+from pushpull.media.ffmpeg import FFmpeg
 
 
 def alive(pid):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pushpull import _torchaudio
+from pushpull import torchaudio_shim
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("torchaudio")
@@ -41,7 +41,7 @@ print(tuple(spectrum.shape), tuple(resampled.shape))
 
 
 def test_stand_in_is_used_only_where_the_extension_cannot_load(extension_loads):
-    said = python("import pushpull; print(pushpull._torchaudio.prepare())")
+    said = python("import pushpull; print(pushpull.torchaudio_shim.prepare())")
     assert said == str(not extension_loads)
 
 
@@ -61,35 +61,35 @@ except RuntimeError as error:
 
 @pytest.fixture
 def fresh(monkeypatch):
-    monkeypatch.delitem(sys.modules, _torchaudio.MODULE, raising=False)
+    monkeypatch.delitem(sys.modules, torchaudio_shim.MODULE, raising=False)
 
 
 def test_prepare_leaves_a_working_extension_alone(fresh, monkeypatch):
-    monkeypatch.setattr(_torchaudio, "_loads", lambda library: True)
-    assert _torchaudio.prepare() is False
-    assert _torchaudio.MODULE not in sys.modules
+    monkeypatch.setattr(torchaudio_shim, "_loads", lambda library: True)
+    assert torchaudio_shim.prepare() is False
+    assert torchaudio_shim.MODULE not in sys.modules
 
 
 def test_prepare_steps_in_for_a_broken_extension_once(fresh, monkeypatch):
-    monkeypatch.setattr(_torchaudio, "_loads", lambda library: False)
-    assert _torchaudio.prepare() is True
-    stub = sys.modules[_torchaudio.MODULE]
-    assert _torchaudio.prepare() is True and sys.modules[_torchaudio.MODULE] is stub
+    monkeypatch.setattr(torchaudio_shim, "_loads", lambda library: False)
+    assert torchaudio_shim.prepare() is True
+    stub = sys.modules[torchaudio_shim.MODULE]
+    assert torchaudio_shim.prepare() is True and sys.modules[torchaudio_shim.MODULE] is stub
     assert not stub._IS_TORCHAUDIO_EXT_AVAILABLE
-    monkeypatch.delitem(sys.modules, _torchaudio.MODULE)
+    monkeypatch.delitem(sys.modules, torchaudio_shim.MODULE)
 
 
 def test_prepare_without_torchaudio_does_nothing(fresh, monkeypatch):
-    monkeypatch.setattr(_torchaudio.importlib.util, "find_spec", lambda name: None)
-    assert _torchaudio.prepare() is False
-    assert _torchaudio.MODULE not in sys.modules
+    monkeypatch.setattr(torchaudio_shim.importlib.util, "find_spec", lambda name: None)
+    assert torchaudio_shim.prepare() is False
+    assert torchaudio_shim.MODULE not in sys.modules
 
 
 def test_loads_tells_a_library_from_something_else(tmp_path):
     broken = tmp_path / "_torchaudio.so"
     broken.write_bytes(b"not a library")
-    assert not _torchaudio._loads(broken)
+    assert not torchaudio_shim._loads(broken)
     libraries = sorted((Path(torch.__file__).parent / "lib").glob("libtorch_cpu*"))
     if not libraries:
         pytest.skip("this torch keeps its libraries elsewhere")
-    assert _torchaudio._loads(libraries[0])
+    assert torchaudio_shim._loads(libraries[0])

@@ -13,7 +13,7 @@ from browser_support import below
 from fastapi import FastAPI
 from xab_support import Volunteer, fill
 
-from pushpull.stimulus import write_stimulus
+from pushpull.media.stimulus import write_stimulus
 from xab.pages import mount
 from xab.plan import FRAME_SECONDS, Design
 from xab.settings import Settings

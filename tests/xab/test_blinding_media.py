@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from pushpull.stimulus import read_stimulus, write_stimulus
+from pushpull.media.stimulus import read_stimulus, write_stimulus
 from xab import selfcheck
 from xab.blinding import FRONT, StimulusDamaged, Wardrobe, veil, veiled_length
 from xab.store import MediaFile, TrialMedia

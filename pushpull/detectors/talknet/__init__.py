@@ -2,6 +2,6 @@
 
 from pushpull.detectors.talknet.config import TalkNetConfig
 from pushpull.detectors.talknet.fast import attackable
-from pushpull.detectors.talknet.network import Outputs, TalkNet
+from pushpull.detectors.talknet.network import TalkNet
 
-__all__ = ["Outputs", "TalkNet", "TalkNetConfig", "attackable"]
+__all__ = ["TalkNet", "TalkNetConfig", "attackable"]

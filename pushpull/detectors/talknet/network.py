@@ -1,12 +1,12 @@
 """TalkNet: waveform and face crops in, speaking logits per video frame out."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pushpull.clip import FACE_SIZE, SAMPLES_PER_FRAME
+from pushpull.detectors.base import MODALITIES, Outputs
 from pushpull.detectors.front_ends import FRONT_ENDS
 from pushpull.detectors.talknet.attention import AttentionLayer
 from pushpull.detectors.talknet.audio import AudioEncoder
@@ -14,33 +14,6 @@ from pushpull.detectors.talknet.config import EMBEDDING, TalkNetConfig
 from pushpull.detectors.talknet.visual import VisualConv1D, VisualFrontend, VisualTCN
 
 GREY_MEAN, GREY_STD = 0.4161, 0.1688  # of grey levels / 255, the official normalisation
-MODALITIES = ("audio", "video")
-
-
-class Outputs(NamedTuple):
-    """What one forward pass gives, per video frame.
-
-    Logits are (B, T, 2), [not speaking, speaking]; embeddings are (B, T, 128). e is before cross-attention
-    (AVIL acts on it), z after (ECR is measured on it); without cross-attention z is e.
-    """
-
-    logits_av: Tensor
-    logits_a: Tensor
-    logits_v: Tensor
-    e_a: Tensor
-    e_v: Tensor
-    z_a: Tensor
-    z_v: Tensor
-
-    @property
-    def margin(self) -> Tensor:
-        """(B, T) log-odds of speaking; does not saturate as the probability does."""
-        return self.logits_av[..., 1] - self.logits_av[..., 0]
-
-    @property
-    def probability(self) -> Tensor:
-        """(B, T) probability of speaking."""
-        return self.logits_av.softmax(dim=-1)[..., 1]
 
 
 class TalkNet(nn.Module):
@@ -102,6 +75,12 @@ class TalkNet(nn.Module):
         joint = torch.cat([z_a, z_v], dim=-1)
         joint = self.selfAV(joint, joint)
         return Outputs(self.headAV(joint), self.headA(z_a), self.headV(z_v), e_a, e_v, z_a, z_v)
+
+    def fast(self) -> "TalkNet":
+        """A copy for attacks: the same outputs and input gradients, sooner; see ``pushpull.detectors.talknet.fast``."""
+        from pushpull.detectors.talknet.fast import attackable  # it changes modules of this file, so it imports them
+
+        return attackable(self)
 
     def fix(self, inputs: dict[str, Tensor]) -> Callable[[dict[str, Tensor]], Outputs]:
         """Encode some modalities once; the rest are given at every call.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.clip import FPS, SAMPLE_RATE
-from pushpull.ffmpeg import FFmpeg, Limits, MediaError, source
+from pushpull.media.ffmpeg import FFmpeg, Limits, MediaError, source
 
 AUDIO_STEPS = 32768  # 16 bits: full scale is -1 .. 32767/32768
 NEUTRAL = 128  # chroma of grey

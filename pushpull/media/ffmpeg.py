@@ -1,6 +1,7 @@
 """Run ffmpeg: bounded in time, unable to open anything but the one file it is given, never left behind."""
 
 import contextlib
+import math
 import os
 import re
 import select
@@ -10,12 +11,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imageio_ffmpeg
 
 STDERR_KEPT = 400  # characters of ffmpeg's own words in a message
+
+# Stands among the arguments of a run for the options that make ffmpeg tell the time of what it puts out.
+TIMES = object()
+TIME_OPTIONS = ("-stats_enc_pre_fmt", "{pts} {samp}", "-stats_enc_pre")
 
 # The containers people have. A list of what is allowed, because ffmpeg also knows formats that open other files and
 # addresses (hls, dash, concat, image2, sdp, lavfi) or turn any text into a picture (tty).
@@ -44,9 +49,13 @@ class Limits:
     """
 
     max_seconds: float = 600.0
-    max_pixels: int = 3840 * 2160
+    max_pixels: int = 8192 * 4320
     max_bytes: int = 2 * 1024**3
     timeout: float = 600.0
+
+    def any_length(self) -> "Limits":
+        """The same for a file of which only a part is read."""
+        return replace(self, max_seconds=math.inf)
 
 
 def source(path: str | os.PathLike, limits: Limits) -> list[str]:
@@ -87,14 +96,29 @@ class FFmpeg:
         timeout: seconds to wait for it, all waits together (a slow reader of the output is not counted).
         feed: chunks written to its standard input while it runs.
         loglevel: how much it says on stderr.
+        timed: have ffmpeg tell when each piece of its first output is to be shown or heard, see :meth:`next_time`; an
+            argument that is ``TIMES`` becomes the options for it.
     """
 
-    def __init__(self, arguments, *, name: str, timeout: float, feed: Iterable[bytes] | None = None, loglevel="error"):
+    def __init__(
+        self,
+        arguments,
+        *,
+        name: str,
+        timeout: float,
+        feed: Iterable[bytes] | None = None,
+        loglevel="error",
+        timed: bool = False,
+    ):
         self.name, self._timeout, self._left = name, timeout, timeout
+        self._times, told = os.pipe() if timed else (None, None)
+        self._told = bytearray()
         # A file, because a full pipe would block ffmpeg; it lives as long as the process.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._feed_error: BaseException | None = None
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-loglevel", loglevel, *arguments]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-loglevel", loglevel]
+        for argument in arguments:
+            command += [*TIME_OPTIONS, f"pipe:{told}"] if argument is TIMES else [argument]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -103,10 +127,14 @@ class FFmpeg:
                 stderr=self._stderr,
                 bufsize=0,
                 start_new_session=True,  # its own group, so that all of it can be ended
+                pass_fds=() if told is None else (told,),
             )
         except OSError as error:
-            self._stderr.close()
+            self._close()
             raise MediaError(f"ffmpeg cannot be started: {error}. Reinstall the package imageio-ffmpeg.") from error
+        finally:
+            if told is not None:
+                os.close(told)
         self._feeder = None
         if feed is not None:
             self._feeder = threading.Thread(target=self._write, args=(feed,), daemon=True)
@@ -138,14 +166,8 @@ class FFmpeg:
         """
         buffer = bytearray(count)
         view, filled, pipe = memoryview(buffer), 0, self._process.stdout
-        waiter = select.poll()  # select() cannot watch a descriptor beyond 1023, and a server has many
-        waiter.register(pipe, select.POLLIN)
         while filled < count:
-            began = time.monotonic()
-            ready = waiter.poll(1000 * max(self._left, 0))
-            self._left -= time.monotonic() - began
-            if not ready:
-                self._raise_timeout()
+            self._await(pipe)
             got = pipe.readinto(view[filled:])
             if not got:
                 break
@@ -153,6 +175,35 @@ class FFmpeg:
         del view
         del buffer[filled:]
         return buffer
+
+    def next_time(self) -> tuple[int, ...] | None:
+        """When the next picture or piece of sound of the output is due, None at the end of it.
+
+        Returns:
+            (time in units of the encoder's clock, length in samples; 0 for a picture).
+
+        Raises:
+            MediaError: ffmpeg kept us waiting for longer than the timeout.
+        """
+        while b"\n" not in self._told:
+            self._await(self._times)
+            got = os.read(self._times, 1 << 16)
+            if not got:
+                return None
+            self._told += got
+        line, _, rest = bytes(self._told).partition(b"\n")
+        self._told[:] = rest
+        return tuple(int(word) for word in line.split())
+
+    def _await(self, pipe) -> None:
+        """Until there is something to read, or the end."""
+        waiter = select.poll()  # select() cannot watch a descriptor beyond 1023, and a server has many
+        waiter.register(pipe, select.POLLIN)
+        began = time.monotonic()
+        ready = waiter.poll(1000 * max(self._left, 0))
+        self._left -= time.monotonic() - began
+        if not ready:
+            self._raise_timeout()
 
     def read_all(self, limit: int) -> bytearray:
         """All of the output, or its first ``limit`` + 1 bytes if it is longer than ``limit``."""
@@ -201,7 +252,13 @@ class FFmpeg:
         self._process.stdout.close()
         if self._feeder is not None:
             self._feeder.join()
+        self._close()
+
+    def _close(self):
         self._stderr.close()
+        if self._times is not None:
+            os.close(self._times)
+            self._times = None
 
     def _raise_timeout(self):
         said = self._said()

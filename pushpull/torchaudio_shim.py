@@ -8,16 +8,16 @@ torchaudio 2.11 is the last release of its line and its wheel on PyPI links the 
 :func:`prepare` tries to load the extension's shared library, and only if that fails does it register a
 stand-in for ``torchaudio._extension`` that says "no extension here", which is the state torchaudio itself
 supports when built without one. Nothing in site-packages is touched; where the libraries are present the
-real extension is used. ``pushpull/__init__.py`` calls it before anything can import torchaudio.
+real extension is used. ``pushpull/__init__.py`` has it called when torchaudio asks for its extension (:func:`install`),
+so that importing pushpull loads neither torch nor torchaudio.
 """
 
 import ctypes
+import importlib.machinery
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-
-import torch  # noqa: F401  (its shared libraries must be loaded before the extension's are tried)
 
 MODULE = "torchaudio._extension"
 
@@ -61,8 +61,37 @@ def prepare() -> bool:
     spec = importlib.util.find_spec("torchaudio")
     if spec is None or spec.origin is None:
         return False
+    import torch  # noqa: F401  (its shared libraries must be loaded before the extension's are tried)
+
     libraries = sorted((Path(spec.origin).parent / "lib").glob("_torchaudio*"))
     if not libraries or all(_loads(library) for library in libraries):
         return False
     sys.modules[MODULE] = _stub()
     return True
+
+
+class _Finder:
+    """Answers an import of the extension with the stand-in where that is needed, and no other import."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != MODULE or not prepare():
+            return None
+        return importlib.machinery.ModuleSpec(name, _Loader(sys.modules[name]))
+
+
+class _Loader:
+    def __init__(self, module: ModuleType):
+        self._module = module
+
+    def create_module(self, spec):
+        return self._module
+
+    def exec_module(self, module):
+        pass  # the stand-in is complete
+
+
+def install() -> None:
+    """Have :func:`prepare` called when torchaudio is imported. Safe to call any number of times."""
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
