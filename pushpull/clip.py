@@ -1,6 +1,7 @@
 """Clip: one face and its sound, the value that flows from media through models and attacks to files."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,37 @@ FACE_SIZE = 112  # pixels, side of the grey face crop
 
 
 @dataclass(frozen=True, eq=False)
+class Origin:
+    """Where a clip was cut from.
+
+    Args:
+        path: the video file.
+        face: number of the face among those that were found in it, from 1.
+        start, seconds: the part of the file that was read; None reads to the end.
+        first: frame of the file at which the clip begins.
+        boxes: (T, 4) x1, y1, x2, y2 of the face in pixels of the file's pictures.
+        size: (H, W) of these pictures.
+    """
+
+    path: Path
+    face: int
+    start: float
+    seconds: float | None
+    first: int
+    boxes: np.ndarray
+    size: tuple[int, int]
+
+    @property
+    def offset(self) -> float:
+        """Seconds into the file at which the clip begins."""
+        return self.first / FPS
+
+    def span(self, start: int, stop: int) -> "Origin":
+        """Of frames ``start`` to ``stop`` (exclusive) of the clip."""
+        return replace(self, first=self.first + start, boxes=self.boxes[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """A face track with its sound.
 
@@ -20,6 +52,8 @@ class Clip:
         video: (T, 112, 112), grey levels 0..255; uint8 as decoded, float32 once perturbed.
         labels: (T,) int64, 1 speaking, 0 not; None when unknown.
         name: what a person would call it; used in file names and plots.
+        crop: how the face was cut out, see ``pushpull.faces.crop_box``.
+        origin: the place in a video file that it was cut from; None if it was made otherwise.
 
     Raises:
         ValueError: shapes, types or ranges are not those above; the message names the offending one.
@@ -29,6 +63,8 @@ class Clip:
     video: np.ndarray
     labels: np.ndarray | None = None
     name: str = "clip"
+    crop: str = "talknet_demo"
+    origin: Origin | None = None
 
     def __post_init__(self):
         frames = len(self.video)
@@ -86,7 +122,12 @@ class Clip:
             audio=self.audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME],
             video=self.video[start:stop],
             labels=None if self.labels is None else self.labels[start:stop],
+            origin=None if self.origin is None else self.origin.span(start, stop),
         )
+
+    def with_crop(self, crop: str, video: np.ndarray) -> "Clip":
+        """The same with the face cut another way: (T, 112, 112)."""
+        return replace(self, crop=crop, video=video)
 
 
 def fit_audio(audio: np.ndarray, frames: int) -> np.ndarray:

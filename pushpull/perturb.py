@@ -21,13 +21,13 @@ from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.clip import FPS
 from pushpull.detectors import TalkNet, load_model
 from pushpull.faces import Footage, read_clips
+from pushpull.faces.scene import Scene, part_of
 from pushpull.runs.labels import read_labels
 from pushpull.runs.report import Past, Source, environment, read_report
 from pushpull.runs.run import Run, carry_out
 from pushpull.runs.save import FILES, taken, write_results
 from pushpull.runs.spec import TARGETS, RunSpec, Target, make_attack
 from pushpull.runs.summary import faces_table, outcome_text
-from pushpull.scene import Scene, part_of
 from pushpull.training.stopping import Stopping
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from pushpull.clip import FPS, SAMPLES_PER_FRAME, fit_audio
-from pushpull.faces import Track, crop_tracks, detect_faces
+from pushpull.faces import TALKNET_DEMO, Track, crop_tracks, detect_faces
 from pushpull.media import read_audio, read_frames
 
 CONFIDENCE = 0.8  # of the detector; a face below it does not count, and a second one above it makes the frame useless
@@ -41,7 +41,7 @@ def cut_video(
             if part.stop - part.start >= fewest:
                 parts.append(Track(start=start, boxes=track.boxes[part], scores=track.scores[part]))
     frames = kept.frames if kept.frames is not None else read_frames(path)
-    for part, crops in zip(parts, crop_tracks(frames, parts), strict=True):
+    for part, crops in zip(parts, crop_tracks(frames, parts)[TALKNET_DEMO], strict=True):
         yield part.start, crops, fit_audio(audio[part.start * SAMPLES_PER_FRAME :], len(crops))
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from pushpull.demo.vault import Drawer, Vault
 from pushpull.faces import Footage, read_clips
+from pushpull.faces.scene import Scene, excerpt
 from pushpull.media import Limits, probe
 from pushpull.runs.report import Source
-from pushpull.scene import Scene, excerpt
 
 MAX_SECONDS = 20.0  # a 20 s clip is 500 frames: the longest whose attack on two cores one still waits for
 MAX_BYTES = 200 * 1024**2

@@ -20,9 +20,9 @@ from pushpull.demo.intake import Subject
 from pushpull.demo.vault import Drawer
 from pushpull.detectors import Outputs
 from pushpull.faces import paste_back
+from pushpull.faces.scene import write_scene
 from pushpull.media import quantise_audio, quantise_video, write_preview, write_stimulus
 from pushpull.plots.embeddings import fit_plane
-from pushpull.scene import write_scene
 
 SIDE = 640  # pixels, longer side of the whole-scene previews
 BINS = 24  # waveform columns per second

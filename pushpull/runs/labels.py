@@ -8,7 +8,7 @@ import pandas as pd
 
 from pushpull.clip import FPS
 from pushpull.data.speech import read_align
-from pushpull.tracking import Track
+from pushpull.faces.tracking import Track
 
 HALF_FRAME = 0.5 / FPS + 1e-6  # seconds; a label belongs to the frame whose first instant is no further away
 WORDS = {

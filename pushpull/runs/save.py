@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pushpull.clip import FPS
 from pushpull.detectors import TalkNet
+from pushpull.faces.scene import Scene, write_scene
 from pushpull.files import replacing
 from pushpull.media import quantise_audio, quantise_video, write_stimulus
 from pushpull.plots import embedding_figure, perturbation_figure, save, scores_figure, trace_figure
 from pushpull.runs.report import Source, run_report, scores_table
 from pushpull.runs.run import Run
 from pushpull.runs.video import describe, write_annotated
-from pushpull.scene import Scene, write_scene
 
 REPORT = "report.json"
 # Name of each file to what it is; the report comes last, so that a folder with a report is complete.

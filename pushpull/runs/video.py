@@ -15,10 +15,10 @@ from moviepy import AudioArrayClip, ColorClip, CompositeVideoClip, ImageClip, Vi
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from pushpull.clip import FPS, SAMPLE_RATE
+from pushpull.faces.scene import Scene
 from pushpull.plots.scores import probability
 from pushpull.plots.style import AFTER, BEFORE, FAINT, INK, MUTED, PAPER, SILENT, SPEAKING, STORED, new_figure, runs
 from pushpull.runs.run import Run
-from pushpull.scene import Scene
 
 WIDTH, HEIGHT = 1280, 720  # pixels, most that the picture gets
 NARROWEST = 640  # pixels; below it the words of the panel are not legible

@@ -1,6 +1,7 @@
 """Faces: found, followed, cut out as TalkNet does, put back; from arrays, small videos and real footage."""
 
 import tracemalloc
+from concurrent.futures import Future
 from pathlib import Path
 
 import matplotlib.cbook
@@ -8,11 +9,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pushpull import faces
 from pushpull.clip import SAMPLES_PER_FRAME, fit_audio
-from pushpull.faces import crop_box, crop_track, crop_tracks, detect_faces, find_tracks, paste_back, read_clips
+from pushpull.faces import (
+    TALKNET_DEMO,
+    crop_box,
+    crop_track,
+    crop_tracks,
+    detect_faces,
+    find,
+    find_tracks,
+    paste_back,
+    read_clips,
+)
+from pushpull.faces.crop import PADDING
+from pushpull.faces.tracking import Track
 from pushpull.media import MediaError, read_audio, read_frames, write_preview
-from pushpull.tracking import Track
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 
@@ -101,19 +112,19 @@ def test_crop_box_is_nose_to_chin():
 
 def test_beyond_the_frame_lies_grey(portrait):
     crop = crop_track([portrait], Track(0, np.array([[-300, -300, -100, -100]], np.float32), np.ones(1, np.float32)))
-    assert (crop == faces.PADDING).all()
+    assert (crop == PADDING).all()
 
 
 def test_crops_of_several_tracks_in_one_pass(portrait):
     frames = [np.full((80, 80, 3), 10 * i, np.uint8) for i in range(8)]
     box = np.array([[20, 20, 50, 50]], np.float32)
     tracks = [Track(1, box.repeat(3, 0), np.ones(3)), Track(2, box.repeat(5, 0), np.ones(5))]
-    first, second = crop_tracks(iter(frames), tracks)
+    first, second = crop_tracks(iter(frames), tracks)[TALKNET_DEMO]
     assert [int(crop.mean()) for crop in first] == [10, 20, 30]
     assert [int(crop.mean()) for crop in second] == [20, 30, 40, 50, 60]
     with pytest.raises(ValueError, match="a track ends at frame 7 but the video has only 4 frames"):
         crop_tracks(frames[:4], tracks)
-    assert crop_tracks(frames, []) == []
+    assert crop_tracks(frames, []) == {TALKNET_DEMO: []}
 
 
 @pytest.mark.parametrize("place", CROPS)
@@ -124,7 +135,7 @@ def test_a_pasted_change_is_seen_in_the_crop(portrait, place):
     pasted = paste_back(portrait, delta, box)
     track = Track(0, box[None], np.ones(1, np.float32))
     before, after = (crop_track([frame], track)[0].astype(float) for frame in (portrait, pasted))
-    inside = before != faces.PADDING  # nothing can be pasted beyond the frame
+    inside = before != PADDING  # nothing can be pasted beyond the frame
     change = after - before
     clipped = (before < 15) | (before > 240)
     assert np.abs(change - delta)[inside & ~clipped].mean() < 1.0
@@ -213,33 +224,44 @@ def crowd(count, size=(36, 64)):
         yield np.full((*size, 3), 60 + index % 3, np.uint8)
 
 
-def one_face(rgb, *, min_score):
-    return np.array([[20, 8, 40, 28, 0.9]], np.float32)
+class OneFace:
+    """Stands in for the detector, without its processes."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, rgb):
+        answer = Future()
+        answer.set_result(np.array([[20, 8, 40, 28, 0.9]], np.float32))
+        return answer
 
 
 @pytest.mark.parametrize("count", [1_500, pytest.param(15_000, marks=pytest.mark.slow)])
 def test_frames_are_streamed(monkeypatch, count):
     """Only boxes stay, about half a kilobyte a frame; ten minutes of these tiny frames would be 104 MB."""
-    monkeypatch.setattr(faces, "detect_faces", one_face)
+    monkeypatch.setattr(find, "FaceDetector", OneFace)
     tracemalloc.start()
     try:
         (track,) = find_tracks(crowd(count))
         found = tracemalloc.get_traced_memory()[1]
         start = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        (crop,) = crop_tracks(crowd(300), [Track(0, track.boxes[:300], track.scores[:300])])
+        (cut,) = crop_tracks(crowd(300), [Track(0, track.boxes[:300], track.scores[:300])])[TALKNET_DEMO]
         cropped = tracemalloc.get_traced_memory()[1] - start
     finally:
         tracemalloc.stop()
     assert len(track.boxes) == count
     assert found < 1e6 + 800 * count, f"{found / 1e6:.1f} MB to follow one face for {count / 25:.0f} s"
-    assert cropped < crop.nbytes + 1e6, f"{cropped / 1e6:.1f} MB for {crop.nbytes / 1e6:.1f} MB of crops"
+    assert cropped < cut.nbytes + 1e6, f"{cropped / 1e6:.1f} MB for {cut.nbytes / 1e6:.1f} MB of crops"
 
 
 @pytest.mark.slow
 def test_a_long_file_is_streamed(monkeypatch, tmp_path):
     """From the file on: nothing but the crops and the sound of three minutes stays (all frames would be 311 MB)."""
-    monkeypatch.setattr(faces, "detect_faces", one_face)
+    monkeypatch.setattr(find, "FaceDetector", OneFace)
     size, count = (180, 128), 4_500
     silence = np.zeros(count * SAMPLES_PER_FRAME, np.int16)
     path = write_preview(tmp_path / "long.mp4", crowd(count, size), silence)

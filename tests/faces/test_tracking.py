@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pushpull.tracking import SceneCuts, Tracker
+from pushpull.faces.tracking import SceneCuts, Tracker
 
 LEFT, RIGHT = (10, 10, 50, 60), (120, 10, 160, 60)
 

@@ -9,6 +9,7 @@ from perturb_support import FRAMES, make_world
 from PIL import ImageColor
 
 from pushpull.attacks import FGSM
+from pushpull.faces.scene import Scene, excerpt
 from pushpull.media import read_audio, read_frames
 from pushpull.plots.style import AFTER, BEFORE, SILENT, SPEAKING, STORED
 from pushpull.runs import video as annotate
@@ -25,7 +26,6 @@ from pushpull.runs.video import (
     draw_panel,
     draw_scene,
 )
-from pushpull.scene import Scene, excerpt
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from PIL import Image
 from pushpull.clip import SAMPLES_PER_FRAME, Clip
 from pushpull.detectors import TalkNet, TalkNetConfig, load_model, save_checkpoint
 from pushpull.faces import Footage, read_clips
+from pushpull.faces.scene import Scene
 from pushpull.media import write_preview
-from pushpull.scene import Scene
 
 FRAMES = 14
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import median_filter
 
-from pushpull.faces import Track, crop_tracks, detect_faces
+from pushpull.faces import TALKNET_DEMO, Track, crop_tracks, detect_faces
 
 STRIDE = 5  # frames between two looks, as TalkSetOptions.stride
 CONFIDENCE = 0.8  # as pushpull.data.talkset's
@@ -46,7 +46,7 @@ def cut_faces(frames: list[np.ndarray], expected: np.ndarray) -> list[Cut]:
         boxes = median_filter(boxes, size=(3, 1), mode="nearest")
         every = np.stack([np.interp(np.arange(len(frames)), at, boxes[:, k]) for k in range(4)], axis=1)
         tracks.append(Track(0, every.astype(np.float32), np.ones(len(frames), np.float32)))
-    crops = crop_tracks(frames, tracks)
+    crops = crop_tracks(frames, tracks)[TALKNET_DEMO]
     return [Cut(crop, track.boxes, share) for crop, track, share in zip(crops, tracks, shares, strict=True)]
 
 

@@ -97,15 +97,20 @@ class Tracker:
         lost = [t for t in self._open if cut or self._frame - t.frames[-1] > self.max_gap + 1]
         self._closed += [track for track in lost if self._long_enough(track)]
         self._open = [track for track in self._open if track not in lost]
-        overlaps = _overlaps(np.array([t.faces[-1] for t in self._open]).reshape(-1, 5), faces)
+        shared = overlaps(np.array([t.faces[-1] for t in self._open]).reshape(-1, 5), faces)
         free = set(range(len(faces)))
-        while overlaps.size and overlaps.max() >= self.min_overlap:
-            row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        while shared.size and shared.max() >= self.min_overlap:
+            row, column = np.unravel_index(shared.argmax(), shared.shape)
             self._open[row].frames.append(self._frame)
             self._open[row].faces.append(faces[column])
-            overlaps[row], overlaps[:, column] = -1, -1
+            shared[row], shared[:, column] = -1, -1
             free.discard(int(column))
         self._open += [_Open([self._frame], [faces[i]]) for i in sorted(free) if faces[i, 4] >= self.sure]
+
+    def current(self, count: int) -> list[np.ndarray]:
+        """Boxes of the ``count`` youngest tracks that are followed now and long enough to stay."""
+        followed = [track for track in self._open if self._long_enough(track) and track.frames[-1] == self._frame]
+        return [track.faces[-1][:4] for track in sorted(followed, key=lambda track: -track.frames[0])[:count]]
 
     def tracks(self) -> list[Track]:
         """All tracks that are long enough, the longest and biggest first."""
@@ -139,7 +144,7 @@ def _smoothed(boxes, window):
     return np.concatenate([centre - size / 2, centre + size / 2], axis=1).astype(np.float32)
 
 
-def _overlaps(first, second):
+def overlaps(first, second):
     """Intersection over union of every box of (A, 5) ``first`` with every box of (B, 5) ``second``: (A, B)."""
     corner1 = np.maximum(first[:, None, :2], second[None, :, :2])
     corner2 = np.minimum(first[:, None, 2:4], second[None, :, 2:4])
