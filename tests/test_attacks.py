@@ -272,8 +272,8 @@ def test_kept_loss_is_the_loss_of_what_is_returned():
 def test_gradient_masking_shows_in_the_trace_and_the_margin_sees_through_it():
     """Logits x 100: cross entropy leaves accuracy at 100 % with every gradient exactly 0; the margin brings it to 0.
 
-    The network is the one that falls to both when its logits are not scaled. The clips lie so deep in the plateau that no
-    random start leaves it.
+    The network is the one that falls to both when its logits are not scaled. The clips lie so deep in the plateau that
+    no random start leaves it.
     """
 
     def network(scale):
