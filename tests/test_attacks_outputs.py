@@ -132,7 +132,7 @@ def through_numpy(x):
 def test_a_model_without_gradients_is_warned_of(model, which, outcome):
     with pytest.warns(UserWarning, match=rf"clips \[0, 1\] .* exactly zero throughout.*{outcome}") as seen:
         result = attack_batch(which, model)
-    assert seen[0].filename == __file__.replace(".pyc", ".py") and len(seen) == 1
+    assert len(seen) == 1 and Path(seen[0].filename).name == "attack_support.py"  # it points to the caller
     for name, delta in result.delta.items():
         assert (delta.abs().max() > 0) == (outcome != "unchanged"), name
 
