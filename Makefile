@@ -6,7 +6,7 @@
 # make zoo-full   the same for the full-size ones (20 minutes on an H100, days on a CPU)
 # make clean      remove the virtual environment and caches
 #
-# PYTHON=python3.12 chooses the interpreter, ARGS="--port 8000" reaches app.py, T="tests/test_media.py -k webm" pytest.
+# PYTHON=python3.12 chooses the interpreter, ARGS="--port 8000" reaches app.py, T="tests/media/test_media.py -k webm" pytest.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,7 +25,7 @@ MAKE_HEADS = LP_NUM_THREADS=0 $(BIN)/python -m pushpull.data.talkheads make --se
 	--share-in-sync .56 --share-dubbed .08 --share-shifted .04 --share-silence .02 --share-noise .04
 LITE = Row A, trained on with sound that comes early or late as in other people's recordings, and with more talking heads; \
 averaged with its former self after either. This card tells of the last stage, docs/training.md of all.
-FULL = $(BIN)/python -m pushpull.zoo --config checkpoints/zoo-full.json --workers 4 --data "$(MORE)" $(ARGS)
+FULL = $(BIN)/python -m pushpull.training.zoo --config checkpoints/zoo-full.json --workers 4 --data "$(MORE)" $(ARGS)
 
 .PHONY: demo test test-all lint zoo zoo-full clean
 .DELETE_ON_ERROR:
@@ -47,16 +47,16 @@ zoo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:gli
 
 zoo: $(VENV)/.test
 	$(MAKE_HEADS) --clips 520 --out $(HEADS)
-	$(BIN)/python -m pushpull.zoo --config checkpoints/zoo.json --data "$(SOURCES)" \
+	$(BIN)/python -m pushpull.training.zoo --config checkpoints/zoo.json --data "$(SOURCES)" \
 		--out runs/zoo --install checkpoints $(ARGS)
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(SOURCES)" --start checkpoints/talknet-lite-a.safetensors \
 		--out runs/late
-	$(BIN)/python -m pushpull.average talknet-lite-a runs/late/talknet-lite.safetensors --data "$(SOURCES)" \
+	$(BIN)/python -m pushpull.training.average talknet-lite-a runs/late/talknet-lite.safetensors --data "$(SOURCES)" \
 		--out runs/late/talknet-lite-late
 	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(MORE)" --seed 5 --frames 450000 \
 		--learning_rate 6e-4 --start runs/late/talknet-lite-late.safetensors --name talknet-lite-heads --out runs/lite-heads
-	$(BIN)/python -m pushpull.average runs/late/talknet-lite-late.safetensors runs/lite-heads/talknet-lite-heads.safetensors \
+	$(BIN)/python -m pushpull.training.average runs/late/talknet-lite-late.safetensors runs/lite-heads/talknet-lite-heads.safetensors \
 		--weight 0.5 --data "$(MORE)" --title "For any recording" --summary "$(LITE)" --out checkpoints/talknet-lite
 
 zoo-full: $(VENV)/.test
@@ -82,12 +82,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps are newer than the requirements they satisfied, so a second run installs nothing.
-$(VENV)/.demo: requirements.txt | $(BIN)/python
-	@echo "Installing what requirements.txt names into $(VENV) (once; torch is large) ..."
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt --editable
+WANTED := pyproject.toml requirements.txt constraints.txt
+
+$(VENV)/.demo: $(WANTED) | $(BIN)/python
+	@echo "Installing pushpull and what requirements.txt names into $(VENV) (once; torch is large) ..."
+	$(INSTALL) .
 	@touch $@
 
-$(VENV)/.test: requirements.txt requirements-talkheads.txt requirements-dev.txt | $(BIN)/python
-	@echo "Installing what requirements-dev.txt names into $(VENV) (once; torch is large) ..."
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+$(VENV)/.test: $(WANTED) | $(BIN)/python
+	@echo "Installing pushpull[dev] into $(VENV) (once; torch is large) ..."
+	$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.demo

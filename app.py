@@ -26,7 +26,7 @@ from pushpull.demo.page import build_page
 from pushpull.demo.shelf import Shelf
 from pushpull.demo.theme import HEAD, STATIC, STYLE, theme
 from pushpull.demo.vault import Vault
-from pushpull.models.checkpoint import CHECKPOINTS
+from pushpull.detectors.checkpoint import CHECKPOINTS
 from xab.pages import mount as mount_xab
 from xab.settings import Settings as XabSettings
 from xab.store import StoreError

@@ -28,9 +28,9 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pushpull.attacks import BIM, paper_budget  # noqa: E402
-from pushpull.models import TalkNet, TalkNetConfig, attackable, resolve_device  # noqa: E402
-from pushpull.models.talknet import GREY_MEAN, GREY_STD  # noqa: E402
-from pushpull.objectives import training_aware  # noqa: E402
+from pushpull.attacks.objectives import training_aware  # noqa: E402
+from pushpull.detectors import TalkNet, TalkNetConfig, attackable, resolve_device  # noqa: E402
+from pushpull.detectors.talknet.network import GREY_MEAN, GREY_STD  # noqa: E402
 
 EPS_AV = 5.0  # the paper's main budget
 MATRIX = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # side: 17 GFLOP on a CPU, about a tenth of a second

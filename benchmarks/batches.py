@@ -24,8 +24,8 @@ from scipy.io import wavfile
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pushpull.clip import FPS, SAMPLE_RATE  # noqa: E402
+from pushpull.config import from_dict  # noqa: E402
 from pushpull.data.ava.layout import COLUMNS, LABELS, Layout, Track, write_loader  # noqa: E402
-from pushpull.options import from_dict  # noqa: E402
 from pushpull.training.figures import read_clips  # noqa: E402
 from pushpull.training.loss import training_batch  # noqa: E402
 from pushpull.training.options import TrainOptions  # noqa: E402

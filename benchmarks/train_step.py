@@ -22,7 +22,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pushpull.models import TalkNet, TalkNetConfig, resolve_device  # noqa: E402
+from pushpull.detectors import TalkNet, TalkNetConfig, resolve_device  # noqa: E402
 from pushpull.train import train  # noqa: E402
 from pushpull.training.figures import read_clips  # noqa: E402
 from pushpull.training.loss import training_batch, training_loss  # noqa: E402

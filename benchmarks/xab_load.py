@@ -71,7 +71,7 @@ def _attack_for_ever(report) -> None:
 
     from pushpull.attacks import BIM, paper_budget
     from pushpull.clip import Clip
-    from pushpull.models import TalkNet, TalkNetConfig, attackable
+    from pushpull.detectors import TalkNet, TalkNetConfig, attackable
 
     rng = np.random.default_rng(0)
     frames = 75
@@ -109,7 +109,7 @@ def server(settings: Settings, port: int, *, attack: bool = False):
 
 def add_study(store: Store, data: Path, trials: int) -> str:
     """A study of ``trials`` main pairs that all show the same four short files."""
-    from pushpull.stimulus import write_stimulus
+    from pushpull.media.stimulus import write_stimulus
 
     design = Design(
         title="Load",

@@ -13,8 +13,8 @@ from PIL import Image
 from threadpoolctl import ThreadpoolController
 
 from pushpull.clip import FACE_SIZE, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Clip, fit_audio
-from pushpull.ffmpeg import Limits, MediaError
 from pushpull.media import grey, probe, read_audio, read_frames
+from pushpull.media.ffmpeg import Limits, MediaError
 from pushpull.tracking import SceneCuts, Track, Tracker
 
 __all__ = [

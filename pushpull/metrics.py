@@ -13,7 +13,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from pushpull.objectives import logits_of
+from pushpull.attacks.objectives import logits_of
 
 Tensors = dict[str, Tensor]
 PEAK = 255.0  # grey levels

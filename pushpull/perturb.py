@@ -17,17 +17,17 @@ import torch
 from tqdm import tqdm
 
 from pushpull.attacks import ATTACKS, MODALITIES, Step
+from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.clip import FPS
+from pushpull.detectors import TalkNet, load_model
 from pushpull.faces import Footage, read_clips
-from pushpull.job import Outcome, carry_out
-from pushpull.labels import read_labels
-from pushpull.models import TalkNet, load_model
-from pushpull.objectives import OBJECTIVES
-from pushpull.order import TARGETS, Order, Target, make_attack
-from pushpull.report import Past, Source, environment, read_report
-from pushpull.results import FILES, taken, write_results
+from pushpull.runs.labels import read_labels
+from pushpull.runs.report import Past, Source, environment, read_report
+from pushpull.runs.run import Run, carry_out
+from pushpull.runs.save import FILES, taken, write_results
+from pushpull.runs.spec import TARGETS, RunSpec, Target, make_attack
+from pushpull.runs.summary import faces_table, outcome_text
 from pushpull.scene import Scene, part_of
-from pushpull.summary import faces_table, outcome_text
 from pushpull.training.stopping import Stopping
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
@@ -78,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_order(given: dict) -> Order:
+def make_order(given: dict) -> RunSpec:
     """The order that the options describe, labels and face aside.
 
     Raises:
@@ -87,7 +87,7 @@ def make_order(given: dict) -> Order:
     name = given.get("attack", "pgd")
     attack = make_attack(name, **{key: given[key] for key in PARAMETERS if key in given})
     keys = ("model", "start", "seconds", "modality", "eps_av", "objective", "seed", "face")
-    return Order(attack=attack, target=make_target(given), **{key: given[key] for key in keys if key in given})
+    return RunSpec(attack=attack, target=make_target(given), **{key: given[key] for key in keys if key in given})
 
 
 def make_target(given: dict) -> Target:
@@ -136,7 +136,7 @@ def choose_face(footage: Footage, model: TalkNet, number: int | None) -> tuple[i
     return chosen, margins
 
 
-def attack(model: TalkNet, clip, order: Order, stopped_after: int | None = None) -> Outcome:
+def attack(model: TalkNet, clip, order: RunSpec, stopped_after: int | None = None) -> Run:
     """``carry_out`` with a progress bar, stopped by Ctrl-C or after as many evaluations as an earlier run was."""
     total = order.attack.restarts * (order.attack.steps + 1)
     with tqdm(total=total, unit="step", desc=order.attack_name) as bar, Stopping() as stopping:
@@ -234,7 +234,7 @@ def differences(past: Past, source: Source, model: TalkNet) -> list[str]:
     return lines or ["Clip, model and versions are those of the report."]
 
 
-def verdict(past: Past, outcome: Outcome) -> int:
+def verdict(past: Past, outcome: Run) -> int:
     """Say whether the rerun found the same perturbation; the exit code."""
     if outcome.digest() == past.digest:
         print("The perturbation is that of the report, bit for bit.")

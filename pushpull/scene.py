@@ -12,8 +12,8 @@ import numpy as np
 
 from pushpull.clip import FPS, Clip
 from pushpull.faces import Track, paste_back
-from pushpull.ffmpeg import FFmpeg, Limits, MediaError, source
 from pushpull.media import probe, read_frames, write_preview
+from pushpull.media.ffmpeg import FFmpeg, Limits, MediaError, source
 
 
 @dataclass(frozen=True, eq=False)

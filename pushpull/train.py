@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pushpull.config import parse_options
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.data.batches import prefetch
 from pushpull.data.heldout import report_table
 from pushpull.data.talkset import cores
-from pushpull.models import TalkNet, TalkNetConfig, load_model, resolve_device
-from pushpull.options import parse_options
+from pushpull.detectors import TalkNet, TalkNetConfig, load_model, resolve_device
 from pushpull.training.adversarial import load_set
+from pushpull.training.distillation import distillation_loss
 from pushpull.training.figures import (
     attack_and_tell,
     finish,
@@ -37,7 +38,6 @@ from pushpull.training.figures import (
     settled,
     validate,
 )
-from pushpull.training.hints import hint_loss
 from pushpull.training.inject import inject, remove_sets, set_path
 from pushpull.training.log import Totals, TrainLog, accuracies, load_state, save_state
 from pushpull.training.loss import draws, learning_rate, training_batch, training_loss
@@ -210,7 +210,7 @@ def run(
                         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                             outputs = model({"audio": audio, "video": video})
                             drawn = options.hints.weight_at(step, options.steps)
-                            hint = hint_loss(teacher, inputs, outputs) if drawn else None
+                            hint = distillation_loss(teacher, inputs, outputs) if drawn else None
                         loss, parts = training_loss(options, outputs, labels, step)
                         if hint is not None:
                             loss, parts = loss + drawn * hint, parts | {"hint": hint.detach()}

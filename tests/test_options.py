@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pushpull.options import described, from_dict, parse_options
+from pushpull.config import described, from_dict, parse_options
 from pushpull.training.options import TrainOptions
-from pushpull.zoo import ZooOptions
+from pushpull.training.zoo import ZooOptions
 
 
 @dataclass(frozen=True)

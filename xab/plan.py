@@ -296,7 +296,7 @@ def make_plan(*, seed: int, slot: int, pairs: list[PlannedPair]) -> list[Planned
 
     Within a volunteer the four arrangements occur equally often (within one) over the main trials, and within each
     stratum whose size divides by four exactly so. Over each block of four consecutive slots every main pair is seen
-    once in every arrangement. Order is drawn anew for every volunteer; catch trials stand neither first nor last nor
+    once in every arrangement. RunSpec is drawn anew for every volunteer; catch trials stand neither first nor last nor
     side by side where the number of main trials allows it.
     """
     main = [pair for pair in pairs if pair.phase == "main"]

@@ -16,10 +16,10 @@ import torch
 
 from pushpull.attacks import ATTACKS, paper_budget
 from pushpull.clip import FPS, Clip
+from pushpull.detectors import attackable, load_model
 from pushpull.faces import read_clips
-from pushpull.labels import card_labels
 from pushpull.media import dequantise_audio, quantise_audio, quantise_video, read_stimulus, write_stimulus
-from pushpull.models import attackable, load_model
+from pushpull.runs.labels import card_labels
 
 from .files import clip_names, stimuli_folder, sweep
 from .plan import Design, DesignError, PairSpec, pair_specs

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pushpull.attacks.budget import Box, as_stored
 from pushpull.attacks.check import check_run, require_finite, warn_of_no_gradient, warn_of_scale
+from pushpull.attacks.objectives import get_objective
 from pushpull.attacks.start import Point, start_anew, stuck
 from pushpull.attacks.undisturbed import undisturbed
 from pushpull.attacks.victim import Victim
-from pushpull.objectives import get_objective
 
 Tensors = dict[str, Tensor]
 

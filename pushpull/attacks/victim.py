@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from pushpull.attacks.objectives import check_logits, logits_of
 from pushpull.attacks.undisturbed import Settled
-from pushpull.objectives import check_logits, logits_of
 
 Tensors = dict[str, Tensor]
 
@@ -24,7 +24,7 @@ class Victim:
         model: takes {name: (rows, ...)}, returns outputs with ``logits_av``, or logits.
         frozen: inputs that no row changes; one entry per row, or one for all.
         labels, mask: (rows, T).
-        objective: see ``pushpull.objectives``.
+        objective: see ``pushpull.attacks.objectives``.
         targeted: whether ``labels`` are targets.
         autocast: dtype of mixed precision, or None.
         settled: keeps modules that show up in a call in evaluation mode.

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pushpull.clip import FPS, SAMPLES_PER_FRAME, Clip
-from pushpull.data.kinds import OWN, SHIFT_MS, Kinds, make_example, other_clip, shake
+from pushpull.data.mix import OWN, SHIFT_MS, ExampleMix, make_example, other_clip, shake
 from pushpull.data.tempo import retime
 
 MOST_APART = int(SHIFT_MS[0] * FPS / 1000) - 1  # frames from the middle, for sound in sync: shifted sound is beyond
@@ -99,7 +99,7 @@ class Batch:
         return replace(self, **tensors)
 
 
-def make_batch(pool: Sequence[Clip], kinds: Kinds, options: Batching, *, seed: int, step: int) -> Batch:
+def make_batch(pool: Sequence[Clip], kinds: ExampleMix, options: Batching, *, seed: int, step: int) -> Batch:
     """The batch of one step: clips drawn from ``pool`` (in sync, labels = speech activity), kinds by their shares.
 
     All its clips are equally long. Examples of the kind ``own`` come from ``pool.finished`` (see

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pushpull.clip import Clip
-from pushpull.data.kinds import Kinds, NoStillLips, make_example, other_clip
+from pushpull.data.mix import ExampleMix, NoStillLips, make_example, other_clip
 from pushpull.data.speech import detect_speech
 from pushpull.metrics import average_precision
 
@@ -16,7 +16,13 @@ VOICED = ("in_sync", "swapped", "shifted", "still", "frozen")  # kinds whose sou
 
 @torch.no_grad()
 def evaluate_kinds(
-    model, pool: Sequence[Clip], *, kinds: Sequence[str] = Kinds().names, seed: int = 0, device="cpu", progress=None
+    model,
+    pool: Sequence[Clip],
+    *,
+    kinds: Sequence[str] = ExampleMix().names,
+    seed: int = 0,
+    device="cpu",
+    progress=None,
 ) -> dict[str, dict]:
     """Every whole clip of ``pool`` as every kind; the same examples for the same seed, whatever the model.
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pushpull.clip import Clip
 from pushpull.data.ava import AvaOptions, read_ava
-from pushpull.data.kept import Kept
+from pushpull.data.cached import CachedPool
 from pushpull.data.talkheads.pool import HeadPool, read_pool
 from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, default_cache, prepare
 
@@ -40,8 +40,8 @@ class Part:
     """
 
     name: str
-    pool: TalkSet | HeadPool | Kept | None
-    finished: HeadPool | Kept | None = None
+    pool: TalkSet | HeadPool | CachedPool | None
+    finished: HeadPool | CachedPool | None = None
     weight: float = 1.0
 
 
@@ -87,7 +87,7 @@ class Corpus(Sequence):
         return {part.name: Corpus([part]) for part in self.parts}
 
     @property
-    def finished(self) -> tuple[HeadPool | Kept, ...]:
+    def finished(self) -> tuple[HeadPool | CachedPool, ...]:
         """The pools of finished examples."""
         return tuple(part.finished for part in self._others)
 
@@ -207,7 +207,7 @@ def read_sources(
                 finished[split] = heads.of_kind(*(set(heads.kinds) - {"in_sync"}))
         for split in SPLITS:
             # AVA would not fit into memory, and gives windows of its clips.
-            keep = Kept if source.kind != "ava" else lambda pool: pool
+            keep = CachedPool if source.kind != "ava" else lambda pool: pool
             pool, rest = (keep(x[split]) if split in x else None for x in (pools, finished))
             parts[split].append(Part(_name(source), pool, rest, source.weight))
     return {split: Corpus(parts[split]) for split in SPLITS}

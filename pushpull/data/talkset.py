@@ -21,10 +21,10 @@ import numpy as np
 from tqdm import tqdm
 
 from pushpull.clip import FPS, Clip
+from pushpull.config import described
 from pushpull.data.cropcache import CropCache
 from pushpull.data.speech import detect_speech, read_align
 from pushpull.files import sha256
-from pushpull.options import described
 
 SUFFIXES = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
 SPLITS = ("train", "validation", "test")

@@ -18,10 +18,10 @@ from pushpull.demo.exhibit import attacked_view, clean_view, downloads, score, s
 from pushpull.demo.form import Form
 from pushpull.demo.intake import MAX_SECONDS, Subject, take_in
 from pushpull.demo.truth import with_labels
-from pushpull.job import carry_out
+from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
-from pushpull.models import CheckpointError
-from pushpull.results import REPORT, write_results
+from pushpull.runs.run import carry_out
+from pushpull.runs.save import REPORT, write_results
 
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)

@@ -8,9 +8,9 @@ from pushpull.demo import tables, view
 from pushpull.demo.bench import Bench
 from pushpull.demo.intake import Subject
 from pushpull.demo.vault import Drawer
-from pushpull.job import Outcome
-from pushpull.models import Outputs, TalkNet
-from pushpull.results import FILES, REPORT
+from pushpull.detectors import Outputs, TalkNet
+from pushpull.runs.run import Run
+from pushpull.runs.save import FILES, REPORT
 
 # The annotated video and the report first: most people want one of them.
 OFFERED = ("annotated.mp4", REPORT, "adversarial_face.mp4", "scores.csv", "scores.png", "perturbation.png")
@@ -51,7 +51,7 @@ def clean_view(bench: Bench, subject: Subject, face: int, network: TalkNet) -> s
     return view.write_view(drawer, subject, face, content)
 
 
-def attacked_view(drawer: Drawer, subject: Subject, face: int, outcome: Outcome) -> str:
+def attacked_view(drawer: Drawer, subject: Subject, face: int, outcome: Run) -> str:
     """Clean and attacked clip and the noise between them in the player; the address of the view."""
     clip, eps, found = outcome.clip, outcome.eps, outcome.adversarial_clip
     screens = [
@@ -86,7 +86,7 @@ def attacked_view(drawer: Drawer, subject: Subject, face: int, outcome: Outcome)
     return view.write_view(drawer, subject, face, content)
 
 
-def sentence(outcome: Outcome) -> str:
+def sentence(outcome: Run) -> str:
     """The result in one breath, as HTML."""
     return tables.sentence(outcome.margins, outcome.eps, cancelled=outcome.result.cancelled, frozen=outcome.frozen)
 

@@ -1,9 +1,10 @@
 """What a visitor filled in, and the order that it amounts to."""
 
+import math
 from dataclasses import dataclass
 
 from pushpull.demo.intake import Subject
-from pushpull.order import Order, Target, attack_parameters, make_attack
+from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack
 
 ATTACK_NAMES = {
     "pgd": "PGD, random starts",
@@ -58,7 +59,7 @@ class Form:
     seed: int = 0
     grid: bool = False
 
-    def order(self, subject: Subject, face: int) -> Order:
+    def order(self, subject: Subject, face: int) -> RunSpec:
         """The attack on a face (from 0) of a clip that these values ask for.
 
         Raises:
@@ -67,12 +68,14 @@ class Form:
         for name in ("eps_av", "steps", "restarts", "seed"):
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is empty: enter a number")
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
         wanted = {"steps": int(self.steps), "restarts": int(self.restarts), "grid": bool(self.grid)}
         known = attack_parameters(self.attack) if self.attack in ATTACK_NAMES else {}
         span = {}
         if self.target == "span":
             span = {"start": self.span_start, "stop": self.span_stop, "speaking": bool(self.span_speaking)}
-        return Order(
+        return RunSpec(
             model=self.model,
             face=face + 1,
             start=subject.start,

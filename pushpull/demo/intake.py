@@ -9,7 +9,7 @@ import numpy as np
 from pushpull.demo.vault import Drawer, Vault
 from pushpull.faces import Footage, read_clips
 from pushpull.media import Limits, probe
-from pushpull.report import Source
+from pushpull.runs.report import Source
 from pushpull.scene import Scene, excerpt
 
 MAX_SECONDS = 20.0  # a 20 s clip is 500 frames: the longest whose attack on two cores one still waits for

@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from pushpull.models import CheckpointError, TalkNet, list_models, load_model
-from pushpull.models.checkpoint import CHECKPOINTS, find_checkpoint
+from pushpull.detectors import CheckpointError, TalkNet, list_models, load_model
+from pushpull.detectors.checkpoint import CHECKPOINTS, find_checkpoint
 
 PREFERRED = "talknet-lite"
 
@@ -14,7 +14,7 @@ class Shelf:
 
     Args:
         folder: where the checkpoints are.
-        device: as :func:`pushpull.models.load_model`.
+        device: as :func:`pushpull.detectors.load_model`.
     """
 
     def __init__(self, folder: Path = CHECKPOINTS, *, device: str = "auto"):
@@ -42,7 +42,7 @@ class Shelf:
             raise CheckpointError(
                 f"There is no model yet: {self.folder} holds no checkpoint. Train one with "
                 "`python -m pushpull.train`, or import an official TalkNet file with "
-                "`python -m pushpull.models.checkpoint --import FILE checkpoints/NAME`, then reload the page."
+                "`python -m pushpull.detectors.checkpoint --import FILE checkpoints/NAME`, then reload the page."
             )
         path = find_checkpoint(name, self.folder)
         stamp = (path, path.stat().st_mtime_ns)

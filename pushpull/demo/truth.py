@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pushpull.clip import FPS
 from pushpull.demo.intake import Subject
-from pushpull.labels import card_labels
+from pushpull.runs.labels import card_labels
 
 
 def with_labels(subject: Subject, faces: list[dict]) -> Subject:

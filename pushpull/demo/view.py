@@ -18,9 +18,9 @@ from torch import Tensor
 from pushpull.clip import FPS, SAMPLE_RATE, Clip
 from pushpull.demo.intake import Subject
 from pushpull.demo.vault import Drawer
+from pushpull.detectors import Outputs
 from pushpull.faces import paste_back
 from pushpull.media import quantise_audio, quantise_video, write_preview, write_stimulus
-from pushpull.models import Outputs
 from pushpull.plots.embeddings import fit_plane
 from pushpull.scene import write_scene
 

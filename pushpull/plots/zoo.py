@@ -14,7 +14,7 @@ def zoo_figure(cards: Sequence[dict]) -> Figure:
     """Rows of models, each with its clean figure and those under BIM, MIM and PGD.
 
     Args:
-        cards: of checkpoints that :mod:`pushpull.zoo` attacked, with the keys ``row`` and ``robust``.
+        cards: of checkpoints that :mod:`pushpull.training.zoo` attacked, with the keys ``row`` and ``robust``.
 
     Returns:
         Two panels: average precision with its floor, the prevalence, and frame accuracy (clean) beside robust accuracy.

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from pushpull.config import from_dict
 from pushpull.data.batches import make_batch
 from pushpull.data.heldout import evaluate_kinds, report_table
 from pushpull.data.sources import Corpus, read_sources, source_names
-from pushpull.models import TalkNet, load_model, save_checkpoint
-from pushpull.options import from_dict
+from pushpull.detectors import TalkNet, load_model, save_checkpoint
 from pushpull.training.log import TrainLog, draw_curves
 from pushpull.training.offsets import offset_figures, offset_table
 from pushpull.training.options import TrainOptions

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from pushpull.data.batches import make_batch
 from pushpull.data.sources import Corpus
-from pushpull.models import TalkNet, attackable, load_model
+from pushpull.detectors import TalkNet, attackable, load_model
 from pushpull.training.adversarial import make_set
 from pushpull.training.figures import settled
 from pushpull.training.options import TrainOptions

@@ -10,8 +10,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pushpull.avil import NAMES
 from pushpull.files import PARTIAL, replacing
+from pushpull.training.avil import NAMES
 from pushpull.training.options import TrainOptions
 from pushpull.training.parallel import World
 

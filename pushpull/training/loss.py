@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pushpull.avil import NAMES, embedding_norms, interaction_losses
 from pushpull.data.batches import Batch, make_batch
-from pushpull.models import Outputs
+from pushpull.detectors import Outputs
+from pushpull.training.avil import NAMES, embedding_norms, interaction_losses
 from pushpull.training.options import WARMUP_KINDS, WARMUP_SECONDS, TrainOptions
 
 

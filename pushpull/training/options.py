@@ -6,15 +6,15 @@ from pushpull.clip import FPS
 from pushpull.data.augment import Augmentation
 from pushpull.data.ava import AvaOptions
 from pushpull.data.batches import Batching
-from pushpull.data.kinds import Kinds
+from pushpull.data.mix import ExampleMix
 from pushpull.data.talkset import TalkSetOptions
-from pushpull.models import TalkNetConfig
-from pushpull.models.stored import STORED
+from pushpull.detectors import TalkNetConfig
+from pushpull.detectors.stored import STORED
 from pushpull.training.adversarial import ADVERSARIAL, Injection
-from pushpull.training.hints import Hints
+from pushpull.training.distillation import Distillation
 from pushpull.training.rows import complete, row_settings
 
-WARMUP_KINDS = Kinds(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
+WARMUP_KINDS = ExampleMix(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
 WARMUP_SECONDS = 1.0
 
 
@@ -100,11 +100,11 @@ class TrainOptions:
     credit: str = ""
     footage: TalkSetOptions = field(default_factory=TalkSetOptions)
     ava: AvaOptions = field(default_factory=AvaOptions)
-    kinds: Kinds = field(default_factory=Kinds)
+    kinds: ExampleMix = field(default_factory=ExampleMix)
     batches: Batching = field(default_factory=Batching)
     augment: Augmentation = field(default_factory=Augmentation)
     injection: Injection = field(default_factory=Injection)
-    hints: Hints = field(default_factory=Hints)
+    hints: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self):
         if self.schedule not in ("cosine", "exponential"):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pushpull.clip import Clip
 from pushpull.data.sources import Corpus
-from pushpull.models import TalkNet
+from pushpull.detectors import TalkNet
 from pushpull.training.robust import RobustOptions, robust_examples
 
 SPACES = ("e_a", "e_v", "z_a", "z_v")

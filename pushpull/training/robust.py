@@ -10,10 +10,10 @@ from torch import Tensor
 
 from pushpull.attacks import paper_budget
 from pushpull.clip import Clip
-from pushpull.data.kinds import NoStillLips, make_example, other_clip
+from pushpull.data.mix import NoStillLips, make_example, other_clip
 from pushpull.data.sources import Corpus
+from pushpull.detectors import Outputs, TalkNet, attackable
 from pushpull.metrics import Column, tabulate
-from pushpull.models import Outputs, TalkNet, attackable
 from pushpull.training.adversarial import ADVERSARIAL, paper_attack
 
 ASKED = ("in_sync", "swapped", "in_sync", "still", "in_sync", "noise")  # kinds of the examples, in turn
@@ -41,7 +41,7 @@ class RobustOptions:
         eps_av: budget; audio moves by up to 1e-4 eps_av of full scale, video by 0.1 eps_av grey levels.
         steps: gradient steps of every attack.
         restarts: random starts of PGD.
-        objective: what the attacker maximises, see pushpull.objectives.
+        objective: what the attacker maximises, see pushpull.attacks.objectives.
         seed: of examples and random starts.
     """
 

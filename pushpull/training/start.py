@@ -1,6 +1,6 @@
 """Beginning a run with the weights of another one."""
 
-from pushpull.models import CheckpointError, TalkNet
+from pushpull.detectors import CheckpointError, TalkNet
 
 
 def warm_start(model: TalkNet, source: TalkNet) -> list[str]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 
+from ..blinding import StimulusDamaged, Wardrobe
 from ..files import ROOT
 from ..settings import Gate, Settings
 from ..store import Refused, Store, StoreError
-from ..veil import StimulusDamaged, Wardrobe
 from . import lab, lab_planner, lab_results, volunteer
 from .entry import Entry, NotAdmitted, route
 from .http import HEADERS, Headers, Pool, log, refusal

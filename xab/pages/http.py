@@ -12,8 +12,8 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ValidationError
 
+from ..blinding import StimulusDamaged
 from ..store import Refused, StoreError
-from ..veil import StimulusDamaged
 
 MOST_BODY = 256 * 1024  # bytes of a request; the largest honest one is a few hundred events
 THREADS = 8

@@ -7,10 +7,10 @@ import re
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from ..blinding import StimulusDamaged
 from ..files import clip_names, model_names, remove_stimuli
 from ..plan import PLAIN_NAMES, paper_preset
 from ..store import NotFound, Refused
-from ..veil import StimulusDamaged
 from . import form
 from .entry import COOKIE, Entry, NotAdmitted, fields_of, first, go, up
 from .http import refusal

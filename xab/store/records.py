@@ -72,7 +72,7 @@ class Pair:
 
 @lru_cache(maxsize=64)
 def _design(text: str) -> Design:
-    """Kept, because every request of every volunteer asks for it."""
+    """CachedPool, because every request of every volunteer asks for it."""
     return Design.from_dict(json.loads(text))
 
 

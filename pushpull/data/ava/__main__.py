@@ -17,8 +17,8 @@ from pushpull.data.ava.layout import SPLITS, Layout, read_loader
 from pushpull.data.ava.pool import read_ava
 from pushpull.data.ava.predictions import predict, write_predictions
 from pushpull.data.ava.prepare import prepare
+from pushpull.detectors.checkpoint import load_model, resolve_device
 from pushpull.metrics import average_precision, prevalence
-from pushpull.models.checkpoint import load_model, resolve_device
 
 SHOWN = 20  # problems of a split; of a tree that is quite wrong there are thousands
 

@@ -9,8 +9,8 @@ import torch
 
 from pushpull.data.ava.layout import AUDIBLE, COLUMNS, SPLITS, Layout, picture_times, read_loader, scores_at
 from pushpull.data.ava.pool import AvaPool
+from pushpull.detectors.talknet.network import TalkNet
 from pushpull.files import replacing
-from pushpull.models.talknet import TalkNet
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, fields
 import numpy as np
 
 from pushpull.clip import FPS
-from pushpull.data.kinds import SHIFT_MS
+from pushpull.data.mix import SHIFT_MS
 from pushpull.data.talkheads.sensor import Sensor, draw_sensor
 from pushpull.data.talkheads.sound import Recording
 from pushpull.data.talkheads.studio import Staging, draw_staging

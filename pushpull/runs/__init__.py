@@ -1,0 +1,1 @@
+"""One attack on one clip, from what was asked for to the files it leaves."""

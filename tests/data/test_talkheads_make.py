@@ -1,0 +1,135 @@
+"""The make command: the same files twice, killed and resumed, read back; a detector sees the faces."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pushpull.data.talkheads import voice as voices
+from pushpull.data.talkheads.crops import cut_faces
+from pushpull.data.talkheads.make import MakeOptions, make
+from pushpull.data.talkheads.pool import read_pool
+from pushpull.data.talkheads.render import Renderer, RenderError
+from pushpull.data.talkheads.script import ScriptOptions
+
+
+def _lacking():
+    lacking = voices.missing()
+    try:
+        Renderer(64, 64).release()
+    except RenderError as error:
+        lacking.append(str(error))
+    return lacking
+
+
+LACKING = _lacking()
+films = pytest.mark.skipif(bool(LACKING), reason="; ".join(LACKING))
+SMALL = MakeOptions(clips=3, size=112, script=ScriptOptions(seconds=0.6))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("made")
+    make(SMALL, out, workers=0)
+    return out
+
+
+@films
+def test_the_same_seed_gives_the_same_files(made, tmp_path):
+    make(SMALL, tmp_path, workers=1)
+    names = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    for name in names:
+        assert (made / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+@films
+def test_what_was_made_is_read_back(made):
+    pools = read_pool(made)
+    manifest = json.loads((made / "manifest.json").read_text())
+    rows = list(csv.DictReader((made / "manifest.csv").open()))
+    assert sum(len(pool) for pool in pools.values()) == len(rows) == len(manifest["clips"]) == 3
+    clips = {clip.name.split("-")[0]: clip for pool in pools.values() for clip in pool}
+    for row in rows:
+        clip = clips[Path(row["file"]).stem]
+        assert clip.frames == 15 and "".join(map(str, clip.labels)) == row["labels"]
+        assert clip.video.std() > 5
+    train = pools["train"]
+    assert len(train.of_kind(*train.kinds)) == len(train) and train.fingerprint == read_pool(made)["train"].fingerprint
+    assert train.first(1).frames == 15
+
+
+@films
+def test_other_options_are_refused_and_more_clips_are_not(made):
+    with pytest.raises(ValueError, match="made with another size"):
+        make(replace(SMALL, size=128), made, workers=0)
+    before = (made / "clips" / "000000.npz").stat().st_mtime_ns
+    make(SMALL, made, workers=0)
+    assert (made / "clips" / "000000.npz").stat().st_mtime_ns == before
+
+
+@films
+def test_killed_it_goes_on(made, tmp_path):
+    command = [sys.executable, "-m", "pushpull.data.talkheads", "make", "--out", str(tmp_path), "--clips", "3"]
+    command += ["--size", "112", "--seconds", "0.6", "--workers", "1", "--quiet"]
+    run = subprocess.Popen(command, cwd=Path(__file__).parents[2], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("clips/*.json")) and time.monotonic() < deadline and run.poll() is None:
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    for whole in tmp_path.glob("clips/*.json"):
+        assert whole.read_bytes() == (made / "clips" / whole.name).read_bytes()
+    make(SMALL, tmp_path, workers=0)
+    assert (tmp_path / "manifest.json").read_bytes() == (made / "manifest.json").read_bytes()
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@films
+def test_a_detector_finds_the_faces(made):
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert np.mean([face["found"] for record in manifest["clips"] for face in record["faces"]]) >= 0.95
+
+
+def test_a_face_that_the_detector_misses_is_cut_where_it_must_be():
+    frames = [np.full((60, 80, 3), 90, np.uint8)] * 7
+    expected = np.tile(np.array([20, 10, 50, 50], np.float32), (1, 7, 1))
+    cut = cut_faces(frames, expected)[0]
+    assert cut.found == 0 and np.allclose(cut.boxes, expected[0]) and cut.video.shape == (7, 112, 112)
+
+
+def test_splits_have_their_shares_in_any_run():
+    options = MakeOptions(validation=0.2, test=0.1)
+    for start in (0, 500):
+        splits = [options.split(number) for number in range(start, start + 200)]
+        assert abs(splits.count("test") - 20) <= 2 and abs(splits.count("validation") - 40) <= 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"clips": 0},
+        {"size": 10},
+        {"test": 0.7, "validation": 0.7},
+        {"size": 2160, "script": ScriptOptions(seconds=600)},
+    ],
+)
+def test_impossible_options_raise(wrong):
+    with pytest.raises(ValueError):
+        MakeOptions(**wrong)
+
+
+def test_a_folder_without_manifest_says_how_one_is_made(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m pushpull.data.talkheads make"):
+        read_pool(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match="damaged"):
+        read_pool(tmp_path)

@@ -1,0 +1,153 @@
+"""Adversarial training data: made, injected, made anew, gone on with."""
+
+import dataclasses
+import signal
+
+import numpy as np
+import pytest
+import torch
+from rows_support import LITE, TINY, log_of, same, tiny
+from training_support import OFF
+
+from pushpull import train as training
+from pushpull.attacks import BIM, MIM, PGD
+from pushpull.data.augment import Augmentation
+from pushpull.data.batches import Batching, make_batch
+from pushpull.data.mix import ExampleMix
+from pushpull.detectors import TalkNet, attackable, load_model, save_checkpoint
+from pushpull.train import train
+from pushpull.training import inject as injecting
+from pushpull.training.adversarial import Injection, load_set, make_set
+
+
+class TestAdversarialData:
+    def batches(self, splits, count=2):
+        options = Batching(frames=30, shortest=0.4, longest=0.4)
+        return [make_batch(splits["train"], ExampleMix(), options, seed=0, step=step) for step in range(count)]
+
+    @pytest.mark.parametrize(("name", "attack"), [("bim", BIM), ("mim", MIM), ("pgd", PGD)])
+    def test_the_attack_is_the_one_named(self, name, attack):
+        made = Injection(attack_steps=3, restarts=2).attack(name)
+        assert type(made) is attack and made.steps == 3 and made.restarts == (2 if name == "pgd" else 1)
+
+    def test_examples_are_within_the_budget_and_fool_the_source(self, splits):
+        torch.manual_seed(0)
+        model = TalkNet(LITE).eval()
+        batches = self.batches(splits)
+        made = make_set(
+            attackable(model), batches, BIM(steps=3), eps_av=5, augment=OFF, seed=(0, 0), device=torch.device("cpu")
+        )
+        before = torch.cat([batch.video for batch in batches]).float()
+        assert (made.video.float() - before).abs().max() <= 1, "not augmented but rounded"
+        audio, video, labels = made.draw(len(made.labels), 10, np.random.default_rng(0))
+        drawn = [row.tobytes() for row in made.labels.numpy()]
+        assert sorted(row.tobytes() for row in labels.numpy()) == sorted(drawn)
+        change = made.change.float() * (made.eps / 127)
+        assert made.eps == 0.5 and change.abs().mean() > 0.3 and change.abs().max() <= 0.5
+        assert (made.audio - torch.cat([batch.audio for batch in batches])).abs().max() <= 5e-4
+        assert video.shape == (len(labels), 10, 112, 112) and audio.shape == (len(labels), 6400)
+
+        def loss(video, audio):
+            with torch.no_grad():
+                outputs = model({"audio": audio, "video": video})
+            return torch.nn.functional.cross_entropy(outputs.logits_av.flatten(0, 1), made.labels.flatten()).item()
+
+        clean = torch.cat([batch.audio for batch in batches])
+        assert loss(made.video.float() + change, made.audio) > loss(made.video.float(), clean)
+
+    def test_what_is_drawn_fits_together(self, splits):
+        short = Batching(frames=14, shortest=0.28, longest=0.28)
+        made = make_set(
+            attackable(TalkNet(LITE).eval()),
+            [*self.batches(splits, 1), make_batch(splits["train"], ExampleMix(), short, seed=0, step=9)],
+            BIM(steps=1),
+            eps_av=5,
+            augment=Augmentation(),
+            seed=(0, 0),
+            device=torch.device("cpu"),
+        )
+        audio, video, labels = made.draw(5, 4, np.random.default_rng(1))
+        for sound, picture, label in zip(audio, video, labels, strict=True):
+            places = [
+                (clip, start)
+                for clip in range(len(made.labels))
+                for start in range(int(made.lengths[clip]) - 3)
+                if torch.equal(made.audio[clip, start * 640 : (start + 4) * 640], sound)
+            ]
+            assert len(places) == 1
+            clip, start = places[0]
+            assert torch.equal(made.labels[clip, start : start + 4], label)
+            assert (made.video[clip, start : start + 4].float() - picture).abs().max() <= made.eps + 1e-5
+        assert sorted(made.lengths.tolist()) == [7, 7, 10, 10, 10]
+        with pytest.raises(ValueError, match="no adversarial example has 11 frames"):
+            made.draw(1, 11, np.random.default_rng(0))
+
+    @pytest.mark.parametrize(
+        ("every", "steps"), [(0, [None, None, 2, 2, 2, 2, 2, 2, 2]), (1, [None, None, 2, 2, 2, 5, 5, 5, 8])]
+    )
+    def test_when_it_is_made(self, every, steps):
+        assert [Injection(every=every).made_at(step, 2, 3) for step in range(9)] == steps
+
+    def test_it_joins_batches_after_the_warm_up(self, footage, tmp_path):
+        train(tiny(adversarial="bim"), tmp_path, progress=False)
+        kinds = ["adversarial" in entry["by_kind"] for entry in log_of(tmp_path) if "loss" in entry]
+        assert kinds == [False, True, True, True]
+        assert not list(tmp_path.glob("adversarial-*")), "what is no longer needed is gone"
+
+    @pytest.mark.parametrize("every", [0, 1])
+    @pytest.mark.parametrize("step", [1, 3])
+    def test_a_stopped_run_ends_in_the_same_bits(self, footage, tmp_path, monkeypatch, every, step):
+        options = tiny(adversarial="pgd", injection=dataclasses.replace(TINY.injection, every=every), save_seconds=0.0)
+        whole = train(options, tmp_path / "whole", progress=False)
+        real = training.training_loss
+
+        def stopping(options, outputs, labels, number):
+            if number == step:
+                raise RuntimeError("power cut")
+            return real(options, outputs, labels, number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "training_loss", stopping)
+            with pytest.raises(RuntimeError):
+                train(options, tmp_path / "cut", progress=False)
+        assert same(train(options, tmp_path / "cut", progress=False), whole)
+
+    def test_ctrl_c_while_it_is_made_writes_nothing_and_goes_on(self, footage, tmp_path, monkeypatch):
+        options = tiny(adversarial="bim")
+        whole = train(options, tmp_path / "whole", progress=False)
+        real = injecting.make_set
+
+        def interrupted(*arguments, **more):
+            signal.raise_signal(signal.SIGINT)
+            return real(*arguments, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(injecting, "make_set", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                train(options, tmp_path / "cut", progress=False)
+        assert not list((tmp_path / "cut").glob("adversarial-*"))
+        assert same(train(options, tmp_path / "cut", progress=False), whole)
+
+    def test_the_source_decides(self, footage, tmp_path):
+        torch.manual_seed(5)
+        path = save_checkpoint(tmp_path / "source", TalkNet(LITE))
+        own = train(tiny(adversarial="bim"), tmp_path / "own", progress=False)
+        injection = dataclasses.replace(TINY.injection, source=str(path))
+        other = train(tiny(adversarial="bim", injection=injection), tmp_path / "other", progress=False)
+        assert not same(own, other)
+        assert load_model(other, "cpu").card["training"]["injection"]["source"] == "source.safetensors"
+
+    def test_it_is_kept_whole(self, splits, tmp_path):
+        made = make_set(
+            attackable(TalkNet(LITE).eval()),
+            self.batches(splits, 1),
+            BIM(steps=1),
+            eps_av=5,
+            augment=Augmentation(),
+            seed=(0, 0),
+            device=torch.device("cpu"),
+        )
+        made.save(tmp_path / "set.pt")
+        read = load_set(tmp_path / "set.pt")
+        assert all(torch.equal(getattr(read, x), getattr(made, x)) for x in ("audio", "video", "change", "labels"))
+        assert read.eps == made.eps
