@@ -14,8 +14,11 @@ Tensors = dict[str, Tensor]
 GREY_LEVELS = 255.0  # a budget with this upper end is of 8-bit pictures
 
 
-def require_number(owner, name: str, *, least: float = -math.inf, above: float = -math.inf, what: str = "") -> None:
+def require_number(owner, name: str, what: str, *, least: float = -math.inf, above: float = -math.inf) -> None:
     """Refuse an attribute that is not a finite number in its range.
+
+    Args:
+        what: what it is, and its range, for the message.
 
     Raises:
         ValueError: it names the attribute and its value.
@@ -23,19 +26,18 @@ def require_number(owner, name: str, *, least: float = -math.inf, above: float =
     value = getattr(owner, name)
     good = isinstance(value, Real) and not isinstance(value, bool)
     if not (good and math.isfinite(value) and value >= least and value > above):
-        limit = f" above {above:g}" if above > -math.inf else f" of at least {least:g}" if least > -math.inf else ""
-        raise ValueError(f"{name} must be a finite number{limit}{what}, got {value!r}")
+        raise ValueError(f"{name} {what} and finite, got {value!r}")
 
 
-def require_count(owner, name: str, *, least: int) -> None:
-    """Refuse an attribute that is not a whole number of at least ``least``.
+def require_whole(owner, name: str) -> None:
+    """Refuse an attribute that is not a whole number.
 
     Raises:
         ValueError: it names the attribute and its value.
     """
     value = getattr(owner, name)
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
 
 
 def require_flag(owner, name: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pushpull.attacks.budget import Box, Budget
-from pushpull.attacks.check import require_count, require_flag, require_number
+from pushpull.attacks.check import require_flag, require_number, require_whole
 from pushpull.attacks.loop import AttackResult, Step, run_attack
 from pushpull.attacks.start import Streams, Tensors, draw, random_point
 
@@ -46,7 +46,9 @@ class Attack:
         for name in ("grid", "early_stop"):
             require_flag(self, name)
         for name in ("steps", "restarts"):
-            require_count(self, name, least=1)
+            require_whole(self, name)
+        if self.steps < 1 or self.restarts < 1:
+            raise ValueError(f"steps and restarts must be at least 1, got {self.steps} and {self.restarts}")
 
     @property
     def random_start(self) -> bool:
@@ -160,7 +162,7 @@ class BIM(Attack):
     def __post_init__(self):
         super().__post_init__()
         if self.step_size is not None:
-            require_number(self, "step_size", above=0, what=", a fraction of eps")
+            require_number(self, "step_size", "is a fraction of eps above 0", above=0)
 
     @property
     def relative_step(self) -> float:
@@ -186,7 +188,7 @@ class MIM(BIM):
 
     def __post_init__(self):
         super().__post_init__()
-        require_number(self, "momentum", least=0)
+        require_number(self, "momentum", "is a decay of at least 0", least=0)
 
     def start(self, box, streams):
         return box.origin, {name: torch.zeros_like(values) for name, values in box.origin.items()}
