@@ -142,6 +142,7 @@ def attack(model: TalkNet, clip, order: RunSpec, stopped_after: int | None = Non
     with tqdm(total=total, unit="step", desc=order.attack_name) as bar, Stopping() as stopping:
 
         def on_step(step: Step) -> bool:
+            bar.total += bool(step.random_start)  # one evaluation more than planned, see Step
             bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.flipped_share:.0%} of frames won", refresh=False)
             bar.update()
             return not stopping.wanted and bar.n != stopped_after

@@ -23,8 +23,11 @@ class Budget:
 
     Args:
         eps: largest absolute change of any element, in ``unit``; 0 freezes the modality.
-        lo, hi: range of the input itself, in ``unit``.
+        lo, hi: range of the input itself, in ``unit``; may be infinite.
         unit: what the numbers count; shown wherever one of them is.
+
+    Raises:
+        ValueError: ``eps`` is negative or not finite, or ``lo`` is not below ``hi``.
     """
 
     eps: float
@@ -46,10 +49,12 @@ def paper_budget(eps_av: float, modality: str = "both") -> dict[str, Budget]:
     ``modality`` gets eps 0.
 
     Raises:
-        ValueError: ``modality`` is not one of "both", "audio", "video", or ``eps_av`` is negative.
+        ValueError: ``modality`` is not one of "both", "audio", "video", or ``eps_av`` is negative or not finite.
     """
     if modality not in MODALITIES:
         raise ValueError(f"unknown modality {modality!r}; known are {', '.join(MODALITIES)}")
+    if not (math.isfinite(eps_av) and eps_av >= 0):
+        raise ValueError(f"eps_av must be a finite number >= 0, got {eps_av}")
     return {
         "audio": Budget(eps_av * EPS_AUDIO if modality != "video" else 0.0, -1.0, 1.0, "full scale"),
         "video": Budget(eps_av * EPS_VIDEO if modality != "audio" else 0.0, 0.0, 255.0, "grey levels"),
@@ -98,7 +103,7 @@ class Box:
     Args:
         origin: where rows start from; the input, or on the grid the nearest storable point within the budget.
         lower, upper: the bounds of each element.
-        eps: per modality, for steps and starts relative to it.
+        eps: per modality, for steps and starts relative to it; finite in the dtype of the input.
         grid: per modality, the storage step that iterates are rounded to; None where they are not.
     """
 
@@ -130,7 +135,8 @@ class Box:
             reachable = low <= high
             lower[name], upper[name] = torch.where(reachable, low, x), torch.where(reachable, high, x)
             origin[name] = as_stored(name, x).clamp(lower[name], upper[name])
-        return cls(origin, lower, upper, {name: budgets[name].eps for name in inputs}, steps)
+        eps = {name: min(budgets[name].eps, torch.finfo(x.dtype).max) for name, x in inputs.items()}
+        return cls(origin, lower, upper, eps, steps)
 
     def movable(self) -> dict[str, Tensor]:
         """Share of the elements of each row that can take more than one value, per modality: (rows,)."""

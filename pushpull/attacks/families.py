@@ -12,17 +12,9 @@ import torch
 from torch import Tensor
 
 from pushpull.attacks.budget import Box, Budget
+from pushpull.attacks.check import require_flag, require_number, require_whole
 from pushpull.attacks.loop import AttackResult, Step, run_attack
-
-Tensors = dict[str, Tensor]
-# One generator per modality for each row, so that a row draws the same numbers in any batch.
-Streams = list[dict[str, torch.Generator]]
-
-
-def _draw(like: Tensor, name: str, streams: Streams) -> Tensor:
-    """Uniform numbers in [0, 1), one row from each stream; drawn on the CPU so that every device sees the same."""
-    rows = [torch.rand(like.shape[1:], generator=stream[name], dtype=like.dtype) for stream in streams]
-    return torch.stack(rows).to(like.device)
+from pushpull.attacks.start import Streams, Tensors, draw, random_point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +27,9 @@ class Attack:
         grid: keep every iterate on the values that a file can store (8-bit frames, 16-bit samples). Where eps is
             below one storage step nothing can move; ``AttackResult.movable`` says how much can.
         early_stop: a clip all of whose masked frames are won leaves the batch.
+
+    Raises:
+        ValueError: a parameter is of the wrong type, not finite or out of range; the message names it.
     """
 
     keep: str = "best"
@@ -48,12 +43,20 @@ class Attack:
     def __post_init__(self):
         if self.keep not in ("best", "last"):
             raise ValueError(f'keep must be "best" or "last", got {self.keep!r}')
+        for name in ("grid", "early_stop"):
+            require_flag(self, name)
+        for name in ("steps", "restarts"):
+            require_whole(self, name)
         if self.steps < 1 or self.restarts < 1:
             raise ValueError(f"steps and restarts must be at least 1, got {self.steps} and {self.restarts}")
 
     @property
     def random_start(self) -> bool:
-        """Whether rows start anywhere but at the unattacked clip."""
+        """Whether rows start anywhere but at the unattacked clip.
+
+        Where they do not, a modality of a row whose gradient there is exactly zero gets one random start, see
+        ``pushpull.attacks.start``.
+        """
         return False
 
     def start(self, box: Box, streams: Streams) -> tuple[Tensors, Tensors]:
@@ -82,11 +85,13 @@ class Attack:
         """Attack a batch of clips.
 
         Args:
-            model: takes {name: (B, ...)} and returns outputs with ``logits_av`` (B, T, K), or those logits. If it has
-                a method ``fix(inputs)``, the modalities whose budget is 0 go through it once, and the callable it
-                returns takes the others (with more rows than were fixed if that was one).
+            model: takes {name: (B, ...)} and returns outputs with ``logits_av`` (B, T, K), K >= 2, or those logits.
+                If it has a method ``fix(inputs)``, the modalities whose budget is 0 go through it once, and the
+                callable it returns takes the others (with more rows than were fixed if that was one). Every call gets
+                copies, which it may write to. Modules in it or behind it run in evaluation mode and are left as they
+                were: modes, gradient flags and buffers.
             inputs: {name: (B, ...)} float32 or float64, within the range of their budget.
-            labels: (B, T) int64; untargeted, what to move away from; targeted, what to move to.
+            labels: (B, T) int64 in 0..K-1; untargeted, what to move away from; targeted, what to move to.
             budgets: one per modality; a modality without one is frozen.
             objective: a name of ``OBJECTIVES`` or a callable of the same kind; it is maximised.
             targeted: whether ``labels`` are targets.
@@ -99,7 +104,13 @@ class Attack:
             autocast: torch.bfloat16 or torch.float16 runs the model in mixed precision.
 
         Raises:
-            ValueError: shapes, types, ranges or names do not fit, or the loss of an unattacked clip is not finite.
+            ValueError: shapes, types, ranges or names do not fit, those of the model's outputs included; there is no
+                clip; or the loss of an unattacked clip is not finite.
+
+        Warns:
+            UserWarning: a picture whose budget is in 0..255 lies in 0..1; the model gives probabilities instead of
+                logits; no gradient of a clip was ever other than zero, so that it comes back as it was (or as the best
+                random start).
         """
         return run_attack(
             self,
@@ -121,7 +132,8 @@ def _sign_step(x: Tensors, direction: Tensors, box: Box, step_size: float) -> Te
     """x + alpha sign(direction), alpha = step_size x eps; at least one step of the grid, or rounding undoes it."""
     moved = {}
     for name, values in x.items():
-        alpha = max(step_size * box.eps[name], box.grid[name] or 0.0)
+        # An infinite step would make no number of a gradient of 0.
+        alpha = min(max(step_size * box.eps[name], box.grid[name] or 0.0), torch.finfo(values.dtype).max)
         moved[name] = values + alpha * direction[name].sign()
     return moved
 
@@ -149,8 +161,8 @@ class BIM(Attack):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.step_size is not None and not self.step_size > 0:
-            raise ValueError(f"step_size is a fraction of eps above 0, got {self.step_size}")
+        if self.step_size is not None:
+            require_number(self, "step_size", "is a fraction of eps above 0", above=0)
 
     @property
     def relative_step(self) -> float:
@@ -169,10 +181,14 @@ class MIM(BIM):
     and modalities whose gradients differ by orders of magnitude keep independent momenta.
 
     Args:
-        momentum: decay of the running sum; 0 is BIM.
+        momentum: decay of the running sum, at least 0; 0 is BIM.
     """
 
     momentum: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_number(self, "momentum", "is a decay of at least 0", least=0)
 
     def start(self, box, streams):
         return box.origin, {name: torch.zeros_like(values) for name, values in box.origin.items()}
@@ -181,7 +197,8 @@ class MIM(BIM):
         for name, values in gradient.items():
             size = values.abs().flatten(1).mean(1).reshape(-1, *[1] * (values.ndim - 1))
             unit = torch.where(size > 0, values / size, torch.zeros_like(values))
-            memory[name] = self.momentum * memory[name] + unit
+            decay = min(self.momentum, torch.finfo(values.dtype).max)
+            memory[name] = decay * memory[name] + unit
         return _sign_step(x, memory, box, self.relative_step)
 
 
@@ -200,9 +217,7 @@ class PGD(BIM):
         return True
 
     def start(self, box, streams):
-        return {
-            name: values + box.eps[name] * (2 * _draw(values, name, streams) - 1) for name, values in box.origin.items()
-        }, {}
+        return {name: random_point(box, name, streams) for name in box.origin}, {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +242,7 @@ class Noise(Attack):
     def update(self, x, gradient, loss, memory, box, streams):
         drawn = {}
         for name, values in box.origin.items():
-            noise = 2 * _draw(values, name, streams) - 1
+            noise = 2 * draw(values, name, streams) - 1
             if self.kind == "sign":
                 noise = torch.where(noise < 0, -torch.ones_like(noise), torch.ones_like(noise))
             drawn[name] = values + box.eps[name] * noise

@@ -2,15 +2,18 @@
 
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pushpull.attacks.budget import Box, as_stored
+from pushpull.attacks.check import check_run, require_finite, warn_of_no_gradient, warn_of_scale
 from pushpull.attacks.objectives import get_objective
+from pushpull.attacks.start import Point, start_anew, stuck
+from pushpull.attacks.undisturbed import undisturbed
 from pushpull.attacks.victim import Victim
 
 Tensors = dict[str, Tensor]
@@ -25,7 +28,8 @@ class Step:
     """What one evaluation found, for one restart, as means over the clips of the batch.
 
     Args:
-        step, steps: iterate 0 is the start; iterate ``steps`` is the last.
+        step, steps: iterate 0 is the start; iterate ``steps`` is the last. Where random starts were tried, iterate 0
+            comes twice: the clip itself, and the starts.
         restart, restarts: which of the restarts, from 0.
         loss: objective at this iterate.
         best_loss: highest objective so far in this restart.
@@ -33,6 +37,8 @@ class Step:
         grad_norm: per modality, l2 norm of the gradient; empty where none was taken (last iterate, noise).
         zero_grad_share: per modality, share of gradient elements that are exactly zero.
         progress: share of the whole attack that is done, 0..1.
+        random_start: per modality, share of the clips that took a random start because their own gradient was exactly
+            zero; 0 where it was tried and the gradient stayed zero. Empty unless this is the evaluation of such starts.
     """
 
     step: int
@@ -45,6 +51,7 @@ class Step:
     grad_norm: dict[str, float]
     zero_grad_share: dict[str, float]
     progress: float
+    random_start: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,25 +81,6 @@ class AttackResult:
     cancelled: bool
 
 
-@contextmanager
-def undisturbed(model: Callable) -> Iterator[None]:
-    """Evaluation mode and frozen parameters inside; exactly what was there before, module by module, after."""
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval()
-        model.requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, requires_grad in flags:
-            parameter.requires_grad_(requires_grad)
-
-
 def make_streams(names: list[str], seed: int, clips: int, restarts: range) -> list[dict[str, torch.Generator]]:
     """One generator per modality for each row, rows ordered restart by restart.
 
@@ -110,36 +98,6 @@ def make_streams(names: list[str], seed: int, clips: int, restarts: range) -> li
     return streams
 
 
-def _check(inputs: Tensors, labels: Tensor, mask: Tensor | None, budgets: dict, seed: int) -> None:
-    unknown = sorted(set(budgets) - set(inputs))
-    if unknown:
-        raise ValueError(f"there is a budget for {unknown} but the inputs are {sorted(inputs)}")
-    if seed < 0:
-        raise ValueError(f"seed must be >= 0, got {seed}")
-    if labels.ndim != 2 or labels.dtype != torch.int64:
-        raise ValueError(f"labels must be (B, T) int64, got {tuple(labels.shape)} {labels.dtype}")
-    if mask is not None and (mask.shape != labels.shape or mask.dtype != torch.bool):
-        raise ValueError(f"mask must be {tuple(labels.shape)} bool like labels, got {tuple(mask.shape)} {mask.dtype}")
-    for name, x in inputs.items():
-        if x.dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"{name} must be float32 or float64, got {x.dtype}")
-        if len(x) != len(labels):
-            raise ValueError(f"{name} holds {len(x)} clips, labels {len(labels)}")
-        if not torch.isfinite(x).all():
-            raise ValueError(f"{name} holds values that are not finite")
-        if name in budgets and not (x.min() >= budgets[name].lo and x.max() <= budgets[name].hi):
-            raise ValueError(
-                f"{name} goes from {x.min().item():g} to {x.max().item():g} {budgets[name].unit}, "
-                f"outside its range {budgets[name].lo:g}..{budgets[name].hi:g}"
-            )
-
-
-def _require_finite(loss: Tensor) -> None:
-    bad = torch.nonzero(~torch.isfinite(loss)).flatten().tolist()
-    if bad:
-        raise ValueError(f"the loss of the unattacked clips {bad} of the batch is not finite; check model and inputs")
-
-
 class _Rows:
     """Best-so-far of one chunk: every clip of the batch times some of the restarts, restart by restart."""
 
@@ -152,20 +110,26 @@ class _Rows:
         self.best_loss = self.loss.clone()
         self.flipped = torch.zeros(count, frames, dtype=torch.bool, device=device)
         self.ever = self.flipped.clone()
+        self.sloped = torch.zeros(count, dtype=torch.bool, device=device)
 
-    def record(self, active: Tensor, x: Tensors, loss: Tensor, flipped: Tensor, keep: str) -> None:
+    def record(self, active: Tensor, point: Point, keep: str) -> None:
+        loss = point.loss
         if self.start_loss is None:
             self.start_loss = loss
             self.loss, self.best_loss = self.loss.to(loss.dtype), self.best_loss.to(loss.dtype)
-        self.loss[active], self.flipped[active] = loss, flipped
-        self.ever[active] |= flipped
-        taken = loss > self.best_loss[active] if keep == "best" else torch.ones_like(loss, dtype=torch.bool)
+        self.loss[active], self.flipped[active] = loss, point.won
+        self.ever[active] |= point.won
+        for sloped in point.sloped().values():
+            self.sloped[active] |= sloped
+        taken = loss > self.best_loss[active] if keep == "best" else ~loss.isnan()
         self.best_loss[active[taken]] = loss[taken]
-        for name, values in x.items():
+        for name, values in point.x.items():
             self.best[name][active[taken]] = values[taken]
 
 
-def _report(rows: _Rows, active: Tensor, mask: Tensor, gradient: Tensors, step: int, attack) -> Iterator[Step]:
+def _report(
+    rows: _Rows, active: Tensor, mask: Tensor, gradient: Tensors, step: int, attack, started: Tensors
+) -> Iterator[Step]:
     """One ``Step`` per restart that still has rows in the batch."""
     count = len(rows.restarts)
     clips = len(rows.loss) // count
@@ -191,6 +155,7 @@ def _report(rows: _Rows, active: Tensor, mask: Tensor, gradient: Tensors, step: 
             grad_norm={name: values[mine].mean().item() for name, values in norms.items()},
             zero_grad_share={name: values[mine].mean().item() for name, values in zeros.items()},
             progress=done / (attack.restarts * (attack.steps + 1)),
+            random_start={name: values[mine].float().mean().item() for name, values in started.items()},
         )
 
 
@@ -201,40 +166,62 @@ def _attack_rows(
     x, memory = attack.start(box, streams)
     x = box.project(x)
     rows = _Rows(x, victim.labels.shape[1], restarts)
-    clips = victim.labels.shape[0] // len(restarts)
-    mask = victim.mask[:clips]
+    mask = victim.mask[: victim.labels.shape[0] // len(restarts)]
     active = torch.arange(len(rows.loss), device=rows.loss.device)
-    for step in range(attack.steps + 1):
-        final = step == attack.steps
-        loss, flipped, gradient = victim.evaluate(x, gradient=attack.uses_gradient and not final)
-        if step == 0 and not attack.random_start:
-            _require_finite(loss)
-        rows.record(active, x, loss, flipped, attack.keep)
-        try:
-            for event in _report(rows, active, mask, gradient, step, attack):
-                emit(event)
-        except Cancelled:
-            return rows, True
-        if final:
-            break
-        x = attack.update(x, gradient, loss, memory, box, streams)
-        if attack.early_stop:
-            going = torch.nonzero((~flipped & victim.mask).any(dim=1)).flatten()
-            if len(going) == 0:
+
+    def tell(point: Point, step: int, started: Tensors) -> None:
+        for event in _report(rows, active, mask, point.gradient, step, attack, started):
+            emit(event)
+
+    try:
+        for step in range(attack.steps + 1):
+            final = step == attack.steps
+            point = Point(x, *victim.evaluate(x, gradient=attack.uses_gradient and not final))
+            if step == 0 and not attack.random_start:
+                require_finite(point.loss)
+            rows.record(active, point, attack.keep)
+            tell(point, step, {})
+            if step == 0 and attack.uses_gradient and not attack.random_start:
+                point, started = _leave_plateau(point, attack, victim, box, streams, rows)
+                if started:
+                    tell(point, step, started)
+            if final:
                 break
-            if len(going) < len(active):
-                active, victim, box = active[going], victim.rows(going), box.rows(going)
-                x, memory = ({name: values[going] for name, values in part.items()} for part in (x, memory))
-                streams = [streams[i] for i in going.tolist()]
-        x = box.project(x)
+            x = attack.update(point.x, point.gradient, point.loss, memory, box, streams)
+            if attack.early_stop:
+                going = torch.nonzero((~point.won & victim.mask).any(dim=1)).flatten()
+                if len(going) == 0:
+                    break
+                if len(going) < len(active):
+                    active, victim, box = active[going], victim.rows(going), box.rows(going)
+                    x, memory = ({name: values[going] for name, values in part.items()} for part in (x, memory))
+                    streams = [streams[i] for i in going.tolist()]
+            x = box.project(x)
+    except Cancelled:
+        return rows, True
     return rows, False
+
+
+def _leave_plateau(point: Point, attack, victim: Victim, box: Box, streams: list, rows: _Rows) -> tuple[Point, Tensors]:
+    """Random starts for modalities whose gradient is exactly zero: the point after them, and who took one, if any."""
+    wanted = victim.mask.any(dim=1)
+    if attack.early_stop:
+        wanted = wanted & (~point.won & victim.mask).any(dim=1)
+    where = stuck(point, box, wanted)
+    if not any(names.any() for names in where.values()):
+        return point, {}
+    moved, tried, taken, started = start_anew(point, where, victim, box, streams)
+    rows.record(taken, tried, attack.keep)
+    return moved, {name: names for name, names in started.items() if where[name].any()}
 
 
 def run_attack(
     attack, model, inputs: Tensors, labels, *, budgets, objective, targeted, mask, seed, on_step, max_rows, autocast
 ) -> AttackResult:
     """See ``Attack.run``."""
-    _check(inputs, labels, mask, budgets, seed)
+    check_run(inputs, labels, mask, budgets, seed, on_step)
+    objective = get_objective(objective)
+    warn_of_scale(inputs, budgets, stacklevel=3)
     trace: list[Step] = []
 
     def emit(event: Step) -> None:
@@ -242,8 +229,8 @@ def run_attack(
         if on_step is not None and on_step(event) is False:
             raise Cancelled
 
-    with torch.inference_mode(False), torch.enable_grad(), undisturbed(model):
-        inputs = {name: values.detach().clone() for name, values in inputs.items()}
+    with torch.inference_mode(False), torch.enable_grad(), undisturbed(model) as settled:
+        inputs = {name: values.detach().clone(memory_format=torch.contiguous_format) for name, values in inputs.items()}
         labels = labels.detach().clone()
         mask = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask.detach().clone()
         box = Box.around({name: inputs[name] for name in budgets}, budgets, grid=attack.grid)
@@ -251,13 +238,15 @@ def run_attack(
         names = [name for name in movable if movable[name].any()]
         best = {name: box.origin.get(name, values).clone() for name, values in inputs.items()}
         frozen = {name: values for name, values in best.items() if name not in names}
-        victim = Victim(model, frozen, labels, mask, get_objective(objective), targeted, autocast)
+        highest = int(labels.max())
+        victim = Victim(model, frozen, labels, mask, objective, targeted, autocast, settled, highest)
         best_loss, ever, clean_loss, cancelled = None, torch.zeros_like(mask), None, False
+        sloped = ~mask.any(dim=1)  # clips without a frame that counts have nothing to climb
 
         # Attacks that start at the unattacked clip evaluate it anyway, as their step 0.
         if attack.random_start or not names:
             clean_loss, ever, _ = victim.evaluate({name: box.origin[name] for name in names}, gradient=False)
-            _require_finite(clean_loss)
+            require_finite(clean_loss)
             best_loss = clean_loss.clone() if attack.keep == "best" else torch.full_like(clean_loss, -torch.inf)
         if not names:
             share = (ever.sum() / mask.sum().clamp(min=1)).item()
@@ -287,8 +276,11 @@ def run_attack(
                 best_loss = torch.where(better, rows.best_loss[mine], best_loss)
                 for name in names:
                     best[name][better] = rows.best[name][mine][better]
-                ever = ever | rows.ever[mine]
+                ever, sloped = ever | rows.ever[mine], sloped | rows.sloped[mine]
             first = restarts.stop
+    if names and attack.uses_gradient and not cancelled:
+        outcome = "they come back as the best random start" if attack.random_start else "they come back unchanged"
+        warn_of_no_gradient(torch.nonzero(~sloped).flatten().tolist(), outcome, stacklevel=3)
     return AttackResult(
         adversarial=best,
         stored={name: as_stored(name, values) for name, values in best.items()},

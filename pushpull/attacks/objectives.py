@@ -2,8 +2,9 @@
 
 An objective is any callable ``objective(outputs, labels, *, mask=None, targeted=False) -> (B,)``. The attack always
 *maximises* it: untargeted, ``labels`` are what the model must stop saying; targeted, what it must start saying.
-``outputs`` needs ``logits_av`` (B, T, K); ``training_aware`` also needs ``logits_a`` and ``logits_v``. A bare tensor
-of logits (B, T, K) counts as ``logits_av``.
+``outputs`` needs ``logits_av`` (B, T, K), K >= 2; ``training_aware`` also needs ``logits_a`` and ``logits_v``. A bare
+tensor of logits (B, T, K) counts as ``logits_av``. ``labels`` are (B, T) int64 in 0..K-1. Logits that do not fit raise
+ValueError.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,44 @@ MARGIN_CAP = 10.0  # log-odds; a frame pushed past it (probability .99995) yield
 
 
 def logits_of(outputs) -> Tensor:
-    """The logits that inference uses: ``outputs.logits_av``, or ``outputs`` itself if it is a tensor; (B, T, K)."""
-    return outputs if isinstance(outputs, Tensor) else outputs.logits_av
+    """The logits that inference uses: ``outputs.logits_av``, or ``outputs`` itself if it is a tensor; (B, T, K).
+
+    Raises:
+        ValueError: there are none.
+    """
+    logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits_av", None)
+    if isinstance(logits, Tensor):
+        return logits
+    found = f"a dict of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else f"a {type(outputs).__name__}"
+    raise ValueError(
+        f"the model gave {found}; it must return logits (B, T, K) or an object whose logits_av they are: wrap it in a "
+        "function that does"
+    )
+
+
+def check_logits(logits: Tensor, labels: Tensor, name: str = "logits_av") -> None:
+    """Refuse logits that are not one number per class for every label.
+
+    Args:
+        logits: (B, T, K) floating point, K >= 2.
+        labels: (B, T).
+        name: what the message calls the logits.
+
+    Raises:
+        ValueError: another shape or type; the message says what would be right.
+    """
+    shape = tuple(logits.shape)
+    if not logits.is_floating_point():
+        raise ValueError(f"{name} must be floating point, got {logits.dtype}: decisions have no gradient, give logits")
+    if shape[:2] != tuple(labels.shape) or logits.ndim not in (2, 3):
+        raise ValueError(
+            f"{name} are {shape} for labels of {tuple(labels.shape)}; (B, T, K) and (B, T) belong together"
+        )
+    if logits.ndim == 2 or shape[2] < 2:
+        raise ValueError(
+            f"{name} are {shape}, one number per frame; an objective compares classes and needs (B, T, 2): "
+            "torch.stack([-x / 2, x / 2], -1) of log-odds x (B, T), where x = torch.logit(p) if the model gives p"
+        )
 
 
 def clip_mean(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -33,8 +70,9 @@ def clip_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     return kept.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, name: str = "logits_av") -> Tensor:
     """Per-frame cross entropy in nats: (B, T, K), (B, T) -> (B, T)."""
+    check_logits(logits, labels, name)
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     return -logits.log_softmax(dim=-1).gather(-1, labels[..., None])[..., 0]
 
@@ -51,15 +89,15 @@ def training_aware(outputs, labels: Tensor, *, mask: Tensor | None = None, targe
     Raises:
         ValueError: the model has no audio-only or visual-only head.
     """
-    heads = [getattr(outputs, name, None) for name in ("logits_a", "logits_v")]
-    if any(head is None for head in heads):
+    heads = {name: getattr(outputs, name, None) for name in ("logits_a", "logits_v")}
+    if any(head is None for head in heads.values()):
         raise ValueError(
             "the training_aware objective needs the outputs logits_a and logits_v, which this model does not give; "
             "use inference_aware or margin"
         )
     loss = cross_entropy(logits_of(outputs), labels)
-    for head in heads:
-        loss = loss + HEAD_WEIGHT * cross_entropy(head, labels)
+    for name, head in heads.items():
+        loss = loss + HEAD_WEIGHT * cross_entropy(head, labels, name)
     loss = clip_mean(loss, mask)
     return -loss if targeted else loss
 
@@ -73,6 +111,7 @@ def margin(
     entropy its gradient does not vanish where softmax saturates: only frames already won by ``cap`` drop out.
     """
     logits = logits_of(outputs)
+    check_logits(logits, labels)
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     own = logits.gather(-1, labels[..., None])[..., 0]
     is_own = torch.nn.functional.one_hot(labels, logits.shape[-1]).bool()
@@ -96,7 +135,7 @@ def get_objective(objective: str | Callable[..., Tensor]) -> Callable[..., Tenso
     """
     if callable(objective):
         return objective
-    if objective not in OBJECTIVES:
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
         raise ValueError(f"unknown objective {objective!r}; known are {', '.join(OBJECTIVES)}")
     return OBJECTIVES[objective]
 

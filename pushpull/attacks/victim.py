@@ -1,5 +1,6 @@
 """Victim: the model under attack as the loop sees it, a function from inputs to loss, won frames and gradients."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -7,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from pushpull.attacks.objectives import logits_of
+from pushpull.attacks.objectives import check_logits, logits_of
+from pushpull.attacks.undisturbed import Settled
 
 Tensors = dict[str, Tensor]
 
@@ -16,6 +18,8 @@ Tensors = dict[str, Tensor]
 class Victim:
     """A model with its frozen inputs, labels and objective, for a batch of rows.
 
+    Model and objective get copies of everything that they could write to.
+
     Args:
         model: takes {name: (rows, ...)}, returns outputs with ``logits_av``, or logits.
         frozen: inputs that no row changes; one entry per row, or one for all.
@@ -23,6 +27,8 @@ class Victim:
         objective: see ``pushpull.attacks.objectives``.
         targeted: whether ``labels`` are targets.
         autocast: dtype of mixed precision, or None.
+        settled: keeps modules that show up in a call in evaluation mode.
+        highest: the highest label.
     """
 
     model: Callable
@@ -32,13 +38,17 @@ class Victim:
     objective: Callable
     targeted: bool
     autocast: torch.dtype | None
+    settled: Settled
+    highest: int
     _fixed: Callable | None = field(default=None, init=False)
+    _seen: bool = field(default=False, init=False)
 
     def rows(self, index: Tensor) -> "Victim":
         """The same model for some of the rows, in the order of ``index``; a row may appear several times."""
         alone = all(len(values) == 1 for values in self.frozen.values())
         frozen = self.frozen if alone else {name: values[index] for name, values in self.frozen.items()}
         other = replace(self, frozen=frozen, labels=self.labels[index], mask=self.mask[index])
+        other._seen = self._seen
         if alone:  # all restarts of a single clip share its encoding
             other._fixed = self._fixed
         return other
@@ -49,34 +59,69 @@ class Victim:
         return torch.autocast(self.labels.device.type, dtype=self.autocast)
 
     def _call(self, x: Tensors):
+        x = {name: values.clone() for name, values in x.items()}
         if not self.frozen or not hasattr(self.model, "fix"):
             rows = len(self.labels)
-            frozen = {name: values.expand(rows, *values.shape[1:]) for name, values in self.frozen.items()}
+            frozen = {name: values.expand(rows, *values.shape[1:]).clone() for name, values in self.frozen.items()}
             return self.model({**frozen, **x})
         if self._fixed is None:
             with torch.no_grad():
-                self._fixed = self.model.fix(self.frozen)
+                self._fixed = self.model.fix({name: values.clone() for name, values in self.frozen.items()})
         return self._fixed(x)
+
+    def _decide(self, outputs) -> Tensor:
+        """Won frames (rows, T) bool; refuses outputs that do not fit the labels."""
+        logits = logits_of(outputs).detach()
+        check_logits(logits, self.labels)
+        if self.highest >= logits.shape[-1]:
+            raise ValueError(f"labels go up to {self.highest}, but the model has {logits.shape[-1]} classes, from 0")
+        if not self._seen:
+            _warn_of_probabilities(logits)
+            self._seen = True
+        predicted = logits.argmax(dim=-1)
+        won = predicted == self.labels if self.targeted else predicted != self.labels
+        return won & self.mask & ~logits.isnan().any(dim=-1)
 
     def evaluate(self, x: Tensors, *, gradient: bool) -> tuple[Tensor, Tensor, Tensors]:
         """Loss (rows,), won frames (rows, T) bool and, if asked for, the gradient of each row's loss by its inputs.
 
         One backward pass gives the gradients of all modalities. Gradient elements that are not finite become 0: they
-        carry no direction, and show up in the trace as zero gradients.
+        carry no direction, and show up in the trace as zero gradients. Frames whose logits are not numbers are not won.
+
+        Raises:
+            ValueError: logits or loss have not the shape that they must have, or labels name a class that is not there.
         """
-        with torch.set_grad_enabled(gradient), self._precision():
-            leaves = {name: values.detach().requires_grad_(gradient) for name, values in x.items()}
-            outputs = self._call(leaves)
-            loss = self.objective(outputs, self.labels, mask=self.mask, targeted=self.targeted)
-        predicted = logits_of(outputs).detach().argmax(dim=-1)
-        won = (predicted == self.labels if self.targeted else predicted != self.labels) & self.mask
-        found = {}
-        if gradient:
-            # The sum keeps rows independent: no row's gradient depends on how many others there are.
-            total = loss.sum()
-            slopes = [None] * len(leaves)
-            if total.requires_grad:
-                slopes = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-            for (name, values), slope in zip(leaves.items(), slopes, strict=True):
-                found[name] = torch.zeros_like(values) if slope is None else slope.nan_to_num(0, posinf=0, neginf=0)
+        with self.settled.watching():
+            with torch.set_grad_enabled(gradient), self._precision():
+                leaves = {name: values.detach().requires_grad_(gradient) for name, values in x.items()}
+                outputs = self._call(leaves)
+                won = self._decide(outputs)
+                loss = self.objective(outputs, self.labels.clone(), mask=self.mask.clone(), targeted=self.targeted)
+            if not isinstance(loss, Tensor) or loss.shape != self.labels.shape[:1] or not loss.is_floating_point():
+                given = f"{tuple(loss.shape)} {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
+                raise ValueError(f"the objective must give one number per clip, ({len(self.labels)},), got {given}")
+            found = _slopes(loss, leaves) if gradient else {}
         return loss.detach(), won, found
+
+
+def _slopes(loss: Tensor, leaves: Tensors) -> Tensors:
+    """The gradient of each row's loss by its own inputs."""
+    # The sum keeps rows independent: no row's gradient depends on how many others there are.
+    total = loss.sum()
+    slopes = [None] * len(leaves)
+    if total.requires_grad:
+        slopes = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(values) if slope is None else slope.nan_to_num(0, posinf=0, neginf=0)
+        for (name, values), slope in zip(leaves.items(), slopes, strict=True)
+    }
+
+
+def _warn_of_probabilities(logits: Tensor) -> None:
+    """Probabilities pass for logits, and the gradient of their cross entropy nearly vanishes."""
+    if logits.min() >= 0 and ((logits.sum(dim=-1) - 1).abs() < 1e-3).all():
+        warnings.warn(
+            "the model seems to give probabilities (each frame's sum to 1): attacks need logits, so leave out its "
+            "softmax or sigmoid, or return torch.log of them",
+            stacklevel=2,
+        )

@@ -1,5 +1,6 @@
 """What a visitor filled in, and the order that it amounts to."""
 
+import math
 from dataclasses import dataclass
 
 from pushpull.demo.intake import Subject
@@ -67,6 +68,8 @@ class Form:
         for name in ("eps_av", "steps", "restarts", "seed"):
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is empty: enter a number")
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
         wanted = {"steps": int(self.steps), "restarts": int(self.restarts), "grid": bool(self.grid)}
         known = attack_parameters(self.attack) if self.attack in ATTACK_NAMES else {}
         span = {}

@@ -1,6 +1,8 @@
 """Attacks on input, models and options that are wrong or odd."""
 
+import math
 from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +15,10 @@ from attack_support import (
 )
 
 from pushpull import attacks
-from pushpull.attacks import BIM, FGSM, PGD, Budget, Noise, paper_budget
+from pushpull.attacks import BIM, FGSM, MIM, PGD, Budget, Noise, paper_budget
+from pushpull.demo.form import Form
+from pushpull.perturb import make_order
+from pushpull.runs.spec import RunSpec
 
 
 def test_input_without_a_budget_is_frozen():
@@ -42,9 +47,10 @@ def test_model_that_ignores_a_modality_or_everything():
     )
     assert torch.equal(deaf.adversarial["audio"], inputs["audio"])
     assert deaf.trace[0].zero_grad_share["audio"] == 1 and deaf.trace[0].zero_grad_share["video"] == 0
-    constant = BIM().run(
-        lambda x: torch.zeros(2, FRAMES, 2), inputs, labels, budgets=paper_budget(5), objective="margin"
-    )
+    with pytest.warns(UserWarning, match=r"gradient of clips \[0, 1\] .* unchanged"):
+        constant = BIM().run(
+            lambda x: torch.zeros(2, FRAMES, 2), inputs, labels, budgets=paper_budget(5), objective="margin"
+        )
     assert torch.equal(constant.adversarial["video"], inputs["video"])
 
 
@@ -112,6 +118,76 @@ def test_bad_input_is_refused(change, message):
 def test_bad_options_are_refused(build, error):
     with pytest.raises(error):
         build()
+
+
+NUMBERS = {
+    "steps": (math.nan, math.inf, 2.5, True, "3", None),
+    "restarts": (math.nan, math.inf, 1.5, True, None),
+    "step_size": (math.nan, math.inf, -math.inf, 0, -1, True, "1"),
+    "momentum": (math.nan, math.inf, -1, True, "1", None),
+    "grid": (math.nan, 1, "no", None),
+    "early_stop": (math.nan, 0, "no", None),
+    "keep": (math.nan, None),
+    "kind": (math.nan, None),
+}
+
+
+@pytest.mark.parametrize(
+    "family, name", [(n, f.name) for n, family in attacks.ATTACKS.items() for f in fields(family)], ids=str
+)
+def test_every_parameter_of_every_family_refuses_what_is_no_value_of_it(family, name):
+    for value in NUMBERS[name]:
+        with pytest.raises(ValueError, match=name):
+            attacks.ATTACKS[family](**{name: value})
+
+
+@pytest.mark.parametrize("family", attacks.ATTACKS)
+def test_shell_and_reports_refuse_numbers_that_are_none(family):
+    for name in {field.name for field in fields(attacks.ATTACKS[family])} & {"step_size", "momentum"}:
+        for value in (math.nan, math.inf):
+            with pytest.raises(ValueError, match=name):
+                make_order({"attack": family, name: float(str(value))})
+            with pytest.raises(ValueError, match=name):
+                RunSpec.from_dict({"attack": {"name": family, name: value}})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
+def test_budgets_that_are_no_numbers_are_refused(value):
+    for make in (lambda: Budget(value, 0, 1), lambda: paper_budget(value, "audio"), lambda: RunSpec(eps_av=value)):
+        with pytest.raises(ValueError, match="eps"):
+            make()
+    for lo, hi in ((math.nan, 1), (0, math.nan), (math.inf, math.inf)):
+        with pytest.raises(ValueError, match="lo must be below hi"):
+            Budget(1.0, lo, hi)
+
+
+@pytest.mark.parametrize("name", ["steps", "restarts", "seed", "eps_av", "start"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_the_page_refuses_numbers_that_are_none(name, value):
+    subject = SimpleNamespace(start=value if name == "start" else 0.0, length=None)
+    form = Form(model="lite") if name == "start" else Form(model="lite", **{name: value})
+    with pytest.raises(ValueError, match=name):
+        form.order(subject, 0)
+
+
+@pytest.mark.parametrize(
+    "attack, eps",
+    [
+        (BIM(step_size=1e300), 1.0),
+        (MIM(momentum=1e300, step_size=1e300), 1.0),
+        (PGD(restarts=1), 1e300),
+        (MIM(), 1e300),
+    ],
+)
+def test_huge_numbers_stay_numbers(attack, eps):
+    """An infinite step in float32 times the sign 0 is not a number."""
+    inputs, labels = batch(2)
+    half = lambda x: Linear().head(x["audio"][:, :12].sum(1, keepdim=True) + 0 * x["video"].flatten(2).sum(-1))  # noqa: E731
+    budgets = {"audio": Budget(eps, -1, 1), "video": Budget(eps, 0, 255)}
+    result = attack.run(half, inputs, labels, budgets=budgets, objective="margin")
+    for name, x in result.adversarial.items():
+        assert torch.isfinite(x).all() and x.min() >= budgets[name].lo and x.max() <= budgets[name].hi
+    assert (result.loss > result.clean_loss).all()
 
 
 def test_every_family_is_listed_with_defaults():

@@ -124,3 +124,10 @@ def assert_within(delta_of, x, budget):
         assert abs(Fraction(u) - Fraction(v)) <= eps
     assert ((delta_of - x).abs().double() <= budget.eps).all()
     assert delta_of.min() >= budget.lo and delta_of.max() <= budget.hi
+
+
+def attack_batch(attack, model, *, objective="margin", **options):
+    """Run ``attack`` on a batch of two; options are those of ``Attack.run``, and ``labels``."""
+    inputs, labels = batch(2)
+    labels = options.pop("labels", labels)
+    return attack.run(model, inputs, labels, **{"budgets": paper_budget(10)} | options, objective=objective)
