@@ -18,16 +18,15 @@ from tqdm import tqdm
 
 from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
-from pushpull.clip import FPS
-from pushpull.detectors import TalkNet, load_model
+from pushpull.detectors import describe, device_of, load_detector
 from pushpull.faces import Footage, read_clips
-from pushpull.faces.scene import Scene, part_of
+from pushpull.media import Sound
 from pushpull.runs.labels import read_labels
-from pushpull.runs.report import Past, Source, environment, read_report
-from pushpull.runs.run import Run, carry_out
-from pushpull.runs.save import FILES, taken, write_results
+from pushpull.runs.report import Past, Source, read_report
+from pushpull.runs.run import Run, environment, execute, most_speaking
+from pushpull.runs.save import FILES, check_folder, write_results
 from pushpull.runs.spec import TARGETS, RunSpec, Target, make_attack
-from pushpull.runs.summary import faces_table, outcome_text
+from pushpull.runs.summary import faces_table, run_text
 from pushpull.training.stopping import Stopping
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
@@ -78,8 +77,8 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_order(given: dict) -> RunSpec:
-    """The order that the options describe, labels and face aside.
+def make_spec(given: dict) -> RunSpec:
+    """The spec that the options describe, labels and face aside.
 
     Raises:
         ValueError: options that contradict each other, or values out of range.
@@ -107,18 +106,18 @@ def make_target(given: dict) -> Target:
     return Target(kind="span", start=start, stop=stop, speaking=speaking, hold=given.get("rest", "hold") == "hold")
 
 
-def read_faces(path: Path) -> Footage:
-    """The faces of a video, with a progress bar."""
+def read_faces(path: Path, spec: RunSpec, crop: str) -> Footage:
+    """The faces of the video, or of the part of it that is wanted, with a progress bar."""
     with tqdm(total=100, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}|", leave=False) as bar:
 
         def progress(share, text):
             bar.set_description(text, refresh=False)
             bar.update(0 if share is None else 100 * share - bar.n)
 
-        return read_clips(path, progress=progress)
+        return read_clips(path, start=spec.start, seconds=spec.seconds, crops=[crop], progress=progress)
 
 
-def choose_face(footage: Footage, model: TalkNet, number: int | None) -> tuple[int, list[np.ndarray]]:
+def choose_face(footage: Footage, model, number: int | None) -> tuple[int, list[np.ndarray]]:
     """Number of the face to attack, from 1: the one asked for, else the one the model says speaks most.
 
     Raises:
@@ -127,19 +126,17 @@ def choose_face(footage: Footage, model: TalkNet, number: int | None) -> tuple[i
     margins = []
     with torch.no_grad():
         for clip in footage.clips:
-            margins.append(model(clip.inputs(next(model.parameters()).device)).margin[0].cpu().numpy())
-    # Where the model says of none that it speaks, the one it comes closest to saying it of.
-    most = 1 + max(range(len(margins)), key=lambda index: ((margins[index] > 0).sum(), margins[index].mean()))
-    chosen = most if number is None else number
+            margins.append(model(clip.inputs(device_of(model))).margin[0].cpu().numpy())
+    chosen = most_speaking(margins) + 1 if number is None else number
     if not 1 <= chosen <= len(margins):
         raise ValueError(f"there is no face {number}; the faces are\n{faces_table(footage, margins, 0)}")
     return chosen, margins
 
 
-def attack(model: TalkNet, clip, order: RunSpec, stopped_after: int | None = None) -> Run:
-    """``carry_out`` with a progress bar, stopped by Ctrl-C or after as many evaluations as an earlier run was."""
-    total = order.attack.restarts * (order.attack.steps + 1)
-    with tqdm(total=total, unit="step", desc=order.attack_name) as bar, Stopping() as stopping:
+def attack(model, clip, spec: RunSpec, stopped_after: int | None = None) -> Run:
+    """``execute`` with a progress bar, stopped by Ctrl-C or after as many evaluations as an earlier run was."""
+    total = spec.attack.restarts * (spec.attack.steps + 1)
+    with tqdm(total=total, unit="step", desc=spec.attack_name) as bar, Stopping() as stopping:
 
         def on_step(step: Step) -> bool:
             bar.total += bool(step.random_start)  # one evaluation more than planned, see Step
@@ -147,10 +144,10 @@ def attack(model: TalkNet, clip, order: RunSpec, stopped_after: int | None = Non
             bar.update()
             return not stopping.wanted and bar.n != stopped_after
 
-        return carry_out(model, clip, order, on_step)
+        return execute(model, clip, spec, on_step)
 
 
-def run(given: dict) -> int:
+def perturb(given: dict) -> int:
     """Do what the options say; the exit code.
 
     Raises:
@@ -160,44 +157,40 @@ def run(given: dict) -> int:
     if past is not None and (extra := sorted(set(given) - PLACES)):
         names = ", ".join("--" + name.replace("_", "-") for name in extra)
         raise ValueError(f"--from repeats a run exactly, so its settings come from the report; leave out {names}")
-    order = make_order(given) if past is None else past.order
+    spec = make_spec(given) if past is None else past.spec
     path = find_clip(given, past)
-    out = given.get("out", Path(f"{path.stem}-{order.attack_name}"))
+    out = given.get("out", Path(f"{path.stem}-{spec.attack_name}"))
     if "list_faces" not in given:
-        check_out(out, "overwrite" in given)
-    model = load_model(given.get("model", order.model), given.get("device", "auto"))
-    with part_of(path, start=order.start, seconds=order.seconds) as part:
-        footage = read_faces(part)
-        wanted = order.face if past is not None else given.get("face")
-        face, margins = choose_face(footage, model, wanted)
-        if len(margins) > 1 or "list_faces" in given:
-            print(f"{len(margins)} faces in {path.name}; the chosen one is marked:" if len(margins) > 1 else "1 face:")
-            print(faces_table(footage, margins, face))
-        if "list_faces" in given:
-            return 0
-        clip, track = footage.clips[face - 1], footage.tracks[face - 1]
-        order = replace(order, face=face)
-        if "labels" in given:
-            order = replace(order, labels=read_labels(given["labels"], clip.frames, order.start + track.start / FPS))
-        source = Source.of(path)
-        if past is not None:
-            print("\n".join(differences(past, source, model)))
-        outcome = attack(model, clip, order, None if past is None else past.stopped_after)
-        if outcome.result.cancelled:
-            print(f"Stopped early, after {len(outcome.result.trace)} evaluations: this is the best that was found.")
-        print(outcome_text(outcome))
-        scene = Scene(part, track, footage.size)
-        with tqdm(bar_format="{desc}", leave=False) as bar:
-            write_results(
-                out,
-                outcome,
-                model=model,
-                scene=scene,
-                source=source,
-                say=lambda text: bar.set_description_str(f"writing {text}"),
-            )
-    print(f"\nIn {out}:\n" + "\n".join(f"  {name:22} {what}" for name, what in FILES.items()))
-    return 0 if past is None else verdict(past, outcome)
+        check_folder(out, overwrite="overwrite" in given)
+    model = load_detector(given.get("model", spec.model), given.get("device", "auto"))
+    footage = read_faces(path, spec, describe(model)["crop"])
+    for note in footage.notes:
+        print(note)
+    wanted = spec.face if past is not None else given.get("face")
+    face, margins = choose_face(footage, model, wanted)
+    if len(margins) > 1 or "list_faces" in given:
+        print(f"{len(margins)} faces in {path.name}; the chosen one is marked:" if len(margins) > 1 else "1 face:")
+        print(faces_table(footage, margins, face))
+    if "list_faces" in given:
+        return 0
+    clip = footage.clips[face - 1]
+    if Sound(clip.audio, 0).silent:
+        print(f"The sound of this face's part of {path.name} is silent, so the model hears nobody.")
+    spec = replace(spec, face=face)
+    if "labels" in given:
+        spec = replace(spec, labels=read_labels(given["labels"], clip.frames, clip.origin.offset))
+    source = Source.of(path)
+    if past is not None:
+        print("\n".join(differences(past, source, model)))
+    run = attack(model, clip, spec, None if past is None else past.stopped_after)
+    if run.result.cancelled:
+        print(f"Stopped early, after {len(run.result.trace)} evaluations: this is the best that was found.")
+    print(run_text(run))
+    with tqdm(bar_format="{desc}", leave=False) as bar:
+        write_results(out, run, source=source, say=lambda text: bar.set_description_str(f"writing {text}"))
+    written = {name: what for name, what in FILES.items() if (out / name).exists()}
+    print(f"\nIn {out}:\n" + "\n".join(f"  {name:22} {what}" for name, what in written.items()))
+    return 0 if past is None else verdict(past, run)
 
 
 def find_clip(given: dict, past: Past | None) -> Path:
@@ -213,21 +206,13 @@ def find_clip(given: dict, past: Past | None) -> Path:
     raise ValueError(f"the report is about {told}, which is not here; give its place: CLIP --from {given['past']}")
 
 
-def check_out(out: Path, overwrite: bool) -> None:
-    """Raise ValueError if results would replace something, or could not be written."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; give a folder with --out")
-    if (names := taken(out)) and not overwrite:
-        raise ValueError(f"{out} already holds {', '.join(names)}; give another --out, or --overwrite")
-
-
-def differences(past: Past, source: Source, model: TalkNet) -> list[str]:
+def differences(past: Past, source: Source, model) -> list[str]:
     """What is not as it was when the report was written, a line each; one line if nothing is."""
     lines = []
     if source.sha256 != past.source.sha256:
         lines.append(f"DIFFERENT CLIP: {source.path} has SHA-256 {source.sha256}, the report's {past.source.sha256}.")
-    if model.card.get("sha256") != past.checkpoint:
-        lines.append(f"DIFFERENT MODEL: its SHA-256 is {model.card.get('sha256')}, the report's {past.checkpoint}.")
+    if describe(model)["sha256"] != past.checkpoint:
+        lines.append(f"DIFFERENT MODEL: its SHA-256 is {describe(model)['sha256']}, the report's {past.checkpoint}.")
     now = environment(model)
     for name in sorted(set(now) | set(past.environment)):
         if now.get(name) != past.environment.get(name):
@@ -235,9 +220,9 @@ def differences(past: Past, source: Source, model: TalkNet) -> list[str]:
     return lines or ["Clip, model and versions are those of the report."]
 
 
-def verdict(past: Past, outcome: Run) -> int:
+def verdict(past: Past, run: Run) -> int:
     """Say whether the rerun found the same perturbation; the exit code."""
-    if outcome.digest() == past.digest:
+    if run.digest() == past.digest:
         print("The perturbation is that of the report, bit for bit.")
         return 0
     print("THE PERTURBATION IS NOT THAT OF THE REPORT: at least one bit of it differs.")
@@ -247,7 +232,7 @@ def verdict(past: Past, outcome: Run) -> int:
 def main(arguments: list[str] | None = None) -> int:
     given = vars(make_parser().parse_args(arguments))
     try:
-        return run(given)
+        return perturb(given)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED

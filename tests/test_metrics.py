@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pushpull.metrics import (
-    Report,
+    Metrics,
     average_precision,
     compare,
     ecr,
@@ -172,29 +172,30 @@ def test_compare(clips):
     attacked["video"][0, 0] = 100.0
     ever = torch.zeros(2, 4, dtype=torch.bool)
     ever[0, :2] = True
-    report = compare(model, clips, {"float": attacked, "stored": clips}, labels, flipped_ever=ever)
-    clean, found, stored = (report.columns[name] for name in ("clean", "float", "stored"))
-    assert clean.frame_accuracy == 7 / 8 and clean.flipped == 0 and clean.frames == 8 and clean.prevalence == 0.5
-    assert found.frame_accuracy == 6 / 8 and found.flipped == 1 and found.success_rate == pytest.approx(1 / 7)
-    assert found.robust_accuracy == 6 / 8
+    report = compare(model, clips, {"adversarial": attacked, "stored": clips}, labels, flipped_ever=ever)
+    clean, found, stored = (report.columns[name] for name in ("clean", "adversarial", "stored"))
+    assert clean["frame_accuracy"] == 7 / 8 and clean["prevalence"] == 0.5
+    assert clean["flipped"] == 0 and clean["frames"] == 8
+    assert found["frame_accuracy"] == 6 / 8 and found["flipped"] == 1 and found["success_rate"] == pytest.approx(1 / 7)
+    assert found["robust_accuracy"] == 6 / 8
     # The clip's three bright frames first, then four dark ones of which one is speaking, last by the tie rule.
-    assert clean.average_precision == pytest.approx((3 * 1 + 4 / 8) / 4)
-    assert found.ecr_a == pytest.approx(0.1) and found.ecr_v == pytest.approx(0.5 / 8)
-    assert found.max_video == 100 and found.max_audio == pytest.approx(0.05 * 32768, rel=1e-5)
-    assert found.mean_video == pytest.approx(100 / 8)
-    assert found.snr_audio_db == pytest.approx(20.0, abs=1e-4)
-    assert stored.success_rate == 0 and stored.ssim == 1.0
+    assert clean["average_precision"] == pytest.approx((3 * 1 + 4 / 8) / 4)
+    assert found["ecr_a"] == pytest.approx(0.1) and found["ecr_v"] == pytest.approx(0.5 / 8)
+    assert found["max_video"] == 100 and found["max_audio"] == pytest.approx(0.05 * 32768, rel=1e-5)
+    assert found["mean_video"] == pytest.approx(100 / 8)
+    assert found["snr_audio_db"] == pytest.approx(20.0, abs=1e-4)
+    assert stored["success_rate"] == 0 and stored["ssim"] == 1.0
 
-    assert clean.psnr_db is None and report.notes["clean.psnr_db"] == "the picture is not changed"
-    assert stored.robust_accuracy is None and "float column only" in report.notes["stored.robust_accuracy"]
-    assert all(getattr(report.columns[k.split(".")[0]], k.split(".")[1]) is None for k in report.notes)
+    assert clean["psnr_db"] is None and report.notes["clean.psnr_db"] == "the picture is not changed"
+    assert stored["robust_accuracy"] is None and "adversarial column only" in report.notes["stored.robust_accuracy"]
+    assert all(report[k.split(".")[0]][k.split(".")[1]] is None for k in report.notes)
 
     text = json.dumps(report.to_dict(), allow_nan=False)
-    assert Report.from_dict(json.loads(text)) == report
+    assert Metrics.from_dict(json.loads(text)) == report
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=list(report.rows()[0]))
     writer.writerows(report.rows())
-    assert "psnr_db" in table.getvalue() and [row["metric"] for row in report.rows()][0] == "average_precision"
+    assert "psnr_db" in table.getvalue() and [row["metric"] for row in report.rows()][0] == "flipped"
 
 
 def test_compare_of_a_targeted_attack_counts_frames_at_the_target(clips):
@@ -203,18 +204,18 @@ def test_compare_of_a_targeted_attack_counts_frames_at_the_target(clips):
     aimed[:, 0] = True
     dark = {**clips, "video": clips["video"].clone()}
     dark["video"][0] = 50.0
-    report = compare(model, clips, {"float": dark}, labels, targets=torch.zeros_like(labels), aimed=aimed)
-    assert report.columns["float"].success_rate == 0.5 and report.columns["clean"].success_rate == 0.0
-    assert report.columns["float"].flipped == 2 and report.columns["float"].frames == 8
+    report = compare(model, clips, {"adversarial": dark}, labels, targets=torch.zeros_like(labels), aimed=aimed)
+    assert report["adversarial"]["success_rate"] == 0.5 and report.columns["clean"]["success_rate"] == 0.0
+    assert report["adversarial"]["flipped"] == 2 and report["adversarial"]["frames"] == 8
 
 
 def test_compare_explains_what_it_cannot_say(clips):
     silent = {"audio": torch.zeros(2, 8), "video": clips["video"]}
     noisy = {"audio": torch.full((2, 8), 0.1), "video": clips["video"]}
     labels = torch.zeros(2, 4, dtype=torch.int64)
-    report = compare(lambda x: model(x).logits_av, silent, {"float": noisy}, labels)
-    column = report.columns["float"]
+    report = compare(lambda x: model(x).logits_av, silent, {"adversarial": noisy}, labels)
+    column = report["adversarial"]
     for metric in ("average_precision", "ecr_a", "ecr_v", "snr_audio_db", "robust_accuracy"):
-        assert getattr(column, metric) is None and report.notes[f"float.{metric}"]
-    assert column.prevalence == 0.0
+        assert column[metric] is None and report.notes[f"adversarial.{metric}"]
+    assert column["prevalence"] == 0.0
     json.dumps(report.to_dict(), allow_nan=False)

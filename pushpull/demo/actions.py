@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
 
 from pushpull.attacks import Step
 from pushpull.clip import FPS
@@ -16,17 +17,17 @@ from pushpull.demo.bench import Bench
 from pushpull.demo.errand import Errand
 from pushpull.demo.exhibit import attacked_view, clean_view, downloads, score, sentence
 from pushpull.demo.form import Form
-from pushpull.demo.intake import MAX_SECONDS, Subject, take_in
+from pushpull.demo.intake import LIMITS, MAX_SECONDS, Subject, take_in
 from pushpull.demo.truth import with_labels
 from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
-from pushpull.runs.run import carry_out
+from pushpull.runs.run import execute, most_speaking
 from pushpull.runs.save import REPORT, write_results
 
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
-ANSWERED = ("order", "budgets", "metrics", "storage", "digest")  # what of a report the API answers with
+ANSWERED = ("spec", "budgets", "metrics", "storage", "digest")  # what of a report the API answers with
 RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
 
@@ -96,20 +97,32 @@ class Actions:
         yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}")}
 
         def work(report):
-            subject = self._take_in(path, title, start, sample, report)
+            faces: list[np.ndarray] = []
+            latest = [(None, "")]
+
+            def tell(progress):
+                latest[0] = progress
+                report((*progress, list(faces)))
+
+            def seen(thumbnail):
+                faces.append(thumbnail)
+                tell(latest[0])
+
+            subject = self._take_in(path, title, start, sample, tell, seen)
             if self.bench.shelf.default() is None:
                 return subject, None, None, 0
-            report((None, "asking the model about every face"))
+            tell((None, "asking the model about every face"))
             network = self.bench.shelf.get(model)
             scores = [score(network, clip)[0] for clip in subject.footage.clips]
-            chosen = max(range(len(scores)), key=lambda index: float((scores[index] > 0).sum()))
-            report((None, "preparing the player"))
+            chosen = most_speaking(scores)
+            tell((None, "preparing the player"))
             return subject, scores, clean_view(self.bench, subject, chosen, network), chosen
 
         try:
             with Errand(work) as errand:
-                for share, text in errand.reports():
-                    yield {ui.status: panels.working(share, text)}
+                for share, text, faces in errand.reports():
+                    found = {ui.faces: panels.found(faces)} if faces else {}
+                    yield {ui.status: panels.working(share, text)} | found
                 subject, scores, address, chosen = errand.result()
         except Exception as error:
             yield {ui.status: self._refuse(error, "This clip cannot be used")}
@@ -128,13 +141,13 @@ class Actions:
                 "The sound of this clip is silent, so the model hears nobody. Attacks on the picture still work."
             )
 
-    def _take_in(self, path: Path, title: str, start: float, sample: int | None, report) -> Subject:
+    def _take_in(self, path: Path, title: str, start: float, sample: int | None, report, seen) -> Subject:
         """Faces out of a file; those of samples get their labels and are kept, because everybody looks at them."""
         if sample is None:
-            return take_in(path, self.bench.vault, title=title, start=start, report=report)
+            return take_in(path, self.bench.vault, title=title, start=start, report=report, seen=seen)
         known, key = self.bench.known, (path, path.stat().st_mtime_ns, start)
         if key not in known:
-            subject = take_in(path, self.bench.vault, title=title, start=start, report=report)
+            subject = take_in(path, self.bench.vault, title=title, start=start, report=report, seen=seen)
             while len(known) >= KNOWN:
                 known.pop(next(iter(known)), None)
             known[key] = with_labels(subject, self.bench.samples()[sample].faces)
@@ -211,41 +224,40 @@ class Actions:
         began = time.monotonic()
         trace: list[Step] = []
 
-        def run(report):
+        def work(report):
             def on_step(step: Step) -> bool:
                 trace.append(step)
                 report("")
                 return not stop.is_set()
 
             network = self.bench.shelf.get(form.model)
-            order = form.order(subject, face)
+            spec = form.spec(subject, face)
             with self.bench.cpu:
-                outcome = carry_out(network, subject.footage.clips[face], order, on_step)
+                run = execute(network, subject.footage.clips[face], spec, on_step)
             report("Preparing the player")
             drawer = self.bench.vault.open()
-            return network, outcome, drawer, attacked_view(drawer, subject, face, outcome)
+            return run, drawer, attacked_view(drawer, subject, face, run)
 
         try:
             form = Form(*values)
-            with Errand(run) as errand:
+            with Errand(work) as errand:
                 for text in errand.reports():
                     yield {ui.progress: progress(trace, time.monotonic() - began, text)}
-                network, outcome, drawer, address = errand.result()
+                run, drawer, address = errand.result()
             self.bench.stops.pop(visitor, None)
-            ended = "Stopped early" if outcome.result.cancelled else "Done"
+            ended = "Stopped early" if run.result.cancelled else "Done"
             done = panels.attacking(trace, time.monotonic() - began, note=ended, done=True)
             yield {
                 ui.progress: done,
                 ui.brakes: gr.Row(visible=False),
-                ui.sentence: sentence(outcome),
+                ui.sentence: sentence(run),
                 ui.theatre: panels.theatre(address),
-                ui.numbers: tables.numbers(outcome.metrics, f"Right is {outcome.reference}."),
+                ui.numbers: tables.numbers(run.metrics, f"Right is {run.reference}."),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
 
             def write(report):
-                scene = subject.scene(face)
-                write_results(drawer.path, outcome, model=network, scene=scene, source=subject.source, say=report)
+                write_results(drawer.path, run, source=subject.source, limits=LIMITS, say=report)
 
             with Errand(write) as errand:
                 for text in errand.reports():
@@ -278,10 +290,9 @@ class Actions:
             if not 1 <= face <= len(subject.footage.clips):
                 raise ValueError(f"there is no face {face}: the video shows {len(subject.footage.clips)}")
             network = self.bench.shelf.get(model)
-            outcome = carry_out(network, subject.footage.clips[face - 1], form.order(subject, face - 1))
+            run = execute(network, subject.footage.clips[face - 1], form.spec(subject, face - 1))
             drawer = self.bench.vault.open()
-            scene = subject.scene(face - 1)
-            return drawer, write_results(drawer.path, outcome, model=network, scene=scene, source=subject.source)
+            return drawer, write_results(drawer.path, run, source=subject.source, limits=LIMITS)
 
         try:
             with Errand(work) as errand:
@@ -315,7 +326,8 @@ def about(subject: Subject) -> str:
     if subject.cut:
         end = subject.start + footage.seconds
         cut = f"Seconds {subject.start:.1f} to {end:.1f} of {subject.seconds:.0f}: the demo takes {MAX_SECONDS:g} s."
-    return panels.about(subject.title, footage.seconds, footage.size, len(footage.clips), cut)
+    words = " ".join(part for part in (cut, *footage.notes) if part)
+    return panels.about(subject.title, footage.seconds, footage.size, len(footage.clips), words)
 
 
 def face_cards(subject: Subject, scores: list | None, chosen: int) -> str:

@@ -21,7 +21,7 @@ QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Attacks wait for one another; reading a clip takes seconds, so it does not wait behind them, only behind its like.
 HEAVY = {"concurrency_id": "cpu", "concurrency_limit": 1, "api_visibility": "private"}
 READING = {"concurrency_id": "reading", "concurrency_limit": 1, "api_visibility": "private"}
-API = "Attack one face of a video. Returns order, metrics and the addresses of the files to take away."
+API = "Attack one face of a video. Returns spec, metrics and the addresses of the files to take away."
 SCROLL = "() => document.querySelector('#pp-results')?.scrollIntoView({ behavior: 'smooth', block: 'start' })"
 CAMERA = {"video": {"width": 640, "height": 480, "frameRate": 25}}
 

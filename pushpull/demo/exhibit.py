@@ -8,7 +8,7 @@ from pushpull.demo import tables, view
 from pushpull.demo.bench import Bench
 from pushpull.demo.intake import Subject
 from pushpull.demo.vault import Drawer
-from pushpull.detectors import Outputs, TalkNet
+from pushpull.detectors import Outputs, device_of, reference_embeddings_of
 from pushpull.runs.run import Run
 from pushpull.runs.save import FILES, REPORT
 
@@ -27,14 +27,14 @@ TITLES = {
 }
 
 
-def score(network: TalkNet, clip: Clip) -> tuple[np.ndarray, Outputs]:
+def score(network, clip: Clip) -> tuple[np.ndarray, Outputs]:
     """(T,) log-odds of speaking, and the outputs they come from."""
     with torch.no_grad():
-        outputs = network(clip.inputs(next(network.parameters()).device))
+        outputs = network(clip.inputs(device_of(network)))
     return outputs.margin[0].cpu().numpy(), outputs
 
 
-def clean_view(bench: Bench, subject: Subject, face: int, network: TalkNet) -> str:
+def clean_view(bench: Bench, subject: Subject, face: int, network) -> str:
     """The untouched clip in the player; the address of its view."""
     clip = subject.footage.clips[face]
     scores, outputs = score(network, clip)
@@ -46,32 +46,34 @@ def clean_view(bench: Bench, subject: Subject, face: int, network: TalkNet) -> s
         "scores": {"clean": scores},
         "strips": [view.strip("says" if clip.labels is None else "truth", classes)],
         "sound": {"title": "sound", "clean": view.envelope(clip.audio)},
-        "embeddings": view.embeddings(outputs, None, classes, {}, network.reference_embeddings),
+        "embeddings": view.embeddings(outputs, None, classes, {}, reference_embeddings_of(network)),
     }
     return view.write_view(drawer, subject, face, content)
 
 
-def attacked_view(drawer: Drawer, subject: Subject, face: int, outcome: Run) -> str:
+def attacked_view(drawer: Drawer, subject: Subject, face: int, run: Run) -> str:
     """Clean and attacked clip and the noise between them in the player; the address of the view."""
-    clip, eps, found = outcome.clip, outcome.eps, outcome.adversarial_clip
+    clip, eps, found = run.clip, run.eps, run.adversarial_clip
     screens = [
         view.write_clean(drawer, subject, face),
-        view.write_attacked(drawer, subject, face, outcome.stored_clip),
+        view.write_attacked(drawer, subject, face, run.stored_clip),
         view.write_noise(drawer, subject, face, found, eps),
     ]
-    classes = outcome.labels[0].numpy()
-    strips = [view.strip("says" if outcome.own_labels else "truth", classes)]
-    if outcome.targets is not None:
-        wanted = outcome.targets[0].numpy()
-        counted = outcome.aimed if outcome.aimed is not None else torch.ones_like(outcome.targets, dtype=torch.bool)
+    classes = run.labels[0].numpy()
+    strips = [view.strip("says" if run.own_labels else "truth", classes)]
+    if run.targets is not None:
+        wanted = run.targets[0].numpy()
+        counted = run.aimed if run.aimed is not None else torch.ones_like(run.targets, dtype=torch.bool)
         strips.append(view.strip("aim", np.where(counted[0].numpy(), wanted, -1)))
     noise, (_, volume) = found.audio - clip.audio, view.gains(eps)
-    metrics = outcome.metrics.columns["float"]
-    ratios = {key: value for key, value in (("z_a", metrics.ecr_a), ("z_v", metrics.ecr_v)) if value is not None}
+    # Measured on z where the detector has it, else on e.
+    measured = {name[-1]: name for name in run.clean.embeddings}
+    found = {name: run.metrics["adversarial"][f"ecr_{letter}"] for letter, name in measured.items()}
+    ratios = {name: value for name, value in found.items() if value is not None}
     content = {
         "description": "Speaking score before and after the attack, frame by frame",
         "screens": screens,
-        "scores": outcome.margins,
+        "scores": run.margins,
         "strips": strips,
         "sound": {
             "title": f"sound, and noise × {volume:.0f}" if eps["audio"] else "sound",
@@ -79,20 +81,19 @@ def attacked_view(drawer: Drawer, subject: Subject, face: int, outcome: Run) -> 
             "noise": view.envelope(noise, volume) if eps["audio"] else None,
         },
         "spectrogram": view.write_spectrogram(drawer, noise) if noise.any() else None,
-        "embeddings": view.embeddings(
-            outcome.clean, outcome.adversarial, classes, ratios, outcome.reference_embeddings
-        ),
+        "embeddings": view.embeddings(run.clean, run.adversarial, classes, ratios, run.reference_embeddings),
     }
     return view.write_view(drawer, subject, face, content)
 
 
-def sentence(outcome: Run) -> str:
+def sentence(run: Run) -> str:
     """The result in one breath, as HTML."""
-    return tables.sentence(outcome.margins, outcome.eps, cancelled=outcome.result.cancelled, frozen=outcome.frozen)
+    return tables.sentence(run.margins, run.eps, cancelled=run.result.cancelled, frozen=run.frozen)
 
 
 def downloads(drawer: Drawer, subject: Subject) -> str:
     """Links to what ``write_results`` wrote into ``drawer``, as HTML."""
     names = [*OFFERED, *(name for name in FILES if name not in OFFERED)]
+    names = [name for name in names if (drawer.path / name).exists()]
     entries = [(drawer.url(name), TITLES[name], FILES[name]) for name in names]
     return tables.files(entries, f"python -m pushpull.perturb {subject.source.path} --from report.json --out again")

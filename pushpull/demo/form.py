@@ -1,4 +1,4 @@
-"""What a visitor filled in, and the order that it amounts to."""
+"""What a visitor filled in, and the spec that it amounts to."""
 
 import math
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Form:
     seed: int = 0
     grid: bool = False
 
-    def order(self, subject: Subject, face: int) -> RunSpec:
+    def spec(self, subject: Subject, face: int) -> RunSpec:
         """The attack on a face (from 0) of a clip that these values ask for.
 
         Raises:

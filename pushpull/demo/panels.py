@@ -107,6 +107,15 @@ def faces(
     return f'<div class="pp-cards" role="group" aria-label="Faces in this clip">{"".join(cards)}</div>'
 
 
+def found(thumbnails: list[np.ndarray]) -> str:
+    """The faces that were found so far, while the rest of the clip is still looked at."""
+    cards = []
+    for number, thumbnail in enumerate(thumbnails, start=1):
+        image = f'<img src="{picture(thumbnail)}" alt="Face {number}">'
+        cards.append(f'<div class="pp-card pp-face">{image}<span>Face {number}</span></div>')
+    return f'<div class="pp-cards" role="group" aria-label="Faces found so far">{"".join(cards)}</div>'
+
+
 def _card(index: int, chosen: int | None, content: str, *, kind: str = "") -> str:
     pressed = str(index == chosen).lower()
     attributes = f'type="button" class="pp-card {kind}" data-card="{index}" aria-pressed="{pressed}"'

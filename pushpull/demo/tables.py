@@ -4,55 +4,23 @@ from html import escape
 
 import numpy as np
 
-from pushpull.metrics import Report
+from pushpull.metrics import COLUMNS, METRICS, Metrics
 
-PERCENT = "{:.1%}".format
 KINDS = {"audio": "sound", "video": "picture"}
 
 
-def _decibel(value: float) -> str:
-    return f"{value:.1f} dB"
-
-
-# (metric, name, how to write it, what it means)
-ROWS = [
-    ("flipped", "Frames flipped", "{:d}".format, "decided otherwise than in the clean clip"),
-    (
-        "success_rate",
-        "Attack success rate",
-        PERCENT,
-        "frames right before and wrong now; with an aim, frames at the aim",
-    ),
-    ("frame_accuracy", "Frame accuracy", PERCENT, "frames decided as the reference says"),
-    ("robust_accuracy", "Robust frame accuracy", PERCENT, "frames that no step of the attack ever flipped"),
-    ("average_precision", "AVA average precision", PERCENT, "ranking of frames by score, as the AVA benchmark does"),
-    ("prevalence", "its floor, the prevalence", PERCENT, "share of speaking frames: what knowing nothing gets"),
-    ("ecr_a", "ECR of sound, z_a", PERCENT, "embedding change ratio: how far it moved, relative to its length"),
-    ("ecr_v", "ECR of picture, z_v", PERCENT, "the same for the picture"),
-    ("max_video", "Largest change of a pixel", "{:.3g}".format, "grey levels of 255"),
-    ("mean_video", "Mean change of a pixel", "{:.3g}".format, "grey levels, absolute"),
-    ("max_audio", "Largest change of a sample", "{:.3g}".format, "steps of 1/32 768 of full scale"),
-    ("mean_audio", "Mean change of a sample", "{:.3g}".format, "steps, absolute"),
-    ("snr_audio_db", "Sound SNR", _decibel, "power of the sound over power of the noise"),
-    ("snr_video_db", "Picture SNR", _decibel, "the same for the picture"),
-    ("psnr_db", "Picture PSNR", _decibel, "above about 45 dB nobody sees a difference"),
-    ("ssim", "Picture SSIM", "{:.5f}".format, "structural similarity; 1 is identical"),
-]
-COLUMNS = {"clean": "clean", "float": "attacked, float", "stored": "attacked, stored"}
-
-
-def numbers(report: Report, reference: str) -> str:
+def numbers(metrics: Metrics, reference: str) -> str:
     """The metrics, a row each, one column per version of the clip; ``reference`` says what counted as right."""
-    columns = [name for name in COLUMNS if name in report.columns]
+    columns = [name for name in COLUMNS if name in metrics.columns]
     head = "".join(f'<th scope="col" class="n">{COLUMNS[name]}</th>' for name in columns)
     body = []
-    for metric, name, write, meaning in ROWS:
-        values = [getattr(report.columns[column], metric) for column in columns]
-        if all(value is None for value in values):
+    for metric in METRICS:
+        values = [metrics[column][metric.name] for column in columns]
+        if all(value is None for value in values) or metric.name == "frames":
             continue
-        cells = "".join(f'<td class="n">{"–" if value is None else write(value)}</td>' for value in values)
-        body.append(f'<tr><th scope="row">{name}<small>{meaning}</small></th>{cells}</tr>')
-    about = f"<p>{escape(reference)} {report.columns['clean'].frames} frames.</p>"
+        cells = "".join(f'<td class="n">{"–" if value is None else metric.write(value)}</td>' for value in values)
+        body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')
+    about = f"<p>{escape(reference)} {metrics['clean']['frames']} frames.</p>"
     table = f'<table class="pp-table"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     return f'<h3>Numbers</h3>{about}<div class="pp-scroll">{table}</div>'
 
@@ -74,11 +42,11 @@ def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled
     if eps["audio"]:
         bounds.append(f"no sample by more than {eps['audio']:.2g} of full scale")
     flipped, survived = (int(((clean > 0) != (scores > 0)).sum()) for scores in (adversarial, stored))
-    outcome = f"{flipped} of {len(clean)} frames changed sides" if flipped else "not one frame changed sides"
+    run = f"{flipped} of {len(clean)} frames changed sides" if flipped else "not one frame changed sides"
     limits = " and ".join(bounds) or "nothing was allowed to change"
     words = [
         f'The model said <em>speaking</em> in <em class="pull">{before}</em> of frames. Attacked, it says so in '
-        f'<em class="push">{after}</em>: {outcome}, although {limits}.',
+        f'<em class="push">{after}</em>: {run}, although {limits}.',
         f"Stored as an ordinary file it is <em>{kept}</em>, and {survived or 'none'} changed sides.",
     ]
     for name in frozen:

@@ -133,6 +133,8 @@ def embeddings(
     """
     layers = []
     for layer, (title, parts) in LAYERS.items():
+        if any(getattr(clean, name) is None for name in parts):
+            continue
         plots = []
         for name, caption in parts.items():
             points = [getattr(outputs, name)[0].cpu().double().numpy() for outputs in (clean, attacked) if outputs]

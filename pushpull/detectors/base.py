@@ -63,7 +63,7 @@ class Detector(Protocol):
 
     Attributes:
         card: what people should know: ``name``, ``architecture``, training data, ``crop`` (one of ``CROPS``), licence,
-            ``sha256`` of the weights file; see :func:`card_of` for what is filled in.
+            ``sha256`` of the weights file; see :func:`describe` for what is filled in.
     """
 
     card: dict
@@ -71,7 +71,7 @@ class Detector(Protocol):
     def __call__(self, inputs: dict[str, Tensor]) -> Outputs: ...
 
 
-def card_of(detector) -> dict:
+def describe(detector) -> dict:
     """The card with at least ``name``, ``crop`` and ``sha256`` (None where the detector came from no file)."""
     card = getattr(detector, "card", None) or {}
     return {"name": type(detector).__name__, "crop": CROPS[0], "sha256": None} | card

@@ -9,7 +9,7 @@ import numpy as np
 
 from pushpull.clip import FPS, Clip, Origin
 from pushpull.faces.crop import paste_back
-from pushpull.media import Limits, read_frames, write_preview
+from pushpull.media import Limits, quantise_video, read_frames, write_preview
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,30 @@ class Scene:
             for (frame, box), was, now in zip(frames, before.video, after.video, strict=True):
                 change = now.astype(np.float32) - was.astype(np.float32)
                 yield paste_back(frame, change, box, before.crop), box
+
+
+@dataclass(frozen=True, eq=False)
+class FaceScene:
+    """The face alone, for a clip that was cut from no video.
+
+    Args:
+        clip: the clip.
+    """
+
+    clip: Clip
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the pictures."""
+        return self.clip.video.shape[1:]
+
+    def attacked(
+        self, before: Clip, after: Clip, max_side: int | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(112, 112, 3) uint8 pictures of ``after`` with a box around all of each."""
+        box = np.array([0, 0, self.size[1], self.size[0]], np.float32)
+        for picture in quantise_video(after.video):
+            yield np.repeat(picture[..., None], 3, axis=-1), box
 
 
 def write_scene(path: Path, scene: Scene, before: Clip, after: Clip, *, max_side: int | None = None) -> Path:

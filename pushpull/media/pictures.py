@@ -78,7 +78,7 @@ def read_frames(
         if count:
             return
     if start:
-        raise MediaError(f"{name}: there is no picture from {start:g} s on. It is shorter than that: begin earlier.")
+        raise MediaError(f"{name}: there is nothing from {start:g} s on. Its pictures end before that: begin earlier.")
     raise MediaError(f"{name}: not one picture could be decoded. Export it again, as MP4, WebM, MKV, AVI or MPEG.")
 
 

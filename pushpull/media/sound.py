@@ -109,7 +109,7 @@ def _read_track(
         if pieces and not late:
             break
     if not length and start:
-        raise MediaError(f"{name}: there is no sound from {start:g} s on. It is shorter than that: begin earlier.")
+        raise MediaError(f"{name}: there is nothing from {start:g} s on. Its sound ends before that: begin earlier.")
     if not length:
         raise MediaError(f"{name}: its sound track is empty. Record or export it again.")
     samples, notes = _mixed(np.concatenate(pieces)[:most])

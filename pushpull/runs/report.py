@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,39 +10,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pushpull import __version__
 from pushpull.attacks.budget import STORAGE_STEP
 from pushpull.clip import FPS
-from pushpull.detectors import TalkNet
 from pushpull.files import sha256
+from pushpull.metrics import GREY, STORED_STEP
 from pushpull.plots.scores import probability
 from pushpull.runs.run import Run
 from pushpull.runs.spec import RunSpec
 
-FORMAT = "pushpull.perturb/1"
-STORAGE_UNITS = {"audio": "16-bit steps (1/32768 of full scale)", "video": "grey levels (of 255)"}
-UNITS = {
-    "average_precision": "0..1",
-    "prevalence": "0..1, the average precision of scores that say nothing",
-    "frame_accuracy": "share of frames, 0..1",
-    "robust_accuracy": "share of frames aimed at, 0..1",
-    "success_rate": "share of frames aimed at, 0..1",
-    "flipped": "frames",
-    "frames": "frames at 25 per second",
-    "ecr_a": "ratio",
-    "ecr_v": "ratio",
-    "snr_audio_db": "dB",
-    "snr_video_db": "dB",
-    "psnr_db": "dB re 255 grey levels",
-    "ssim": "-1..1",
-    "max_audio": STORAGE_UNITS["audio"],
-    "mean_audio": STORAGE_UNITS["audio"],
-    "max_video": STORAGE_UNITS["video"],
-    "mean_video": STORAGE_UNITS["video"],
-}
+FORMAT = "pushpull.perturb/2"
+OLD_FORMAT = "pushpull.perturb/1"  # the same under other names; its runs still repeat
+STORAGE_UNITS = {"audio": STORED_STEP, "video": GREY}
 
 
-def scores_table(outcome: Run, offset: float = 0.0) -> pd.DataFrame:
+def scores_table(run: Run) -> pd.DataFrame:
     """One row per frame of the face.
 
     Columns: ``frame`` (from 0, the face's first), ``time_s`` (seconds into the file), ``label`` (1 speaking, 0 not:
@@ -51,22 +31,22 @@ def scores_table(outcome: Run, offset: float = 0.0) -> pd.DataFrame:
     clean, the adversarial and the stored clip ``probability_*`` of speaking and ``logodds_*``, which do not saturate.
 
     Args:
-        outcome: of the attack.
-        offset: seconds into the file at which the face's first frame lies.
+        run: the attack.
     """
-    frames = outcome.clip.frames
+    offset = run.clip.origin.offset if run.clip.origin else 0.0
+    frames = run.clip.frames
     table = {
         "frame": np.arange(frames),
         "time_s": np.round(offset + np.arange(frames) / FPS, 6),
-        "label": outcome.labels[0].numpy(),
+        "label": run.labels[0].numpy(),
     }
     target = pd.array([pd.NA] * frames, dtype="Int64")
-    if outcome.targets is not None:
-        counted = torch.ones_like(outcome.targets, dtype=torch.bool) if outcome.mask is None else outcome.mask
-        target[counted[0].numpy()] = outcome.targets[0][counted[0]].numpy()
+    if run.targets is not None:
+        counted = torch.ones_like(run.targets, dtype=torch.bool) if run.mask is None else run.mask
+        target[counted[0].numpy()] = run.targets[0][counted[0]].numpy()
     table["target"] = target
-    table |= {f"probability_{name}": probability(margin) for name, margin in outcome.margins.items()}
-    table |= {f"logodds_{name}": margin.astype(np.float64) for name, margin in outcome.margins.items()}
+    table |= {f"probability_{name}": probability(margin) for name, margin in run.margins.items()}
+    table |= {f"logodds_{name}": margin.astype(np.float64) for name, margin in run.margins.items()}
     return pd.DataFrame(table)
 
 
@@ -90,81 +70,62 @@ class Source:
         return cls(str(path), sha256(path), Path(path).stat().st_size)
 
 
-def environment(model: TalkNet) -> dict:
-    """What besides order, clip and checkpoint the last bits of the numbers depend on."""
-    device = next(model.parameters()).device
-    return {
-        "pushpull": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-    }
-
-
-def storage(outcome: Run) -> dict:
+def storage(run: Run) -> dict:
     """What of the perturbation survives in a file of 8-bit frames and 16-bit samples, per modality and in words."""
     statement, parts = [], {}
-    columns = outcome.metrics.columns
     for name, title in (("audio", "sound"), ("video", "picture")):
-        found, kept = (outcome.result.delta[name], outcome.result.stored[name] - outcome.clip.inputs()[name])
+        versions = {"adversarial": run.result.delta[name], "stored": run.result.stored[name] - run.clip.inputs()[name]}
+        sizes = {
+            version: {size: run.metrics[version][f"{size}_{name}"] for size in ("max", "mean")} for version in versions
+        }
+        changed = {version: (delta != 0).float().mean().item() for version, delta in versions.items()}
         parts[name] = {
             "unit": STORAGE_UNITS[name],
-            "eps": outcome.eps[name] / STORAGE_STEP[name],
-            "float": {
-                "max": getattr(columns["float"], f"max_{name}"),
-                "mean": getattr(columns["float"], f"mean_{name}"),
-            },
-            "stored": {
-                "max": getattr(columns["stored"], f"max_{name}"),
-                "mean": getattr(columns["stored"], f"mean_{name}"),
-            },
-            "changed_share": {"float": (found != 0).float().mean().item(), "stored": (kept != 0).float().mean().item()},
+            "eps": run.eps[name] / STORAGE_STEP[name],
+            **sizes,
+            "changed_share": changed,
         }
         unit = STORAGE_UNITS[name].split(" (")[0]
+        found, kept = sizes["adversarial"], sizes["stored"]
         statement.append(
-            f"The {title} changed by at most {parts[name]['float']['max']:.4g} {unit} "
-            f"({parts[name]['float']['mean']:.4g} on average); in a file by at most {parts[name]['stored']['max']:.4g} "
-            f"({parts[name]['stored']['mean']:.4g} on average)."
+            f"The {title} changed by at most {found['max']:.4g} {unit} ({found['mean']:.4g} on average); in a file by "
+            f"at most {kept['max']:.4g} ({kept['mean']:.4g} on average)."
         )
-    if outcome.frozen:
-        words = " and the ".join({"audio": "sound", "video": "picture"}[name] for name in outcome.frozen)
+    if run.frozen:
+        words = " and the ".join({"audio": "sound", "video": "picture"}[name] for name in run.frozen)
         statement.append(
             f"The budget of the {words} is below one storage step, so on the grid nothing of it could move."
         )
     return parts | {"statement": " ".join(statement)}
 
 
-def run_report(
-    outcome: Run, *, source: Source, model: TalkNet, offset: float = 0.0, files: dict[str, str] | None = None
-) -> dict:
+def run_report(run: Run, *, source: Source | None = None, files: dict[str, str] | None = None) -> dict:
     """Everything about a run, ready for JSON; ``read_report`` reads it back.
 
     Args:
-        outcome: of the attack.
-        source: the file that the user gave.
-        model: the detector that was attacked; its card says which.
-        offset: seconds into the file at which the face's first frame lies.
+        run: the attack.
+        source: the file that the user gave; None is the one that the clip was cut from.
         files: names of what was written beside the report, with what each is.
     """
-    steps = [_finite(asdict(step)) for step in outcome.result.trace]
-    card = model.card
+    steps = [_finite(asdict(step)) for step in run.result.trace]
+    origin = run.clip.origin
+    if source is None and origin is not None:
+        source = Source.of(origin.path)
+    place = {"face_starts_s": round(origin.offset if origin else 0.0, 6), "frames": run.clip.frames}
     return {
         "format": FORMAT,
-        "environment": environment(model),
-        "source": asdict(source) | {"face_starts_s": round(offset, 6), "frames": outcome.clip.frames},
-        "checkpoint": {key: card.get(key) for key in ("name", "sha256", "variant", "size", "parameters")},
-        "order": outcome.order.to_dict(),
-        "budgets": {name: asdict(budget) for name, budget in outcome.budgets.items()},
-        "reference": outcome.reference,
-        "metrics": outcome.metrics.to_dict() | {"units": UNITS},
-        "storage": storage(outcome),
-        "loss": _finite({"clean": outcome.result.clean_loss.item(), "adversarial": outcome.result.loss.item()}),
-        "stopped_after": len(steps) if outcome.result.cancelled else None,
-        "seconds": round(outcome.elapsed, 3),
-        "digest": outcome.digest(),
+        "environment": run.environment,
+        "source": (asdict(source) if source else {"path": None, "sha256": None, "bytes": None}) | place,
+        "checkpoint": {key: run.card.get(key) for key in ("name", "sha256", "variant", "size", "parameters")},
+        "spec": run.spec.to_dict(),
+        "budgets": {name: asdict(budget) for name, budget in run.budgets.items()},
+        "reference": run.reference,
+        "metrics": run.metrics.to_dict(),
+        "storage": storage(run),
+        "loss": _finite({"clean": run.result.clean_loss.item(), "adversarial": run.result.loss.item()}),
+        "stopped_after": len(steps) if run.result.cancelled else None,
+        "seconds": round(run.elapsed, 3),
+        "digest": run.digest(),
         "files": files or {},
         "trace": steps,
     }
@@ -182,7 +143,7 @@ class Past:
     """What of an earlier report a rerun needs.
 
     Args:
-        order: what was done.
+        spec: what was done.
         source: the file it was done to.
         checkpoint: SHA-256 of the weights; None if the model came from no file.
         environment: versions and device.
@@ -190,7 +151,7 @@ class Past:
         stopped_after: evaluations after which the run was stopped; None if it ran to its end.
     """
 
-    order: RunSpec
+    spec: RunSpec
     source: Source
     checkpoint: str | None
     environment: dict
@@ -202,7 +163,7 @@ def read_report(path: str | os.PathLike) -> Past:
     """The part of a ``report.json`` that a rerun needs.
 
     Raises:
-        ValueError: the file is missing, no JSON, no report of this package or of a later version, or its order cannot
+        ValueError: the file is missing, no JSON, no report of this package or of a later version, or its spec cannot
             be understood; the message says which.
     """
     path = Path(path)
@@ -213,11 +174,17 @@ def read_report(path: str | os.PathLike) -> Past:
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}). Give the report.json of an earlier run.") from error
     kind = values.get("format") if isinstance(values, dict) else None
+    if kind == OLD_FORMAT and "order" in values:
+        values, kind = values | {"spec": values["order"]}, FORMAT
     if kind != FORMAT:
         raise ValueError(f"{path} is no report this version can repeat: its format is {kind!r}, not {FORMAT!r}.")
+    if isinstance(values.get("source"), dict) and values["source"].get("path") is None:
+        raise ValueError(
+            f"{path} is about a clip that came from no file, so it cannot be repeated from here. Repeat it in Python."
+        )
     try:
         return Past(
-            order=RunSpec.from_dict(values["order"]),
+            spec=RunSpec.from_dict(values["spec"]),
             source=Source(*(values["source"][name] for name in ("path", "sha256", "bytes"))),
             checkpoint=values["checkpoint"]["sha256"],
             environment=dict(values["environment"]),

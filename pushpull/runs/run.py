@@ -1,19 +1,23 @@
-"""One attack run from order to outcome: the same for the shell, the browser and Python."""
+"""One attack run from what was asked for to what came of it: the same for the shell, the browser and Python."""
 
 import hashlib
+import os
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pushpull.attacks import AttackResult, Budget, Step, paper_budget
+from pushpull import __version__
+from pushpull.attacks import PGD, Attack, AttackResult, Budget, Step, paper_budget
 from pushpull.clip import Clip
-from pushpull.detectors import Outputs, TalkNet, attackable
-from pushpull.metrics import Report, tabulate
-from pushpull.runs.spec import RunSpec
+from pushpull.detectors import Outputs, attack_copy, describe, device_of, reference_embeddings_of
+from pushpull.metrics import Metrics, tabulate
+from pushpull.runs.spec import RunSpec, Target
 
 Tensors = dict[str, Tensor]
 
@@ -23,7 +27,7 @@ class Run:
     """What an attack on one clip found; tensors are on the CPU, with a batch of one.
 
     Args:
-        order: what was asked for; its ``labels`` are those that were used if any were given.
+        spec: what was asked for; its ``labels`` are those that were used if any were given.
         clip: the clean clip.
         budgets: per modality, with units.
         result: what the attack returned.
@@ -34,12 +38,14 @@ class Run:
         targets: (1, T) int64, what a targeted attack wants; None for an untargeted one.
         mask: (1, T) bool, the frames that counted for the attack; None means all.
         aimed: (1, T) bool, the frames it was after; None means all.
-        metrics: columns "clean", "float" and "stored".
+        metrics: columns "clean", "adversarial" and "stored".
         elapsed: seconds that the attack took.
+        card: of the detector that was attacked.
+        environment: versions and device.
         reference_embeddings: those that the model brings, see pushpull.training.reference; empty if none.
     """
 
-    order: RunSpec
+    spec: RunSpec
     clip: Clip
     budgets: dict[str, Budget]
     result: AttackResult
@@ -51,20 +57,21 @@ class Run:
     targets: Tensor | None
     mask: Tensor | None
     aimed: Tensor | None
-    metrics: Report
+    metrics: Metrics
     elapsed: float
+    card: dict
+    environment: dict
     reference_embeddings: Tensors = field(default_factory=dict)
 
     @property
     def outputs(self) -> dict[str, Outputs]:
         """By the names of the columns of ``metrics``."""
-        return {"clean": self.clean, "float": self.adversarial, "stored": self.stored}
+        return {"clean": self.clean, "adversarial": self.adversarial, "stored": self.stored}
 
     @property
     def margins(self) -> dict[str, np.ndarray]:
-        """(T,) float32 log-odds of speaking, by the names "clean", "adversarial" and "stored"."""
-        outputs = {"clean": self.clean, "adversarial": self.adversarial, "stored": self.stored}
-        return {name: said.margin[0].numpy() for name, said in outputs.items()}
+        """(T,) float32 log-odds of speaking, by the names of the columns."""
+        return {name: said.margin[0].numpy() for name, said in self.outputs.items()}
 
     @property
     def reference(self) -> str:
@@ -90,9 +97,29 @@ class Run:
 
     @property
     def frozen(self) -> list[str]:
-        """Modalities that the order allows to change but the budget cannot move, e.g. half a grey level on the grid."""
+        """Modalities that the spec allows to change but the budget cannot move, e.g. half a grey level on the grid."""
         movable = {name: float(share.max()) for name, share in self.result.movable.items()}
         return [name for name, budget in self.budgets.items() if budget.eps > 0 and movable[name] == 0]
+
+    def report(self) -> dict:
+        """Everything about the run, ready for JSON; see ``pushpull.runs.report``."""
+        from pushpull.runs.report import run_report  # it describes runs, so it imports this file
+
+        return run_report(self)
+
+    def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> dict[str, Path]:
+        """Write what ``pushpull perturb`` writes: clips, annotated video, scores, figures and report.
+
+        Returns:
+            {name: path}.
+
+        Raises:
+            ValueError: ``folder`` holds such files already, or cannot be written to.
+        """
+        from pushpull.runs.save import check_folder, write_results  # it writes runs, so it imports this file
+
+        check_folder(folder, overwrite=overwrite)
+        return write_results(folder, self)
 
     def digest(self) -> dict[str, str]:
         """SHA-256 of the perturbation's float32 little-endian bytes, per modality: equal exactly if every bit is."""
@@ -102,57 +129,105 @@ class Run:
         }
 
 
-def carry_out(model: TalkNet, clip: Clip, order: RunSpec, on_step: Callable[[Step], bool | None] | None = None) -> Run:
-    """Attack ``clip`` as ``order`` says, and score the clip before and after.
+def attack(
+    detector,
+    clip: Clip,
+    attack: Attack = PGD(),  # noqa: B008 (frozen)
+    *,
+    eps_av: float = 5.0,
+    modality: str = "both",
+    objective: str | None = None,
+    target: Target | str = "untargeted",
+    labels: np.ndarray | None = None,
+    seed: int = 0,
+    on_step: Callable[[Step], bool | None] | None = None,
+) -> Run:
+    """Attack one clip.
 
     Args:
-        model: the loaded model, on any device; it is left as it was. ``order.model`` is not looked at.
-        clip: the face that ``order`` means, already cut and cropped. Its labels are used unless ``order`` has some.
-        order: what to do.
+        detector: what :func:`pushpull.load_detector` or :func:`pushpull.wrap` returns, or any callable of the protocol;
+            on any device. It is left as it was.
+        clip: a face and its sound; its own labels are what is right, else what the detector says of it.
+        attack: with its parameters, such as ``PGD(steps=10, restarts=5)``.
+        eps_av: the joint budget: x 1e-4 of full scale for sound, x 0.1 grey levels for the picture.
+        modality: "both", "audio" or "video": what may change.
+        objective: what the attacker maximises, see ``pushpull.attacks.objectives``; None is "training_aware" where the
+            detector has the heads for it, else "inference_aware".
+        target: what the detector is to say: "untargeted", "hide", "speak", or a :class:`Target`.
+        labels: (T,) 0 or 1, in place of the clip's own.
+        seed: of random starts and draws.
+        on_step: called after every evaluation; returning False stops the attack and keeps the best so far.
+
+    Raises:
+        ValueError: a value is unknown or out of range, or labels or target do not fit the clip.
+    """
+    origin = clip.origin
+    spec = RunSpec(
+        model=str(describe(detector)["name"]),
+        face=origin.face if origin else 1,
+        start=origin.start if origin else 0.0,
+        seconds=origin.seconds if origin else None,
+        attack=attack,
+        modality=modality,
+        eps_av=eps_av,
+        objective=objective,
+        target=Target(kind=target) if isinstance(target, str) else target,
+        labels=None if labels is None else "".join(str(int(label)) for label in labels),
+        seed=seed,
+    )
+    return execute(detector, clip, spec, on_step)
+
+
+def execute(detector, clip: Clip, spec: RunSpec, on_step: Callable[[Step], bool | None] | None = None) -> Run:
+    """Attack ``clip`` as ``spec`` says, and score the clip before and after.
+
+    Args:
+        detector: the loaded detector, on any device; it is left as it was. ``spec.model`` is not looked at.
+        clip: the face that ``spec`` means, already cut and cropped. Its labels are used unless ``spec`` has some.
+        spec: what to do.
         on_step: called with a ``Step`` after every evaluation; returning False stops the attack and keeps the best
             so far, what it raises ends it.
 
     Raises:
         ValueError: the labels do not fit the clip, or the span lies outside it.
     """
-    if order.labels is None and clip.labels is not None:
-        order = replace(order, labels="".join(str(int(label)) for label in clip.labels))
-    given = order.given_labels(clip.frames)
-    inputs = clip.inputs(next(model.parameters()).device)
+    if spec.labels is None and clip.labels is not None:
+        spec = replace(spec, labels="".join(str(int(label)) for label in clip.labels))
+    given = spec.given_labels(clip.frames)
+    inputs = clip.inputs(device_of(detector))
     with torch.no_grad():
-        clean = model(inputs)
+        clean = detector(inputs)
+    if spec.objective is None:
+        spec = replace(spec, objective=default_objective(clean))
     labels = (clean.margin > 0).long() if given is None else torch.from_numpy(given)[None].to(clean.margin.device)
-    targets, mask, aimed = order.target.resolve(labels)
-    budgets = paper_budget(order.eps_av, order.modality)
+    targets, mask, aimed = spec.target.resolve(labels)
+    budgets = paper_budget(spec.eps_av, spec.modality)
     began = time.perf_counter()
-    result = order.attack.run(
-        attackable(model),
+    result = spec.attack.run(
+        attack_copy(detector),
         inputs,
         labels if targets is None else targets,
         budgets=budgets,
-        objective=order.objective,
+        objective=spec.objective,
         targeted=targets is not None,
         mask=mask,
-        seed=order.seed,
+        seed=spec.seed,
         on_step=on_step,
     )
     elapsed = time.perf_counter() - began
-    versions = {"clean": inputs, "float": result.adversarial, "stored": result.stored}
     with torch.no_grad():
-        outputs = {"clean": clean} | {name: model(versions[name]) for name in ("float", "stored")}
-    outputs = {name: Outputs(*(part.cpu() for part in said)) for name, said in outputs.items()}
+        outputs = {"clean": clean, "adversarial": detector(result.adversarial), "stored": detector(result.stored)}
+    outputs = {name: said.cpu() for name, said in outputs.items()}
     labels, targets, mask, aimed = (None if part is None else part.cpu() for part in (labels, targets, mask, aimed))
     result = _on_cpu(result)
-    versions = {"clean": clip.inputs(), "float": result.adversarial, "stored": result.stored}
+    versions = {"clean": clip.inputs(), "adversarial": result.adversarial, "stored": result.stored}
     metrics = tabulate(outputs, versions, labels, aimed=aimed, targets=targets, flipped_ever=result.flipped_ever)
     return Run(
-        order=order,
+        spec=spec,
         clip=clip,
         budgets=budgets,
         result=result,
-        clean=outputs["clean"],
-        adversarial=outputs["float"],
-        stored=outputs["stored"],
+        **outputs,
         labels=labels,
         own_labels=given is None,
         targets=targets,
@@ -160,8 +235,39 @@ def carry_out(model: TalkNet, clip: Clip, order: RunSpec, on_step: Callable[[Ste
         aimed=aimed,
         metrics=metrics,
         elapsed=elapsed,
-        reference_embeddings=model.reference_embeddings,
+        card=describe(detector),
+        environment=environment(detector),
+        reference_embeddings=reference_embeddings_of(detector),
     )
+
+
+def default_objective(outputs: Outputs) -> str:
+    """The paper's training-aware objective where a detector has the heads for it, else the inference-aware one."""
+    return "inference_aware" if outputs.logits_a is None or outputs.logits_v is None else "training_aware"
+
+
+def most_speaking(margins: Sequence[np.ndarray]) -> int:
+    """Index of the face that a detector says speaks most, in the shell as on the page.
+
+    Args:
+        margins: (T,) log-odds of speaking of each face. Where it says so of none, it is the one it comes closest to
+            saying it of; of two that are alike, the first.
+    """
+    return max(range(len(margins)), key=lambda index: ((margins[index] > 0).sum(), margins[index].mean()))
+
+
+def environment(detector) -> dict:
+    """What besides spec, clip and checkpoint the last bits of the numbers depend on."""
+    device = device_of(detector)
+    return {
+        "pushpull": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
 
 
 def _on_cpu(result: AttackResult) -> AttackResult:

@@ -5,11 +5,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pushpull.clip import FPS
-from pushpull.detectors import TalkNet
-from pushpull.faces.scene import Scene, write_scene
+from pushpull.faces.scene import FaceScene, Scene, write_scene
 from pushpull.files import replacing
-from pushpull.media import quantise_audio, quantise_video, write_stimulus
+from pushpull.media import Limits, quantise_audio, quantise_video, write_stimulus
 from pushpull.plots import embedding_figure, perturbation_figure, save, scores_figure, trace_figure
 from pushpull.runs.report import Source, run_report, scores_table
 from pushpull.runs.run import Run
@@ -35,23 +33,36 @@ def taken(folder: str | os.PathLike) -> list[str]:
     return [name for name in FILES if (Path(folder) / name).exists()]
 
 
+def check_folder(folder: str | os.PathLike, *, overwrite: bool) -> None:
+    """Raise ValueError if results would replace something, or could not be written."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; give a folder")
+    if (names := taken(folder)) and not overwrite:
+        raise ValueError(f"{folder} already holds {', '.join(names)}; give another folder, or allow to overwrite them")
+    nearest = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not os.access(nearest, os.W_OK):
+        raise ValueError(f"{nearest} cannot be written to; give another folder")
+
+
 def write_results(
     folder: str | os.PathLike,
-    outcome: Run,
+    run: Run,
     *,
-    model: TalkNet,
-    scene: Scene,
-    source: Source,
+    source: Source | None = None,
+    limits: Limits = Limits(),
     say: Callable[[str], object] = lambda text: None,
 ) -> dict[str, Path]:
-    """Write every file of ``FILES`` into ``folder``, replacing what has these names.
+    """Write the files of ``FILES`` into ``folder``, replacing what has these names.
+
+    A clip that was cut from no video has no scene: its annotated video shows the face alone. A detector without
+    embeddings has no figure of them.
 
     Args:
         folder: made if needed.
-        outcome: of the attack.
-        model: the detector that was attacked.
-        scene: where the face is.
-        source: the file that the user gave.
+        run: the attack.
+        source: the file that the user gave; None is the one that the clip was cut from.
+        limits: for reading that file again.
         say: called with what is being written.
 
     Returns:
@@ -61,50 +72,56 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / name for name in FILES}
     paths[REPORT].unlink(missing_ok=True)  # an earlier report would describe files that are about to be replaced
-    offset = outcome.order.start + scene.track.start / FPS
-    stored = outcome.stored_clip
+    stored = run.stored_clip
     say("the bit-exact clip")
     write_stimulus(paths["adversarial_face.mp4"], quantise_video(stored.video), quantise_audio(stored.audio))
-    say("the scene")
-    write_scene(paths["adversarial_scene.mp4"], scene, outcome.clip, stored)
+    scene = Scene(run.clip.origin, limits) if run.clip.origin else FaceScene(run.clip)
+    if run.clip.origin:
+        say("the scene")
+        write_scene(paths["adversarial_scene.mp4"], scene, run.clip, stored)
+    else:
+        del paths["adversarial_scene.mp4"]
     say("the annotated video")
-    write_annotated(paths["annotated.mp4"], scene, outcome)
+    write_annotated(paths["annotated.mp4"], scene, run)
     say("scores and figures")
-    scores_table(outcome, offset).to_csv(paths["scores.csv"], index=False)
-    write_figures(folder, outcome)
-    files = {name: what for name, what in FILES.items() if name != REPORT}
-    write_report(paths[REPORT], run_report(outcome, source=source, model=model, offset=offset, files=files))
+    scores_table(run).to_csv(paths["scores.csv"], index=False)
+    if not run.clean.embeddings:
+        del paths["embeddings.png"]
+    write_figures(folder, run)
+    files = {name: FILES[name] for name in paths if name != REPORT}
+    write_report(paths[REPORT], run_report(run, source=source, files=files))
     return paths
 
 
-def write_figures(folder: Path, outcome: Run) -> None:
-    """The four PNG files of ``FILES``."""
-    margins, title = outcome.margins, f"{outcome.clip.name}: {describe(outcome)}"
-    target = outcome.order.target
+def write_figures(folder: Path, run: Run) -> None:
+    """The PNG files of ``FILES``."""
+    margins, title = run.margins, f"{run.clip.name}: {describe(run)}"
+    target = run.spec.target
     figures = {
         "scores.png": scores_figure(
             margins["clean"],
             margins["adversarial"],
             stored=margins["stored"],
-            labels=None if outcome.own_labels else outcome.labels[0].numpy(),
+            labels=None if run.own_labels else run.labels[0].numpy(),
             span=(target.start, target.stop) if target.kind == "span" else None,
-            title=outcome.clip.name,
+            title=run.clip.name,
         ),
         "perturbation.png": perturbation_figure(
-            {"audio": outcome.clip.audio, "video": outcome.clip.video},
-            {name: values[0].numpy() for name, values in outcome.result.adversarial.items()},
+            {"audio": run.clip.audio, "video": run.clip.video},
+            {name: values[0].numpy() for name, values in run.result.adversarial.items()},
             title=title,
         ),
-        "embeddings.png": embedding_figure(
-            {name: getattr(outcome.clean, name)[0].numpy() for name in ("z_a", "z_v")},
-            {name: getattr(outcome.adversarial, name)[0].numpy() for name in ("z_a", "z_v")},
-            outcome.labels[0].numpy(),
-            moved=(margins["clean"] > 0) != (margins["adversarial"] > 0),
-            reference={name: values.numpy() for name, values in outcome.reference_embeddings.items()} or None,
-            title=outcome.clip.name,
-        ),
-        "trace.png": trace_figure(outcome.result.trace, objective=outcome.order.objective, title=outcome.clip.name),
+        "trace.png": trace_figure(run.result.trace, objective=run.spec.objective, title=run.clip.name),
     }
+    if run.clean.embeddings:
+        figures["embeddings.png"] = embedding_figure(
+            {name: values[0].numpy() for name, values in run.clean.embeddings.items()},
+            {name: values[0].numpy() for name, values in run.adversarial.embeddings.items()},
+            run.labels[0].numpy(),
+            moved=(margins["clean"] > 0) != (margins["adversarial"] > 0),
+            reference={name: values.numpy() for name, values in run.reference_embeddings.items()} or None,
+            title=run.clip.name,
+        )
     for name, figure in figures.items():
         save(figure, folder / name)
 

@@ -80,7 +80,8 @@ class RunSpec:
         attack: the attack with its parameters; see ``make_attack``.
         modality: "both", "audio" or "video": what may change.
         eps_av: the joint budget, see ``paper_budget``: x 1e-4 of full scale for sound, x 0.1 grey levels for picture.
-        objective: a name of ``OBJECTIVES``: what the attacker maximises.
+        objective: a name of ``OBJECTIVES``: what the attacker maximises; None is "training_aware" where the detector
+            has the heads for it, else "inference_aware".
         target: what the model is to say.
         labels: what is right, one character for each frame of the face: "1" speaking, "0" not. None takes what the
             model itself says of the clean clip.
@@ -97,7 +98,7 @@ class RunSpec:
     attack: Attack = PGD()
     modality: str = "both"
     eps_av: float = 5.0
-    objective: str = "training_aware"
+    objective: str | None = None
     target: Target = Target()
     labels: str | None = None
     seed: int = 0
@@ -111,7 +112,7 @@ class RunSpec:
             raise ValueError(f"target must be a Target, got {self.target!r}")
         if self.modality not in MODALITIES:
             raise ValueError(f"unknown modality {self.modality!r}; known are {', '.join(MODALITIES)}")
-        if self.objective not in OBJECTIVES:
+        if self.objective is not None and self.objective not in OBJECTIVES:
             raise ValueError(f"unknown objective {self.objective!r}; known are {', '.join(OBJECTIVES)}")
         _set_number(self, "eps_av", least=0.0)
         _set_number(self, "start", least=0.0)
@@ -153,7 +154,7 @@ class RunSpec:
         Raises:
             ValueError: an unknown key, named, or a value that ``RunSpec`` refuses.
         """
-        _refuse_unknown(values, cls, "the order")
+        _refuse_unknown(values, cls, "the spec")
         values = dict(values)
         if "attack" in values and not isinstance(values["attack"], Attack):
             parameters = _require_dict(values["attack"], "attack")

@@ -33,7 +33,7 @@ BT709 += ["-color_primaries", "bt709", "-color_trc", "bt709"]
 VERDICTS = ("not speaking", "speaking")
 
 
-def write_annotated(path: str | os.PathLike, scene: Scene, outcome: Run) -> Path:
+def write_annotated(path: str | os.PathLike, scene: Scene, run: Run) -> Path:
     """Write the attacked scene with box, verdicts, score bars and score curves burnt in; its sound is the attacked one.
 
     H.264 and AAC in MP4: for looking at. The picture shows the perturbation as far as the encoder keeps it; the
@@ -42,28 +42,26 @@ def write_annotated(path: str | os.PathLike, scene: Scene, outcome: Run) -> Path
     Args:
         path: where to; replaced if it exists. It appears whole or not at all.
         scene: where the face is.
-        outcome: of the attack on it.
+        run: of the attack on it.
     """
     path = Path(path)
     layout = Layout.of(scene.size)
-    scores = {name: probability(margin) for name, margin in outcome.margins.items()}
-    panel, left, right = draw_panel(outcome, layout.width)
-    pictures = Sequence(
-        draw_scene(frame, box, index, outcome, layout) for index, (frame, box) in _frames(scene, outcome)
-    )
-    seconds = outcome.clip.seconds
+    scores = {name: probability(margin) for name, margin in run.margins.items()}
+    panel, left, right = draw_panel(run, layout.width)
+    pictures = Sequence(draw_scene(frame, box, index, run, layout) for index, (frame, box) in _frames(scene, run))
+    seconds = run.clip.seconds
     layers = [
         VideoClip(pictures.at, duration=seconds),
-        ImageClip(draw_caption(outcome, layout.width), duration=seconds).with_position((0, layout.height)),
+        ImageClip(draw_caption(run, layout.width), duration=seconds).with_position((0, layout.height)),
         ImageClip(panel, duration=seconds).with_position((0, layout.height + CAPTION)),
-        VideoClip(lambda t: draw_meters(scores, _index(t, outcome)), duration=seconds).with_position(
+        VideoClip(lambda t: draw_meters(scores, _index(t, run)), duration=seconds).with_position(
             (0, layout.height + CAPTION)
         ),
         ColorClip((2, PANEL - 48), ImageColor.getrgb(INK), duration=seconds).with_position(
             lambda t: (round(left + (right - left) * min(1.0, t / seconds)), layout.height + CAPTION + 6)
         ),
     ]
-    sound = outcome.stored_clip.audio
+    sound = run.stored_clip.audio
     # With a background nothing shines through, and moviepy composes no transparency, which takes as long again.
     size = (layout.width, layout.height + CAPTION + PANEL)
     video = CompositeVideoClip(layers, size=size, bg_color=(255, 255, 255))
@@ -125,12 +123,12 @@ class Sequence:
         self._pictures.close()
 
 
-def _frames(scene: Scene, outcome: Run):
-    return enumerate(scene.attacked(outcome.clip, outcome.stored_clip, max_side=WIDTH))
+def _frames(scene: Scene, run: Run):
+    return enumerate(scene.attacked(run.clip, run.stored_clip, max_side=WIDTH))
 
 
-def _index(t: float, outcome: Run) -> int:
-    return min(round(t * FPS), outcome.clip.frames - 1)
+def _index(t: float, run: Run) -> int:
+    return min(round(t * FPS), run.clip.frames - 1)
 
 
 @cache
@@ -140,7 +138,7 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
-def draw_scene(frame: np.ndarray, box: np.ndarray, index: int, outcome: Run, layout: Layout) -> np.ndarray:
+def draw_scene(frame: np.ndarray, box: np.ndarray, index: int, run: Run, layout: Layout) -> np.ndarray:
     """(height, width, 3): the picture with the face's box and what the model says of it before and after."""
     height, width = layout.shown
     method = cv2.INTER_AREA if frame.shape[0] > height else cv2.INTER_CUBIC
@@ -149,7 +147,7 @@ def draw_scene(frame: np.ndarray, box: np.ndarray, index: int, outcome: Run, lay
     left = (layout.width - width) // 2
     canvas.paste(Image.fromarray(cv2.resize(frame, (width, height), interpolation=method)), (left, 0))
     draw = ImageDraw.Draw(canvas)
-    before, after = (bool(outcome.margins[name][index] > 0) for name in ("clean", "adversarial"))
+    before, after = (bool(run.margins[name][index] > 0) for name in ("clean", "adversarial"))
     colour = SPEAKING if after else SILENT
     x1, y1, x2, y2 = (float(side) for side in box * zoom + np.array([left, 0, left, 0], np.float32))
     draw.rectangle((x1, y1, x2, y2), outline=colour, width=3)
@@ -163,11 +161,11 @@ def draw_scene(frame: np.ndarray, box: np.ndarray, index: int, outcome: Run, lay
     return np.asarray(canvas)
 
 
-def draw_caption(outcome: Run, width: int) -> np.ndarray:
+def draw_caption(run: Run, width: int) -> np.ndarray:
     """(CAPTION, width, 3): the attack and its budget."""
     canvas = Image.new("RGB", (width, CAPTION), PAPER)
     draw = ImageDraw.Draw(canvas)
-    text = describe(outcome)
+    text = describe(run)
     size = next(size for size in range(15, 0, -1) if size == 1 or draw.textlength(text, font=_font(size)) < width - 28)
     draw.text((14, CAPTION // 2 + 2), text, font=_font(size), fill=INK, anchor="lm")
     return np.asarray(canvas)
@@ -191,14 +189,14 @@ def draw_meters(scores: dict[str, np.ndarray], index: int) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def draw_panel(outcome: Run, width: int) -> tuple[np.ndarray, float, float]:
+def draw_panel(run: Run, width: int) -> tuple[np.ndarray, float, float]:
     """The score curves and what counts as right, over time.
 
     Returns:
         (PANEL, width, 3) uint8, and the x of the first and of the last instant in it, in pixels.
     """
-    scores = {name: probability(margin) for name, margin in outcome.margins.items()}
-    frames, seconds = outcome.clip.frames, outcome.clip.seconds
+    scores = {name: probability(margin) for name, margin in run.margins.items()}
+    frames, seconds = run.clip.frames, run.clip.seconds
     instants = (np.arange(frames) + 0.5) / FPS
     with new_figure(width / DPI, PANEL / DPI) as figure:
         figure.set_dpi(DPI)
@@ -208,14 +206,14 @@ def draw_panel(outcome: Run, width: int) -> tuple[np.ndarray, float, float]:
         axes.plot(instants, scores["clean"], color=BEFORE, label="before")
         axes.plot(instants, scores["adversarial"], color=AFTER, label="after")
         axes.plot(instants, scores["stored"], color=STORED, linestyle=(0, (1, 1.2)), label="stored")
-        wanted = outcome.labels if outcome.targets is None else outcome.targets
+        wanted = run.labels if run.targets is None else run.targets
         for start, stop, speaking in runs(wanted[0].numpy()):
             axes.broken_barh(
                 [(start / FPS, (stop - start) / FPS)], (-0.27, 0.15), color=SPEAKING if speaking else FAINT
             )
-        title = "labels" if outcome.targets is None and not outcome.own_labels else "model, clean"
+        title = "labels" if run.targets is None and not run.own_labels else "model, clean"
         axes.set(xlim=(0, seconds), ylim=(-0.3, 1.04), yticks=[-0.195, 0, 0.5, 1], xlabel="time in s")
-        axes.set_yticklabels([title if outcome.targets is None else "aim", "0", "0.5", "1"])
+        axes.set_yticklabels([title if run.targets is None else "aim", "0", "0.5", "1"])
         axes.grid(False)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -223,13 +221,13 @@ def draw_panel(outcome: Run, width: int) -> tuple[np.ndarray, float, float]:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy(), float(left), float(right)
 
 
-def describe(outcome: Run) -> str:
+def describe(run: Run) -> str:
     """The attack and its budget with units, in a line."""
     parts = []
-    if outcome.eps["audio"]:
-        parts.append(f"sound ±{outcome.eps['audio']:.3g} of full scale")
-    if outcome.eps["video"]:
-        parts.append(f"picture ±{outcome.eps['video']:.3g} of 255 grey levels")
-    column = outcome.metrics.columns["float"]
-    flipped = f"{column.flipped} of {column.frames} frames flipped"
-    return f"{outcome.order.attack_name.upper()}: {', '.join(parts) or 'nothing may change'}; {flipped}"
+    if run.eps["audio"]:
+        parts.append(f"sound ±{run.eps['audio']:.3g} of full scale")
+    if run.eps["video"]:
+        parts.append(f"picture ±{run.eps['video']:.3g} of 255 grey levels")
+    column = run.metrics["adversarial"]
+    flipped = f"{column['flipped']} of {column['frames']} frames flipped"
+    return f"{run.spec.attack_name.upper()}: {', '.join(parts) or 'nothing may change'}; {flipped}"

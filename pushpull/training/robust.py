@@ -13,7 +13,7 @@ from pushpull.clip import Clip
 from pushpull.data.mix import NoStillLips, make_example, other_clip
 from pushpull.data.sources import Corpus
 from pushpull.detectors import Outputs, TalkNet, attackable
-from pushpull.metrics import Column, tabulate
+from pushpull.metrics import tabulate
 from pushpull.training.adversarial import ADVERSARIAL, paper_attack
 
 ASKED = ("in_sync", "swapped", "in_sync", "still", "in_sync", "noise")  # kinds of the examples, in turn
@@ -68,7 +68,7 @@ def robust_figures(
     """Attack held-out examples of every source with BIM, MIM and PGD, white-box, both modalities.
 
     All frames count, also those that the model takes wrongly unattacked (the paper leaves these out): compare with
-    ``clean``. Numbers are of the float column; none of half a grey level survives an 8-bit file.
+    ``clean``. Numbers are of the adversarial column; none of half a grey level survives an 8-bit file.
 
     Args:
         pool: held-out clips, in sync.
@@ -76,7 +76,7 @@ def robust_figures(
 
     Returns:
         {"options", "set", "examples", "clean": {metric: value}, "bim": ..., "mim": ..., "pgd": ...}; rates and
-        average precisions in 0..1, see :class:`pushpull.metrics.Column`.
+        average precisions in 0..1, see ``pushpull.metrics.METRICS``.
 
     Raises:
         ValueError: no clip is long enough.
@@ -90,7 +90,7 @@ def robust_figures(
     }
     victim, before = attackable(model), _outputs(model, clean)
     figures = {"options": asdict(options), "set": pool.fingerprint, "examples": len(examples)}
-    figures["clean"] = _kept(tabulate({"clean": before}, {"clean": clean}, labels).columns["clean"])
+    figures["clean"] = _kept(tabulate({"clean": before}, {"clean": clean}, labels)["clean"])
     for name in progress(ADVERSARIAL, unit="attack", desc="attacked"):
         attack = paper_attack(name, steps=options.steps, restarts=options.restarts)
         adversarial, flipped = [], []
@@ -108,12 +108,12 @@ def robust_figures(
             flipped.append(found.flipped_ever)
         moved = {key: torch.cat([part[key] for part in adversarial]) for key in clean}
         report = tabulate(
-            {"clean": before, "float": _outputs(model, moved)},
-            {"clean": clean, "float": moved},
+            {"clean": before, "adversarial": _outputs(model, moved)},
+            {"clean": clean, "adversarial": moved},
             labels,
             flipped_ever=torch.cat(flipped),
         )
-        figures[name] = _kept(report.columns["float"])
+        figures[name] = _kept(report["adversarial"])
     return figures
 
 
@@ -145,8 +145,8 @@ def _outputs(model: TalkNet, inputs: dict[str, Tensor]) -> Outputs:
         model({key: values[start : start + ROWS] for key, values in inputs.items()})
         for start in range(0, len(inputs["audio"]), ROWS)
     ]
-    return Outputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Outputs(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _kept(column: Column) -> dict:
-    return {name: getattr(column, name) for name in REPORTED}
+def _kept(column: dict) -> dict:
+    return {name: column[name] for name in REPORTED}

@@ -54,7 +54,7 @@ def test_the_api_attacks_and_its_report_repeats_the_run(client, served, tmp_path
     clip = write_face(tmp_path / "mine.mp4")
     answer = attack(client, clip)
     files = answer["files"]
-    assert answer["order"]["attack"]["name"] == "bim" and answer["metrics"]["columns"]["float"]["frames"] == FRAMES
+    assert answer["spec"]["attack"]["name"] == "bim" and answer["metrics"]["columns"]["adversarial"]["frames"] == FRAMES
     report = json.loads(fetch(f"{served.base}/{files['report.json']}")[2])
     assert {key: report[key] for key in answer if key != "files"} == {k: v for k, v in answer.items() if k != "files"}
     assert report["source"]["path"] == "mine.mp4"
@@ -67,7 +67,7 @@ def test_the_api_attacks_and_its_report_repeats_the_run(client, served, tmp_path
     assert frames.shape == (FRAMES, 112, 112) and audio.shape == (FRAMES * 640,)
     # Same clip, same checkpoint, from the shell: the same perturbation to the last bit.
     given = tmp_path / "report.json"
-    report["order"]["model"] = str(served.folder / "checkpoints" / "talknet-lite.safetensors")
+    report["spec"]["model"] = str(served.folder / "checkpoints" / "talknet-lite.safetensors")
     given.write_text(json.dumps(report), encoding="utf-8")
     assert perturb.main([str(clip), "--from", str(given), "--out", str(tmp_path / "again")]) == 0
     again = json.loads((tmp_path / "again" / "report.json").read_text(encoding="utf-8"))
@@ -228,7 +228,7 @@ def test_a_visitor_attacks_a_sample_and_takes_the_results(visitor):
     with page.expect_download() as started:
         page.click("#pp-files a >> text=Report (JSON)")
     report = json.loads(Path(started.value.path()).read_text(encoding="utf-8"))
-    assert report["source"]["path"] == "hopper.mp4" and report["order"]["attack"]["steps"] == 2
+    assert report["source"]["path"] == "hopper.mp4" and report["spec"]["attack"]["steps"] == 2
     page.click("pp-theatre >> text=face, bit-exact")
     page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.videoWidth === 112)")
     page.set_viewport_size({"width": 390, "height": 844})
@@ -333,7 +333,7 @@ def test_behind_a_proxy_every_address_stays_below_its_path(browser, tmp_path):
     page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.readyState >= 2)")
     with page.expect_download() as started:
         page.click("#pp-files a >> text=Report (JSON)")
-    assert json.loads(Path(started.value.path()).read_text(encoding="utf-8"))["order"]["attack"]["steps"] == 1
+    assert json.loads(Path(started.value.path()).read_text(encoding="utf-8"))["spec"]["attack"]["steps"] == 1
     assert len(asked) > 20 and [one for one in asked if isinstance(one, int)] == []
     assert {one.path for one in asked if one.scheme == "http" and not one.path.startswith(f"{prefix}/")} == set()
     page.close()

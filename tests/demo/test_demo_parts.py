@@ -182,15 +182,15 @@ assert found and set(found) == {NICENESS}
     ],
 )
 def test_a_form_becomes_an_order_that_a_report_can_hold(subject, changes, expected):
-    order = Form("talknet-lite", **changes).order(subject, 0)
-    assert {name: getattr(order, name) for name in expected} == expected
-    assert RunSpec.from_dict(order.to_dict()) == order
+    spec = Form("talknet-lite", **changes).spec(subject, 0)
+    assert {name: getattr(spec, name) for name in expected} == expected
+    assert RunSpec.from_dict(spec.to_dict()) == spec
 
 
 def test_a_span_goes_into_the_order_and_only_a_span(subject):
-    span = Form("m", target="span", span_start=0.2, span_stop=0.6, span_speaking=True).order(subject, 0).target
+    span = Form("m", target="span", span_start=0.2, span_stop=0.6, span_speaking=True).spec(subject, 0).target
     assert (span.kind, span.start, span.stop, span.speaking) == ("span", 0.2, 0.6, True)
-    assert Form("m", target="hide").order(subject, 0).target.start is None
+    assert Form("m", target="hide").spec(subject, 0).target.start is None
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_span_goes_into_the_order_and_only_a_span(subject):
 )
 def test_a_form_that_makes_no_sense_says_why(subject, changes, message):
     with pytest.raises(ValueError, match=message):
-        Form("talknet-lite", **changes).order(subject, 0)
+        Form("talknet-lite", **changes).spec(subject, 0)
 
 
 # --- intake ---
@@ -224,8 +224,8 @@ def test_a_long_clip_is_cut_where_it_was_asked(tmp_path, vault):
     part = take_in(path, vault, start=5.0)
     assert part.cut and (part.start, part.length) == (5.0, MAX_SECONDS)
     assert 16.5 < part.footage.seconds <= MAX_SECONDS
-    order = Form("m").order(part, 0)
-    assert (order.start, order.seconds) == (5.0, MAX_SECONDS)
+    spec = Form("m").spec(part, 0)
+    assert (spec.start, spec.seconds) == (5.0, MAX_SECONDS)
 
 
 def test_silence_is_noticed(tmp_path, vault):

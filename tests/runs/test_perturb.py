@@ -59,7 +59,7 @@ def test_the_stored_clip_is_bit_exact_and_within_the_budget(world, done):
     kept = report["storage"]["video"]["stored"]
     assert kept["max"] == changed.max() and kept["mean"] == pytest.approx(changed.mean())
     assert report["storage"]["audio"]["stored"]["max"] == steps.max()
-    float_column = report["metrics"]["columns"]["float"]
+    float_column = report["metrics"]["columns"]["adversarial"]
     assert float_column["max_video"] <= eps["video"] and float_column["max_audio"] <= eps["audio"] * 32768
 
 
@@ -69,7 +69,7 @@ def test_scores_and_report_say_the_same(done):
     assert table["frame"].tolist() == list(range(FRAMES)) and table["target"].isna().all()
     np.testing.assert_allclose(table["time_s"], np.arange(FRAMES) / FPS)
     assert (table["label"] == (table["logodds_clean"] > 0)).all(), "without labels the model's decisions count as right"
-    for column, name in (("clean", "clean"), ("float", "adversarial"), ("stored", "stored")):
+    for column, name in (("clean", "clean"), ("adversarial", "adversarial"), ("stored", "stored")):
         scores = table[f"logodds_{name}"]
         np.testing.assert_allclose(table[f"probability_{name}"], 1 / (1 + np.exp(-scores)), atol=1e-12)
         assert columns[column]["flipped"] == ((scores > 0) != table["label"]).sum()
@@ -87,7 +87,7 @@ def test_a_report_repeats_its_run_bit_for_bit(world, done, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "Clip, model and versions are those of the report." in said and "bit for bit" in said
     again = json.loads((tmp_path / "again" / "report.json").read_text(encoding="utf-8"))
-    for part in ("order", "digest", "metrics", "storage", "loss", "trace", "checkpoint", "budgets"):
+    for part in ("spec", "digest", "metrics", "storage", "loss", "trace", "checkpoint", "budgets"):
         assert again[part] == report[part], part
     assert (tmp_path / "again" / "scores.csv").read_bytes() == (out / "scores.csv").read_bytes()
     for a, b in zip(
@@ -116,9 +116,9 @@ def test_results_are_replaced_only_when_asked(world, done, capsys):
 
 def interrupted_at(step, monkeypatch):
     """Ctrl-C is pressed during this evaluation, from 1."""
-    real = perturb.carry_out
+    real = perturb.execute
 
-    def carry_out(model, clip, order, on_step):
+    def execute(model, clip, spec, on_step):
         count = 0
 
         def pressed(event):
@@ -128,9 +128,9 @@ def interrupted_at(step, monkeypatch):
                 signal.raise_signal(signal.SIGINT)
             return on_step(event)
 
-        return real(model, clip, order, pressed)
+        return real(model, clip, spec, pressed)
 
-    monkeypatch.setattr(perturb, "carry_out", carry_out)
+    monkeypatch.setattr(perturb, "execute", execute)
 
 
 def test_ctrl_c_keeps_the_best_so_far_and_can_be_repeated(world, tmp_path, monkeypatch, capsys):
@@ -144,7 +144,7 @@ def test_ctrl_c_keeps_the_best_so_far_and_can_be_repeated(world, tmp_path, monke
     assert report["stopped_after"] == 3 and len(report["trace"]) == 3
     assert report["loss"]["adversarial"] == pytest.approx(max(step["loss"] for step in report["trace"]))
     assert report["loss"]["adversarial"] > report["loss"]["clean"]
-    assert report["metrics"]["columns"]["float"]["max_video"] == 0, "only the sound was to change"
+    assert report["metrics"]["columns"]["adversarial"]["max_video"] == 0, "only the sound was to change"
     # Over its own results, which takes --overwrite, with the same bits.
     again = ["--from", str(out / "report.json"), "--out", str(out), "--device", "cpu"]
     assert perturb.main(again) == perturb.REFUSED
@@ -176,7 +176,7 @@ def test_a_span_with_labels_of_a_part_of_the_video(world, tmp_path, capsys):
     assert perturb.main(world.run(*options, "--labels", str(tmp_path / "labels.csv"), out=out)) == 0
     assert "labels that were given" in capsys.readouterr().out
     past, table = read_report(out / "report.json"), pd.read_csv(out / "scores.csv")
-    assert past.order.labels == "10" * 6 and past.order.start == 0.08 and past.order.target.kind == "span"
+    assert past.spec.labels == "10" * 6 and past.spec.start == 0.08 and past.spec.target.kind == "span"
     assert table["time_s"].iloc[0] == pytest.approx(0.08) and len(table) == 12
     inside = (table["frame"] / FPS >= 0.1) & (table["frame"] / FPS < 0.3)
     assert (table["target"] == np.where(inside, 1, table["label"])).all()

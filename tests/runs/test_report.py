@@ -1,4 +1,4 @@
-"""Orders and reports: what goes into JSON comes out the same, and what does not belong there is named."""
+"""Specs and reports: what goes into JSON comes out the same, and what does not belong there is named."""
 
 import json
 import re
@@ -10,13 +10,13 @@ import pytest
 import torch
 from perturb_support import FRAMES, random_clip, write_detector
 
-import pushpull
 from pushpull.attacks import BIM, FGSM, MIM, PGD, Noise
 from pushpull.attacks.objectives import span_targets
+from pushpull.clip import Origin
 from pushpull.detectors import load_model
 from pushpull.media import quantise_video
 from pushpull.runs.report import Source, read_report, run_report, scores_table, storage
-from pushpull.runs.run import carry_out
+from pushpull.runs.run import execute
 from pushpull.runs.save import write_report
 from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack
 
@@ -30,8 +30,8 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def outcome(model):
-    return carry_out(model, random_clip(), RunSpec(attack=BIM(steps=2), eps_av=10))
+def run(model):
+    return execute(model, random_clip(), RunSpec(attack=BIM(steps=2), eps_av=10))
 
 
 ORDERS = {
@@ -47,10 +47,10 @@ ORDERS = {
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_an_order_goes_through_json_and_back(name):
-    order = ORDERS[name]
-    again = RunSpec.from_dict(json.loads(json.dumps(order.to_dict())))
-    assert again == order and hash(again) == hash(order)
-    assert again.attack_name == order.to_dict()["attack"]["name"]
+    spec = ORDERS[name]
+    again = RunSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
+    assert again == spec and hash(again) == hash(spec)
+    assert again.attack_name == spec.to_dict()["attack"]["name"]
 
 
 def test_what_is_left_out_of_an_order_keeps_its_default():
@@ -66,7 +66,7 @@ def test_what_is_left_out_of_an_order_keeps_its_default():
 
 
 REFUSED = {
-    "unknown key": ({"epsilon": 5, "budget": 1}, "the order has no budget, epsilon; it takes model"),
+    "unknown key": ({"epsilon": 5, "budget": 1}, "the spec has no budget, epsilon; it takes model"),
     "unknown target key": ({"target": {"kind": "hide", "when": 2}}, "target has no when"),
     "unknown parameter": ({"attack": {"name": "fgsm", "restarts": 2}}, "fgsm has no restarts"),
     "unknown attack": ({"attack": {"name": "cw"}}, "unknown attack 'cw'; known are fgsm"),
@@ -115,80 +115,81 @@ def test_targets_say_what_the_attack_wants():
 
 def test_labels_are_the_orders_else_the_clips_else_the_models(model):
     clip, quick = random_clip(), RunSpec(attack=Noise(steps=1), eps_av=0)
-    own = carry_out(model, clip, quick)
+    own = execute(model, clip, quick)
     assert own.own_labels and torch.equal(own.labels, (own.clean.margin > 0).long())
     assert 0 < own.labels.float().mean() < 1
     labelled = replace(clip, labels=np.array([int(c) for c in LABELS]))
-    given = carry_out(model, labelled, quick)
-    assert not given.own_labels and given.order.labels == LABELS, "the report must hold the labels that were used"
-    over = carry_out(model, labelled, replace(quick, labels="1" * FRAMES))
+    given = execute(model, labelled, quick)
+    assert not given.own_labels and given.spec.labels == LABELS, "the report must hold the labels that were used"
+    over = execute(model, labelled, replace(quick, labels="1" * FRAMES))
     assert (over.labels == 1).all()
     with pytest.raises(ValueError, match=f"there are 3 labels for the {FRAMES} frames"):
-        carry_out(model, clip, replace(quick, labels="010"))
+        execute(model, clip, replace(quick, labels="010"))
 
 
-def test_an_outcome_agrees_with_the_model_asked_again(model, outcome):
+def test_an_outcome_agrees_with_the_model_asked_again(model, run):
     with torch.no_grad():
-        for name, clip in (("adversarial", outcome.adversarial_clip), ("stored", outcome.stored_clip)):
-            assert np.array_equal(model(clip.inputs()).margin[0].numpy(), outcome.margins[name])
-    stored = outcome.stored_clip.video
+        for name, clip in (("adversarial", run.adversarial_clip), ("stored", run.stored_clip)):
+            assert np.array_equal(model(clip.inputs()).margin[0].numpy(), run.margins[name])
+    stored = run.stored_clip.video
     assert np.array_equal(quantise_video(stored), stored), "the stored clip is on the grid of 8-bit frames"
-    column = outcome.metrics.columns["float"]
-    assert column.flipped == ((outcome.margins["clean"] > 0) != (outcome.margins["adversarial"] > 0)).sum() > 0
+    column = run.metrics["adversarial"]
+    assert column["flipped"] == ((run.margins["clean"] > 0) != (run.margins["adversarial"] > 0)).sum() > 0
 
 
 def test_the_same_order_finds_the_same_bits_and_another_seed_others(model):
-    order = RunSpec(attack=make_attack("pgd", steps=1, restarts=2), eps_av=5, seed=1)
-    first, same = (carry_out(model, random_clip(), order).digest() for _ in range(2))
+    spec = RunSpec(attack=make_attack("pgd", steps=1, restarts=2), eps_av=5, seed=1)
+    first, same = (execute(model, random_clip(), spec).digest() for _ in range(2))
     assert first == same
-    other = carry_out(model, random_clip(), replace(order, seed=2)).digest()
+    other = execute(model, random_clip(), replace(spec, seed=2)).digest()
     assert first["audio"] != other["audio"] and first["video"] != other["video"]
 
 
 def test_a_span_table_leaves_out_what_does_not_count(model):
     target = Target(kind="span", start=0.08, stop=0.2, speaking=True, hold=False)
-    outcome = carry_out(model, random_clip(), RunSpec(attack=FGSM(), target=target))
-    table = scores_table(outcome, offset=1.0)
+    origin = Origin(Path("clip.mp4"), 1, 0.0, None, 25, np.zeros((FRAMES, 4)), (160, 230))
+    run = execute(model, replace(random_clip(), origin=origin), RunSpec(attack=FGSM(), target=target))
+    table = scores_table(run)
     assert table["target"].tolist()[2:5] == [1, 1, 1] and table["target"].isna().sum() == FRAMES - 3
     assert table["time_s"].iloc[2] == pytest.approx(1.08)
 
 
-def test_storage_says_what_a_file_keeps(model, outcome):
-    said = storage(outcome)
-    kept = np.abs(outcome.stored_clip.video - outcome.clip.video.astype(np.float32))
+def test_storage_says_what_a_file_keeps(model, run):
+    said = storage(run)
+    kept = np.abs(run.stored_clip.video - run.clip.video.astype(np.float32))
     assert said["video"]["stored"]["max"] == kept.max()
     assert said["video"]["stored"]["mean"] == pytest.approx(kept.mean(), rel=1e-6)
     assert said["video"]["changed_share"]["stored"] == pytest.approx((kept > 0).mean(), rel=1e-6)
     assert f"in a file by at most {kept.max():.4g}" in said["statement"] and "grey levels" in said["statement"]
     # Half a grey level: nothing of the picture can move on the grid, and the report must not hide it.
-    held = carry_out(model, random_clip(), RunSpec(attack=BIM(steps=1, grid=True), eps_av=5))
+    held = execute(model, random_clip(), RunSpec(attack=BIM(steps=1, grid=True), eps_av=5))
     assert (
         held.frozen == ["video"] and "The budget of the picture is below one storage step" in storage(held)["statement"]
     )
     assert storage(held)["video"]["stored"]["max"] == 0 < storage(held)["audio"]["stored"]["max"]
 
 
-def test_a_report_is_json_with_units_and_reads_back(model, outcome, tmp_path):
-    report = run_report(outcome, source=SOURCE, model=model, offset=0.4, files={"scores.csv": "scores"})
+def test_a_report_is_json_with_units_and_reads_back(model, run, tmp_path):
+    report = run_report(run, source=SOURCE, files={"scores.csv": "scores"})
     path = write_report(tmp_path / "report.json", report)
     loaded = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert loaded == json.loads(json.dumps(report))
-    assert set(loaded["metrics"]["units"]) == set(loaded["metrics"]["columns"]["float"])
+    assert set(loaded["metrics"]["units"]) == set(loaded["metrics"]["columns"]["adversarial"])
     assert {name: budget["unit"] for name, budget in loaded["budgets"].items()} == {
         "audio": "full scale",
         "video": "grey levels",
     }
     assert len(loaded["trace"]) == 3 and loaded["trace"][-1]["best_loss"] == loaded["loss"]["adversarial"]
     past = read_report(path)
-    assert (past.order, past.source, past.digest) == (outcome.order, SOURCE, outcome.digest())
+    assert (past.spec, past.source, past.digest) == (run.spec, SOURCE, run.digest())
     assert past.checkpoint == model.card["sha256"] and past.stopped_after is None
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_a_trace_that_is_not_finite_is_still_json(model, outcome, tmp_path):
-    step = replace(outcome.result.trace[0], loss=float("nan"), grad_norm={"audio": float("inf")})
-    odd = replace(outcome, result=replace(outcome.result, trace=(step,)))
-    path = write_report(tmp_path / "report.json", run_report(odd, source=SOURCE, model=model))
+def test_a_trace_that_is_not_finite_is_still_json(model, run, tmp_path):
+    step = replace(run.result.trace[0], loss=float("nan"), grad_norm={"audio": float("inf")})
+    odd = replace(run, result=replace(run.result, trace=(step,)))
+    path = write_report(tmp_path / "report.json", run_report(odd, source=SOURCE))
     (kept,) = json.loads(path.read_text(encoding="utf-8"))["trace"]
     assert kept["loss"] is None and kept["grad_norm"] == {"audio": None} and kept["best_loss"] == step.best_loss
 
@@ -200,8 +201,8 @@ def damaged(report, change):
 
 
 DAMAGE = {
-    "an order of tomorrow": (lambda report: report["order"].update(colour="red"), "the order has no colour"),
-    "another format": (lambda report: report.update(format="pushpull.perturb/2"), "its format is 'pushpull.perturb/2'"),
+    "an order of tomorrow": (lambda report: report["spec"].update(colour="red"), "the spec has no colour"),
+    "another format": (lambda report: report.update(format="pushpull.perturb/3"), "its format is 'pushpull.perturb/3'"),
     "no digest": (lambda report: report.pop("digest"), "is damaged: 'digest' is missing"),
     "source of nothing": (lambda report: report.update(source=None), "is damaged"),
     "checkpoint as a word": (lambda report: report.update(checkpoint="tiny"), "is damaged"),
@@ -209,14 +210,23 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_a_damaged_report_is_refused(case, model, outcome, tmp_path):
+def test_a_damaged_report_is_refused(case, model, run, tmp_path):
     change, message = DAMAGE[case]
-    text = damaged(run_report(outcome, source=SOURCE, model=model), change)
+    text = damaged(run_report(run, source=SOURCE), change)
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(ValueError, match=re.escape(message)):
         read_report(tmp_path / "report.json")
 
 
+def test_an_old_report_still_repeats(run, tmp_path):
+    """As versions before the second format wrote it."""
+    report = run_report(run, source=SOURCE)
+    old = {("order" if key == "spec" else key): value for key, value in report.items()}
+    (tmp_path / "report.json").write_text(json.dumps(old | {"format": "pushpull.perturb/1"}))
+    past = read_report(tmp_path / "report.json")
+    assert (past.spec, past.digest) == (run.spec, run.digest())
+
+
 def test_the_version_in_reports_is_the_projects():
     pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{pushpull.__version__}"' in pyproject or "pushpull.__version__" in pyproject
+    assert 'dynamic = ["version"' in pyproject and 'path = "pushpull/__init__.py"' in pyproject

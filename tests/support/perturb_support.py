@@ -27,7 +27,7 @@ class World:
     footage: Footage
 
     def scene(self, face: int = 1) -> Scene:
-        return Scene(self.video, self.footage.tracks[face - 1], self.footage.size)
+        return Scene(self.footage.clips[face - 1].origin)
 
     def run(self, *options: str, out: Path) -> list[str]:
         """Arguments of a quick run on the first face."""
