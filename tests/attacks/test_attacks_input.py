@@ -17,7 +17,7 @@ from attack_support import (
 from pushpull import attacks
 from pushpull.attacks import BIM, FGSM, MIM, PGD, Budget, Noise, paper_budget
 from pushpull.demo.form import Form
-from pushpull.perturb import make_order
+from pushpull.perturb import make_spec
 from pushpull.runs.spec import RunSpec
 
 
@@ -146,7 +146,7 @@ def test_shell_and_reports_refuse_numbers_that_are_none(family):
     for name in {field.name for field in fields(attacks.ATTACKS[family])} & {"step_size", "momentum"}:
         for value in (math.nan, math.inf):
             with pytest.raises(ValueError, match=name):
-                make_order({"attack": family, name: float(str(value))})
+                make_spec({"attack": family, name: float(str(value))})
             with pytest.raises(ValueError, match=name):
                 RunSpec.from_dict({"attack": {"name": family, name: value}})
 

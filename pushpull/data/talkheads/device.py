@@ -35,7 +35,7 @@ def open_context():
     try:
         import moderngl
     except ImportError as error:
-        raise RenderError("drawing talking heads needs moderngl: pip install -r requirements-talkheads.txt") from error
+        raise RenderError("drawing talking heads needs moderngl: pip install 'pushpull[heads]'") from error
     try:
         return moderngl.create_context(standalone=True, backend="egl", require=330)
     except Exception as error:  # moderngl raises a bare Exception, glcontext an ImportError

@@ -46,7 +46,7 @@ def perform(script: Script) -> Performance:
         phones = [Phone(p.symbol, p.start + start, p.stop + start) for p in said.phones]
         at = margin + round(start * SAMPLE_RATE)
         if turn.lips:
-            lips[turn.who] += phones
+            lips[turn.who] += [Phone(p.symbol, p.start - script.lead, p.stop - script.lead) for p in phones]
             _add(voices[turn.who], said.audio, at)
         if turn.heard:
             _add(heard, said.audio, at + round(script.shift * SAMPLE_RATE))

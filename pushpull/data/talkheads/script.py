@@ -119,6 +119,7 @@ class Script:
         roles: who is seen, from left to right.
         threads: chains of turns, each turn after the one before; the chains run side by side.
         shift: seconds by which the sound comes late (negative: early).
+        lead: seconds by which lips move before what is heard of them.
         staging: the set. recording, sensor: what microphone and camera do to it.
         strangers: voices in a babble.
     """
@@ -130,6 +131,7 @@ class Script:
     roles: tuple[Role, ...]
     threads: tuple[tuple[Turn, ...], ...]
     shift: float = 0.0
+    lead: float = 0.0
     staging: Staging = Staging()
     recording: Recording = Recording()
     sensor: Sensor = Sensor()
@@ -164,6 +166,8 @@ class ScriptOptions:
         identities: how many people each split has; 0: everybody is seen once.
         noisy: how often noise, babble or music is mixed into a clip that has a voice.
         clean_sensor: how often the camera adds nothing.
+        lead: lips move before what is heard of them by 0 to this many seconds, drawn for each clip: mouths open before
+            they sound, and sound travels to a microphone longer than light to a camera. 0: to the frame.
     """
 
     seconds: float = 3.0
@@ -171,6 +175,7 @@ class ScriptOptions:
     identities: int = 0
     noisy: float = 0.35
     clean_sensor: float = 0.1
+    lead: float = 0.06
     kinds: HeadKinds = field(default_factory=HeadKinds)
 
     def __post_init__(self):
@@ -178,6 +183,8 @@ class ScriptOptions:
             raise ValueError(f"one to three people fit in the picture, got {self.people}")
         if not 0.2 <= self.seconds <= 600:
             raise ValueError(f"clips last 0.2 to 600 s, got {self.seconds}")
+        if not 0 <= self.lead <= 0.2:
+            raise ValueError(f"lips lead by 0 to 0.2 s, got {self.lead}")
         if self.identities < 0 or not 0 <= self.noisy <= 1 or not 0 <= self.clean_sensor <= 1:
             raise ValueError(f"identities must not be negative; noisy and clean_sensor lie in 0..1, got {self}")
 
@@ -209,6 +216,8 @@ def draw_script(seed: int, number: int, split: str, options: ScriptOptions, desc
         roles=tuple(roles),
         threads=tuple(tuple(thread) for thread in _draw_threads(rng, kind, split, roles, seconds)),
         shift=float(rng.choice([-1, 1]) * rng.uniform(*SHIFT_MS) / 1000) if kind == "shifted" else 0.0,
+        # Of a stream of its own, so that everything else of a clip is the same with another lead.
+        lead=float(np.random.default_rng([seed, number, 13]).uniform(0, options.lead)),
         staging=draw_staging(rng, options.people),
         recording=_draw_recording(rng, kind, options.noisy),
         sensor=Sensor() if rng.random() < options.clean_sensor else draw_sensor(rng),
