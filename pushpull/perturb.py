@@ -20,7 +20,7 @@ from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.detectors import describe, device_of, load_detector
 from pushpull.faces import Footage, read_clips
-from pushpull.media import Sound
+from pushpull.media import SILENCE
 from pushpull.runs.labels import read_labels
 from pushpull.runs.report import Past, Source, read_report
 from pushpull.runs.run import Run, environment, execute, most_speaking
@@ -164,8 +164,8 @@ def perturb(given: dict) -> int:
         check_folder(out, overwrite="overwrite" in given)
     model = load_detector(given.get("model", spec.model), given.get("device", "auto"))
     footage = read_faces(path, spec, describe(model)["crop"])
-    for note in footage.notes:
-        print(note)
+    for remark in footage.remarks:
+        print(remark)
     wanted = spec.face if past is not None else given.get("face")
     face, margins = choose_face(footage, model, wanted)
     if len(margins) > 1 or "list_faces" in given:
@@ -174,7 +174,7 @@ def perturb(given: dict) -> int:
     if "list_faces" in given:
         return 0
     clip = footage.clips[face - 1]
-    if Sound(clip.audio, 0).silent:
+    if float(np.abs(clip.audio).max()) < SILENCE:
         print(f"The sound of this face's part of {path.name} is silent, so the model hears nobody.")
     spec = replace(spec, face=face)
     if "labels" in given:

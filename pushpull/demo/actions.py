@@ -326,7 +326,7 @@ def about(subject: Subject) -> str:
     if subject.cut:
         end = subject.start + footage.seconds
         cut = f"Seconds {subject.start:.1f} to {end:.1f} of {subject.seconds:.0f}: the demo takes {MAX_SECONDS:g} s."
-    words = " ".join(part for part in (cut, *footage.notes) if part)
+    words = " ".join(part for part in (cut, *footage.remarks) if part)
     return panels.about(subject.title, footage.seconds, footage.size, len(footage.clips), words)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pushpull.demo.vault import Drawer, Vault
 from pushpull.faces import Footage, read_clips
 from pushpull.faces.scene import Scene
-from pushpull.media import Limits, measure_seconds, probe
+from pushpull.media import Limits, measured_seconds, probe
 from pushpull.runs.report import Source
 
 MAX_SECONDS = 20.0  # a 20 s clip is 500 frames: the longest whose attack on two cores one still waits for
@@ -17,7 +17,6 @@ MAX_BYTES = 200 * 1024**2
 MAX_FACES = 6
 LIMITS = Limits(max_seconds=MAX_SECONDS + 0.5, max_bytes=MAX_BYTES, timeout=120.0)
 ANY_LENGTH = Limits(max_seconds=24 * 3600.0, max_bytes=MAX_BYTES, timeout=120.0)
-SILENCE = 1e-3  # full scale, -60 dBFS: below it nobody speaks
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class Subject:
     @property
     def silent(self) -> bool:
         """Whether the sound holds nothing that could be speech."""
-        return max(float(np.abs(clip.audio).max()) for clip in self.footage.clips) < SILENCE
+        return self.footage.silent
 
     def scene(self, face: int) -> Scene:
         """The wide picture around a face, from 0."""
@@ -87,7 +86,7 @@ def take_in(
     about.require_video(path.name)
     about.require_audio(path.name)
     # A browser's recording does not say how long it is.
-    seconds = measure_seconds(path, limits=ANY_LENGTH) if about.seconds is None else about.seconds
+    seconds = about.seconds or measured_seconds(path, about, limits=ANY_LENGTH) or 0.0
     begin, length = 0.0, None
     if seconds > LIMITS.max_seconds:
         begin, length = min(max(0.0, start), max(0.0, seconds - 1.0)), MAX_SECONDS

@@ -13,7 +13,7 @@ from pushpull.faces.cache import TrackCache
 from pushpull.faces.crop import TALKNET_DEMO, crop_tracks, thumbnail
 from pushpull.faces.find import Found, Progress, find
 from pushpull.faces.tracking import Track, Tracker
-from pushpull.media import Limits, MediaError, Sound, probe, read_frames, read_sound
+from pushpull.media import SILENCE, Limits, MediaError, Sound, probe, read_frames, read_sound
 
 SEARCH = 0.8  # share of the work that looking for faces is
 
@@ -28,7 +28,7 @@ class Footage(Sequence):
         thumbnails: (160, 160, 3) uint8 RGB, each face from the middle of its track.
         size: (H, W) of the wide picture.
         frames: frames of what was read at 25 fps.
-        notes: what was chosen of the file's sound, in sentences.
+        remarks: sentences about how the sound was taken; none where there was nothing to choose.
         other_crops: by the name of a crop, the pictures of each face cut that way.
     """
 
@@ -37,12 +37,17 @@ class Footage(Sequence):
     thumbnails: list[np.ndarray]
     size: tuple[int, int]
     frames: int
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     other_crops: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
         return self.frames / FPS
+
+    @property
+    def silent(self) -> bool:
+        """Whether no face's sound holds anything that could be speech."""
+        return max(float(np.abs(clip.audio).max()) for clip in self.clips) < SILENCE
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -109,7 +114,7 @@ def read_clips(
             seen=None if seen is None else lambda picture, box: seen(thumbnail(picture, box)),
         )
         if start == 0 and seconds is None:
-            header.require_whole(name, max(found.frames / FPS, len(sound.samples) / SAMPLE_RATE))
+            _require_whole(name, header.promised, max(found.frames / FPS, len(sound.samples) / SAMPLE_RATE))
         cache.put(key, found)
     tracks = found.tracks[:max_tracks]
     if not tracks:
@@ -123,7 +128,16 @@ def read_clips(
     clips = _clips(Path(path), found, tracks, cut[crops[0]], sound, start, seconds, crops[0])
     others = {crop: cut[crop] for crop in crops[1:]}
     pictures = [thumbnails[index] for index in range(len(tracks))]
-    return Footage(clips, tracks, pictures, found.size, found.frames, sound.notes, others)
+    return Footage(clips, tracks, pictures, found.size, found.frames, sound.remarks, others)
+
+
+def _require_whole(name, promised, found):
+    """Some containers break off without ffmpeg's noticing; their header still tells."""
+    if promised is not None and found < 0.9 * promised - 0.5:
+        raise MediaError(
+            f"{name} is truncated or damaged: its header says {promised:.1f} s, only {found:.1f} s are there. "
+            "Copy, record or export it again."
+        )
 
 
 def _clips(

@@ -1,9 +1,9 @@
 """Any video file in, bit-exact stimuli out: 25 pictures a second and 16 kHz mono sound on one clock."""
 
 from pushpull.media.ffmpeg import Limits, MediaError
-from pushpull.media.pictures import Media, grey, read_frames, read_media
-from pushpull.media.probe import Probe, measure_seconds, probe
-from pushpull.media.sound import Sound, read_audio, read_sound
+from pushpull.media.pictures import read_frames
+from pushpull.media.probe import Probe, measured_seconds, probe
+from pushpull.media.sound import SILENCE, Sound, read_audio, read_sound
 from pushpull.media.stimulus import (
     dequantise_audio,
     quantise_audio,
@@ -12,16 +12,18 @@ from pushpull.media.stimulus import (
     write_preview,
     write_stimulus,
 )
+from pushpull.media.whole import Media, grey, read_media
 
 __all__ = [
     "Limits",
     "Media",
     "MediaError",
     "Probe",
+    "SILENCE",
     "Sound",
     "dequantise_audio",
     "grey",
-    "measure_seconds",
+    "measured_seconds",
     "probe",
     "quantise_audio",
     "quantise_video",

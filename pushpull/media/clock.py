@@ -1,75 +1,121 @@
-"""The one clock of a file: where its first picture lies on it, and the 25 instants a second that begin there.
+"""One zero for the pictures of a file and for its sound; and how to get near a part of it."""
 
-A demuxer may set its zero by the streams that are in use, and then a run of ffmpeg that reads only the pictures has
-another zero than one that reads only the sound (MPEG transport and program streams, Ogg). So every run here names both:
-what it does not decode goes, undecoded, to nowhere.
-"""
-
+import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from pushpull.clip import FPS
-from pushpull.media.ffmpeg import TIMES, FFmpeg, Limits, MediaError, source
-from pushpull.media.probe import Probe
+from pushpull.media.ffmpeg import CLOCK, READING, FFmpeg, Limits, MediaError, source
+from pushpull.media.probe import PROBE_TIMEOUT, Probe, other_streams, probe
 
-TICKS = 90_000  # a second, in units in which the first picture's time is asked for
-# Before a wanted instant: decoding can begin only at a key frame, and transport streams are searched by guess.
-RUN_UP = 15.0  # seconds
-LONGEST_GAP = 60.0  # seconds without a picture or a sound; beyond it the clock itself is broken
+TICKS = 90_000  # a second, of the times that ffmpeg is asked to write
+# Containers in which ffmpeg can jump; the others, which are rare and short, are read from their beginning.
+SEEKABLE = {"mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "mxf", "nut"}
+# Seconds before a part at which reading begins. A jump may land behind the last key frame, or behind sound that lies
+# earlier in the file than its picture, so what comes out is looked at, and the next margin tried.
+MARGINS = (1.0, 12.0, 60.0)
+BACKWARDS = 0.5  # seconds that a clock may run back before the file is refused
 
 
 @dataclass(frozen=True)
-class Clock:
-    """Frame k of what is read is shown from ``origin`` + k / 25 on.
+class Opened:
+    """A file that was opened: its header, and ``zero``, where its pictures and its sound begin, on ffmpeg's clock.
 
-    Args:
-        origin: seconds on ffmpeg's clock for the file; less than 1/25 after its zero, so that the first picture lies on
-            a frame exactly. Where the first picture comes late, frames before it show it, too.
-        lead: frames before the first picture.
+    That is the file's own beginning, put off by less than a picture so that the first picture falls on the grid of 25
+    a second: the sound moves with it, where a picture that is rounded to the grid would leave the sound behind.
     """
 
-    origin: float
-    lead: int
+    path: Path
+    limits: Limits
+    about: Probe
+    zero: float  # seconds
+
+    @property
+    def name(self) -> str:
+        return self.path.name
 
 
-def read_clock(path: str | os.PathLike, header: Probe, limits: Limits) -> Clock:
-    """Where the first picture of a file is; 0 if it has none.
+@dataclass(frozen=True)
+class Approach:
+    """How to read a part: what goes before and into ffmpeg's input, and when the part begins on that run's clock.
+
+    ``last`` tells that nothing earlier can be read.
+    """
+
+    arguments: list[str]
+    begin: float
+    last: bool
+
+
+def open_source(path: str | os.PathLike, limits: Limits, *, part: bool = False) -> Opened:
+    """Probe a file, of any length if only a ``part`` of it is wanted, and find its zero.
 
     Raises:
-        MediaError: no picture can be decoded.
+        MediaError: see :func:`pushpull.media.probe`.
     """
-    if not header.video:
-        return Clock(0.0, 0)
-    name = Path(path).name
-    arguments = [*bounded(limits), *source(path, limits), "-map", "0:V:0", "-an", "-sn", "-dn", "-frames:v", "1"]
-    arguments += ["-vf", f"settb=1/{TICKS}", "-enc_time_base", f"1/{TICKS}", "-fps_mode", "passthrough", TIMES]
-    arguments += ["-f", "null", "-", *nowhere(header, "0:a?", once=True)]
-    with FFmpeg(arguments, name=name, timeout=limits.timeout, timed=True) as run:
-        first = run.next_time()
-        if first is None:
-            run.finish()
-            raise MediaError(
-                f"{name}: not one picture could be decoded. Export it again, as MP4, WebM, MKV, AVI or MPEG."
-            )
-    seconds = Fraction(first[0], TICKS)
-    lead = max(0, int(seconds * FPS))
-    return Clock(float(seconds - Fraction(lead, FPS)), lead)
+    path = Path(path)
+    about = probe(path, limits=limits.any_length() if part else limits)
+    first = _first_picture(path, about, limits) if about.video else 0.0
+    return Opened(path, limits, about, first - max(0, math.floor(first * FPS + 0.01)) / FPS)
 
 
-def seek(begin: float) -> list[str]:
-    """ffmpeg's arguments, before its input, that begin at or before ``begin`` seconds, where its clock then reads 0."""
-    return ["-noaccurate_seek", "-ss", f"{begin:.6f}"] if begin else []
+def approaches(file: Opened, start: float, seconds: float | None) -> Iterator[Approach]:
+    """Ways to read the part of ``file`` from ``start`` on, nearest first."""
+    opening = source(file.path, file.limits)
+    if file.about.container in SEEKABLE:
+        for margin in MARGINS:
+            jump = file.zero + start - margin
+            if start > 0 and jump > 0:
+                yield Approach(["-ss", f"{jump:.6f}", *_until(margin, seconds), *opening], margin, False)
+    yield Approach([*_until(file.zero + start, seconds), *opening], file.zero + start, True)
 
 
-def nowhere(header: Probe, streams: str, *, once: bool = False) -> list[str]:
-    """ffmpeg's arguments for a second output that uses ``streams`` without decoding them."""
-    if not (header.audio if ":a" in streams else header.video):
-        return []
-    return ["-map", streams, "-c", "copy", *(["-frames", "1"] if once else []), "-f", "null", "-"]
+def beside(file: Opened) -> list[str]:
+    """ffmpeg's arguments, after its output, that keep one clock for every run over ``file``."""
+    return other_streams(file.about)
 
 
-def bounded(limits: Limits) -> list[str]:
-    """ffmpeg's argument that keeps a decoder from pictures larger than the header said; it counts their padding too."""
-    return ["-max_pixels", str(limits.max_pixels + limits.max_pixels // 8 + (1 << 20))]
+def timed(more: str = "") -> list[str]:
+    """ffmpeg's arguments, of an output, that write when each picture or piece of sound is due, and ``more`` of it."""
+    return ["-stats_enc_pre", CLOCK, "-stats_enc_pre_fmt", f"{{pts}} {{tb}} {more}".strip()]
+
+
+def moment(tick: tuple[str, ...], begin: float) -> float:
+    """Seconds from ``begin`` to what a line of the clock is about."""
+    return float(int(tick[0]) * Fraction(tick[1])) - begin
+
+
+def broken_clock(name: str, at: float, back: float) -> MediaError:
+    """The refusal of a file whose clock runs back by ``back`` seconds, ``at`` seconds into it."""
+    return MediaError(
+        f"{name}: {at:.1f} s into it its clock jumps back by {back:.1f} s, as where files were put one behind another, "
+        "so pictures and sound cannot be matched. Join its parts in a video editor, or export it again."
+    )
+
+
+def _until(begin, seconds):
+    """A second more than is wanted, so that what comes late in the file is there."""
+    return [] if seconds is None else ["-t", f"{begin + seconds + 1:.6f}"]
+
+
+def _first_picture(path, about, limits):
+    """Seconds on ffmpeg's clock; 0 if not one picture can be decoded, which the reader of pictures will say."""
+    # One thread: others would decode pictures that nobody wants.
+    arguments = ["-threads", "1", "-max_pixels", str(most_pixels(limits)), *source(path, limits)]
+    arguments += ["-map", f"0:{about.picture}", "-frames:v", "1", "-enc_time_base", f"1:{TICKS}"]
+    arguments += ["-fps_mode", "passthrough", *timed(), "-f", "null", "-"]
+    # All of the other streams would be read to their end, and one packet of each is enough to set the clock.
+    others = other_streams(about)
+    arguments += [*others[:-3], "-t", f"{1 / FPS}", *others[-3:]] if others else []
+    with FFmpeg(arguments, name=path.name, timeout=min(limits.timeout, PROBE_TIMEOUT), loglevel=READING) as run:
+        run.wait()
+        ticks = run.ticks()
+    return moment(ticks[0], 0.0) if ticks and ticks[0][0].lstrip("-").isdigit() else 0.0
+
+
+def most_pixels(limits: Limits) -> int:
+    """What decoders are held to: they count the stored picture, whose sides are multiples of up to 128."""
+    return int(limits.max_pixels * 1.1) + (1 << 14)

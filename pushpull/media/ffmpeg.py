@@ -18,10 +18,6 @@ import imageio_ffmpeg
 
 STDERR_KEPT = 400  # characters of ffmpeg's own words in a message
 
-# Stands among the arguments of a run for the options that make ffmpeg tell the time of what it puts out.
-TIMES = object()
-TIME_OPTIONS = ("-stats_enc_pre_fmt", "{pts} {samp}", "-stats_enc_pre")
-
 # The containers people have. A list of what is allowed, because ffmpeg also knows formats that open other files and
 # addresses (hls, dash, concat, image2, sdp, lavfi) or turn any text into a picture (tty).
 CONTAINERS = (
@@ -29,6 +25,10 @@ CONTAINERS = (
     "yuv4mpegpipe,h264,hevc,obu,m4v,wav,w64,mp3,aac,flac,ac3,aiff,caf,au,amr"
 )
 
+# Where among a run's arguments the address of its clock goes, see FFmpeg.
+CLOCK = "pipe:the clock"
+# With the level of each line, so that a warning is not taken for an error.
+READING = "level+warning"
 # What ffmpeg says, with exit status 0, about a file that stops before its container says it does.
 TRUNCATED = re.compile(r"partial file|ended prematurely|truncat", re.IGNORECASE)
 
@@ -43,7 +43,7 @@ class Limits:
 
     Args:
         max_seconds: longest video, in seconds.
-        max_pixels: largest frame, width x height.
+        max_pixels: largest picture in the file, width x height; large ones are shrunk as they are read.
         max_bytes: largest file, in bytes.
         timeout: seconds that one pass over the file may keep us waiting for ffmpeg, all waits together.
     """
@@ -91,34 +91,24 @@ class FFmpeg:
     A context manager: leaving it, for whatever reason, ends the process and everything it started.
 
     Args:
-        arguments: what follows the program's name.
+        arguments: what follows the program's name. ``CLOCK`` in it becomes the address of a file of this run's own;
+            :meth:`ticks` tells what ffmpeg wrote there.
         name: the file it is about, for messages.
         timeout: seconds to wait for it, all waits together (a slow reader of the output is not counted).
         feed: chunks written to its standard input while it runs.
         loglevel: how much it says on stderr.
-        timed: have ffmpeg tell when each piece of its first output is to be shown or heard, see :meth:`next_time`; an
-            argument that is ``TIMES`` becomes the options for it.
     """
 
-    def __init__(
-        self,
-        arguments,
-        *,
-        name: str,
-        timeout: float,
-        feed: Iterable[bytes] | None = None,
-        loglevel="error",
-        timed: bool = False,
-    ):
+    def __init__(self, arguments, *, name: str, timeout: float, feed: Iterable[bytes] | None = None, loglevel="error"):
         self.name, self._timeout, self._left = name, timeout, timeout
-        self._times, told = os.pipe() if timed else (None, None)
-        self._told = bytearray()
         # A file, because a full pipe would block ffmpeg; it lives as long as the process.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        # A file for the same reason: pictures and the times they are shown at come out side by side.
+        self._clock, self._ticked = tempfile.TemporaryFile(), 0  # noqa: SIM115
         self._feed_error: BaseException | None = None
+        own = f"pipe:{self._clock.fileno()}"
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-loglevel", loglevel]
-        for argument in arguments:
-            command += [*TIME_OPTIONS, f"pipe:{told}"] if argument is TIMES else [argument]
+        command += [own if argument == CLOCK else argument for argument in arguments]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -127,14 +117,12 @@ class FFmpeg:
                 stderr=self._stderr,
                 bufsize=0,
                 start_new_session=True,  # its own group, so that all of it can be ended
-                pass_fds=() if told is None else (told,),
+                pass_fds=[self._clock.fileno()],
             )
         except OSError as error:
-            self._close()
+            self._stderr.close()
+            self._clock.close()
             raise MediaError(f"ffmpeg cannot be started: {error}. Reinstall the package imageio-ffmpeg.") from error
-        finally:
-            if told is not None:
-                os.close(told)
         self._feeder = None
         if feed is not None:
             self._feeder = threading.Thread(target=self._write, args=(feed,), daemon=True)
@@ -166,8 +154,14 @@ class FFmpeg:
         """
         buffer = bytearray(count)
         view, filled, pipe = memoryview(buffer), 0, self._process.stdout
+        waiter = select.poll()  # select() cannot watch a descriptor beyond 1023, and a server has many
+        waiter.register(pipe, select.POLLIN)
         while filled < count:
-            self._await(pipe)
+            began = time.monotonic()
+            ready = waiter.poll(1000 * max(self._left, 0))
+            self._left -= time.monotonic() - began
+            if not ready:
+                self._raise_timeout()
             got = pipe.readinto(view[filled:])
             if not got:
                 break
@@ -176,41 +170,21 @@ class FFmpeg:
         del buffer[filled:]
         return buffer
 
-    def next_time(self) -> tuple[int, ...] | None:
-        """When the next picture or piece of sound of the output is due, None at the end of it.
-
-        Returns:
-            (time in units of the encoder's clock, length in samples; 0 for a picture).
-
-        Raises:
-            MediaError: ffmpeg kept us waiting for longer than the timeout.
-        """
-        while b"\n" not in self._told:
-            self._await(self._times)
-            got = os.read(self._times, 1 << 16)
-            if not got:
-                return None
-            self._told += got
-        line, _, rest = bytes(self._told).partition(b"\n")
-        self._told[:] = rest
-        return tuple(int(word) for word in line.split())
-
-    def _await(self, pipe) -> None:
-        """Until there is something to read, or the end."""
-        waiter = select.poll()  # select() cannot watch a descriptor beyond 1023, and a server has many
-        waiter.register(pipe, select.POLLIN)
-        began = time.monotonic()
-        ready = waiter.poll(1000 * max(self._left, 0))
-        self._left -= time.monotonic() - began
-        if not ready:
-            self._raise_timeout()
-
     def read_all(self, limit: int) -> bytearray:
         """All of the output, or its first ``limit`` + 1 bytes if it is longer than ``limit``."""
         output = bytearray()
         while len(output) <= limit and (chunk := self.read(min(1 << 20, limit + 1 - len(output)))):
             output += chunk
         return output
+
+    def ticks(self) -> list[tuple[str, ...]]:
+        """The words of each line that ffmpeg has written to its clock since the last call."""
+        data = b""
+        while chunk := os.pread(self._clock.fileno(), 1 << 20, self._ticked + len(data)):
+            data += chunk
+        lines = data[: data.rfind(b"\n") + 1]
+        self._ticked += len(lines)
+        return [tuple(line.split()) for line in lines.decode().splitlines()]
 
     def wait(self) -> tuple[int, str]:
         """Wait for the end; the exit status and what ffmpeg said, whatever they are.
@@ -228,8 +202,8 @@ class FFmpeg:
             raise self._feed_error
         return status, self._said()
 
-    def finish(self) -> None:
-        """Wait for the end.
+    def finish(self) -> str:
+        """Wait for the end; ffmpeg's warnings, a line each, none if the run does not say them.
 
         Raises:
             MediaError: it failed (the message ends in its own words), stopped early, or did not end in time.
@@ -237,11 +211,14 @@ class FFmpeg:
         status, said = self.wait()
         if status != 0:
             raise MediaError(f"{self.name}: ffmpeg failed. {advice(said)} ffmpeg says: {trim(said)}")
+        warnings = [line for line in said.splitlines() if "[warning]" in line]
+        said = "\n".join(line for line in said.splitlines() if "[warning]" not in line)
         if TRUNCATED.search(said):
             raise MediaError(
                 f"{self.name} is truncated or damaged: it stops before its end. Copy, record or export it again. "
                 f"ffmpeg says: {trim(said)}"
             )
+        return "\n".join(warnings)
 
     def stop(self):
         """End the process and everything it started; safe to call twice."""
@@ -252,13 +229,8 @@ class FFmpeg:
         self._process.stdout.close()
         if self._feeder is not None:
             self._feeder.join()
-        self._close()
-
-    def _close(self):
         self._stderr.close()
-        if self._times is not None:
-            os.close(self._times)
-            self._times = None
+        self._clock.close()
 
     def _raise_timeout(self):
         said = self._said()

@@ -1,31 +1,34 @@
-"""The pictures of any video file, 25 a second on the file's own clock."""
+"""The pictures of any file, each where its own time says, at a constant rate."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from pushpull.clip import FPS
-from pushpull.media.clock import LONGEST_GAP, RUN_UP, bounded, nowhere, read_clock, seek
-from pushpull.media.ffmpeg import TIMES, FFmpeg, Limits, MediaError, source
-from pushpull.media.probe import Probe, probe, too_long
-from pushpull.media.sound import read_audio
+from pushpull.media.clock import (
+    BACKWARDS,
+    TICKS,
+    Approach,
+    Opened,
+    approaches,
+    beside,
+    broken_clock,
+    moment,
+    most_pixels,
+    open_source,
+    timed,
+)
+from pushpull.media.ffmpeg import READING, FFmpeg, Limits, MediaError
+from pushpull.media.probe import too_long
 
-# Larger pictures are shrunk to this on the way: faces in them are large enough, and a picture fits into memory.
-LARGEST = 3840 * 2160  # pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Media:
-    """A short video in memory: frames (T, H, W, 3) uint8 RGB at 25 fps, audio (N,) float32 full scale at 16 kHz."""
-
-    frames: np.ndarray
-    audio: np.ndarray
+LARGEST = 3840 * 2160  # pixels that a picture comes out with; larger ones are shrunk, 25 MB each would be 106
+LONGEST_LAST = 0.5  # seconds that the last picture stands at most; its own length is in no file
+THIN = 1.5  # a file with more than so many pictures for each wanted one is thinned out before they are converted
+LARGE_THREADS = 2  # decoders hold as many pictures as they have threads, and more; of large ones only so many
 
 
 def read_frames(
@@ -39,127 +42,130 @@ def read_frames(
 ) -> Iterator[np.ndarray]:
     """The pictures of a file, one at a time, at 25 per second whatever rate or rates the file has.
 
-    Each is the one nearest in time, by the file's own clock, whatever changes on the way (size, colours, rate); the
-    first one lies on the grid of frames exactly. Rotation is applied, pixels are made square, and pictures above 3840 x
-    2160 pixels are shrunk to that. Closing the iterator ends ffmpeg.
+    The first stands from the file's beginning on, if it is late. Rotation is applied and pixels are made square.
+    Pictures of more than 3840 x 2160 pixels are shrunk to as many. Closing the iterator ends ffmpeg.
 
     Args:
         path: the file.
-        limits: refused beyond these; its ``max_seconds`` is about what is read.
+        limits: refused beyond these.
         max_side: shrink so that neither side is longer than this, in pixels.
-        rate: another number of pictures per second.
-        start, seconds: only this part of the file: the frames from ``start`` on that reading all of it would give.
+        rate: another number of pictures per second: each is the one nearest in time, or the last before it where
+            none is near.
+        start, seconds: only this part of the file; the rest is not decoded but for
+            what its first picture depends on.
 
     Yields:
         (H, W, 3) uint8 RGB, all of one size.
 
     Raises:
-        MediaError: no picture in the file, or in this part, or it cannot be read within ``limits``. Damage shows when
-            it is reached.
+        MediaError: no picture in the file, its clock runs back, or it cannot be read within ``limits``. Damage shows
+            when it is reached.
     """
-    name, rate = Path(path).name, Fraction(rate).limit_denominator(1_000_000)
-    header = probe(path, limits=limits.any_length() if start or seconds is not None else limits)
-    header.require_video(name)
-    clock = read_clock(path, header, limits)
-    first = round(start * rate)
-    wanted = int(limits.max_seconds * rate) + 1 if seconds is None else max(1, round(seconds * rate))
+    file = open_source(path, limits, part=start > 0 or seconds is not None)
+    file.about.require_video(file.name)
+    most = limits.max_seconds * rate
+    wanted = None if seconds is None else round(seconds * rate)
     count = 0
-    for begin in _beginnings(start):
-        arguments = _arguments(path, header, limits, begin, clock.origin, max_side, rate)
-        with FFmpeg(arguments, name=name, timeout=limits.timeout, timed=True) as run:
-            pictures = _on_grid(_timed(run, name, rate), first, late=begin > 0)
-            for frame in islice(pictures, wanted):
+    for approach in approaches(file, start, seconds):
+        with _decoder(file, approach, max_side, rate) as run:
+            pictures = _pictures(run, file.name, approach.begin)
+            first = next(pictures, None)
+            if not approach.last and (first is None or first[0] > 0.5 / float(rate)):
+                continue
+            for frame in _placed(first, pictures, float(rate), file.name, start):
+                if count == wanted:
+                    return
                 count += 1
-                if count > limits.max_seconds * rate:
-                    raise too_long(name, limits)
+                if count > most:
+                    raise too_long(file.name, limits)
                 yield frame
-            if count < wanted:
-                run.finish()
-        if count:
-            return
-    if start:
-        raise MediaError(f"{name}: there is nothing from {start:g} s on. Its pictures end before that: begin earlier.")
-    raise MediaError(f"{name}: not one picture could be decoded. Export it again, as MP4, WebM, MKV, AVI or MPEG.")
+            run.finish()
+            break
+    if count == 0 and start > 0:
+        raise MediaError(f"{file.name}: there is nothing from {start:g} s on. It ends before that: begin earlier.")
+    if count == 0:
+        raise MediaError(
+            f"{file.name}: not one picture could be decoded. Export it again, as MP4, WebM, MKV, AVI or MPEG."
+        )
 
 
-def read_media(path: str | os.PathLike, *, limits: Limits = Limits(max_seconds=60)) -> Media:
-    """All of a short video at once; see :func:`read_frames` and :func:`pushpull.media.read_audio`."""
-    return Media(frames=np.stack(list(read_frames(path, limits=limits))), audio=read_audio(path, limits=limits))
+def _decoder(file: Opened, approach: Approach, max_side, rate) -> FFmpeg:
+    """ffmpeg, writing every picture as PPM and the time it is due."""
+    large = file.about.size is not None and file.about.size[0] * file.about.size[1] > LARGEST
+    arguments = ["-threads", str(LARGE_THREADS)] if large else []
+    arguments += ["-max_pixels", str(most_pixels(file.limits)), *approach.arguments]
+    filters = _thinning(file.about.rate, float(rate), approach.begin)
+    filters += ["scale=w='max(1,round(iw*sar))':h=ih", "setsar=1"]
+    shares = [f"{max_side}/max(iw,ih)"] if max_side is not None else []
+    shares += [f"sqrt({LARGEST}/(iw*ih))"] if large else []
+    if shares:
+        share = "min(1," + ",".join(shares[:1]) + ")" if len(shares) == 1 else f"min(1,min({shares[0]},{shares[1]}))"
+        filters.append(f"scale=w='max(1,round(iw*{share}))':h='max(1,round(ih*{share}))':flags=area")
+    arguments += ["-map", f"0:{file.about.picture}", "-vf", ",".join(filters), "-pix_fmt", "rgb24"]
+    arguments += ["-fps_mode", "passthrough", "-enc_time_base", f"1:{TICKS}", *timed()]
+    # PPM carries each picture's size, so neither size nor rotation has to be known beforehand.
+    arguments += ["-c:v", "ppm", "-f", "image2pipe", "pipe:1", *beside(file)]
+    return FFmpeg(arguments, name=file.name, timeout=file.limits.timeout, loglevel=READING)
 
 
-def grey(rgb: np.ndarray) -> np.ndarray:
-    """(..., 3) uint8 RGB -> (...) uint8 grey levels, 0.299 R + 0.587 G + 0.114 B rounded.
+def _thinning(has: float | None, rate: float, begin: float) -> list[str]:
+    """Of a file with many more pictures than are wanted, the first that is nearest to each wanted moment.
 
-    The one definition for training and use; ffmpeg's own grey differs from it by up to 32 levels.
+    An expression and not the filter ``fps``, which begins anew, and loses its place, when ffmpeg rebuilds its filters
+    because the picture's size or colours change.
     """
-    weighted = rgb[..., 0] * np.uint32(299) + rgb[..., 1] * np.uint32(587) + rgb[..., 2] * np.uint32(114)
-    return ((weighted + np.uint32(500)) // np.uint32(1000)).astype(np.uint8)
+    if has is None or has <= THIN * rate:
+        return []
+    early = 0.5 / has - begin
+    place, before = (f"floor(({name}+{early:.6f})*{rate:.6f})" for name in ("t", "prev_selected_t"))
+    return [f"select='isnan(prev_selected_t)+not(eq({place},{before}))'"]
 
 
-def _beginnings(start: float) -> list[float]:
-    """Where to begin to decode: some seconds before, and if nothing can be decoded there, at the file's beginning."""
-    early = max(0.0, start - RUN_UP)
-    return [early, 0.0] if early else [0.0]
+def _pictures(run: FFmpeg, name: str, begin: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Seconds from ``begin``, and the picture that is due then."""
+    times: list[float] = []
+    while (frame := _read_ppm(run, name)) is not None:
+        times += [moment(tick, begin) for tick in run.ticks()]
+        if not times:
+            raise MediaError(f"{name}: ffmpeg does not tell its times. Reinstall the package imageio-ffmpeg.")
+        yield times.pop(0), frame
 
 
-def _arguments(path, header: Probe, limits: Limits, begin: float, origin: float, max_side: int | None, rate):
-    """ffmpeg's: pictures as PPM on its output, which carries their size, and the time of each beside it."""
-    shrink = f"min(1,sqrt({LARGEST}/(iw*ih)))"
-    if max_side is not None:
-        shrink = f"min({shrink},{max_side}/max(iw,ih))"
-    filters = [
-        # The instants are counted from the clock's origin by the pictures' own times: when something changes in
-        # mid-file, ffmpeg makes its filters anew, and whatever counts from its first picture begins to count again.
-        f"setpts=PTS+({begin - origin:.9f})/TB",
-        f"fps=fps={rate}",
-        "scale=w='max(1,round(iw*sar))':h=ih",
-        "setsar=1",
-        f"scale=w='max(1,round(iw*{shrink}))':h='max(1,round(ih*{shrink}))':flags=area",
-    ]
-    arguments = [*bounded(limits), *seek(begin), *source(path, limits), "-map", "0:V:0", "-an", "-sn", "-dn"]
-    arguments += ["-vf", ",".join(filters), "-pix_fmt", "rgb24", "-fps_mode", "passthrough", TIMES]
-    return [*arguments, "-c:v", "ppm", "-f", "image2pipe", "pipe:1", *nowhere(header, "0:a?")]
+def _placed(first, rest, rate: float, name: str, start: float) -> Iterator[np.ndarray]:
+    """Pictures 0, 1, 2 ... at ``rate``: each place has the picture nearest to it, or the last before it."""
+    if first is None:
+        return
+    shown, held = first
+    place, last, gap = 0, shown, 1 / rate
+    for time, frame in rest:
+        if time < last - BACKWARDS:
+            raise broken_clock(name, start + last, last - time)
+        following = _place(time, rate)
+        if following > place:
+            for _ in range(following - place):
+                yield held
+            place, shown, held = following, time, frame
+        elif abs(time - place / rate) < abs(shown - place / rate):
+            shown, held = time, frame
+        last, gap = max(last, time), (time - last if time > last else gap)
+    end = round((last + min(gap, LONGEST_LAST)) * rate)
+    for _ in range(max(end - place, 1)):
+        yield held
 
 
-def _timed(run: FFmpeg, name: str, rate: Fraction) -> Iterator[tuple[int, np.ndarray]]:
-    """(instant, picture) of every picture that ffmpeg puts out."""
-    last = None
-    while (time := run.next_time()) is not None:
-        if last is not None and time[0] - last > LONGEST_GAP * rate:
-            raise MediaError(
-                f"{name}: its clock jumps from {float(last / rate):.1f} to {float(time[0] / rate):.1f} s. "
-                "Export it again, or cut out the part before."
-            )
-        last = time[0]
-        yield last, _read_ppm(run, name)
+def _place(time: float, rate: float) -> int:
+    return math.floor(time * rate + 0.5)
 
 
-def _on_grid(timed: Iterator[tuple[int, np.ndarray]], first: int, *, late: bool) -> Iterator[np.ndarray]:
-    """A picture for every instant from ``first`` on: the latest there is; before the first one, that.
-
-    Nothing at all if ``late`` and the first picture comes after ``first``: decoding began too late.
-    """
-    at, shown = first, None
-    for instant, picture in timed:
-        if late and shown is None and instant > first:
-            return
-        while at < instant:
-            yield picture if shown is None else shown
-            at += 1
-        if at == instant:
-            yield picture
-            at += 1
-        shown = picture
-
-
-def _read_ppm(run: FFmpeg, name: str) -> np.ndarray:
-    """The next picture of a pipe of binary PPM files."""
+def _read_ppm(run: FFmpeg, name: str) -> np.ndarray | None:
+    """The next picture of a pipe of binary PPM files, None at its end."""
     header = run.read(2)
-    while header and header.count(b"\n") < 3 and len(header) < 64:
+    if not header:
+        return None
+    while header.count(b"\n") < 3 and len(header) < 64:
         header += run.read(1)
     found = re.fullmatch(rb"P6\n(\d+) (\d+)\n255\n", bytes(header))
     if found is None:
-        run.finish()
         raise MediaError(f"{name}: ffmpeg's output cannot be understood. Reinstall the package imageio-ffmpeg.")
     width, height = int(found[1]), int(found[2])
     pixels = run.read(width * height * 3)

@@ -1,52 +1,48 @@
-"""The sound of any video file, 16 kHz mono on the file's own clock."""
+"""The sound of any file, each piece where its own time says: which track, mixed how, and that said."""
 
 import os
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from pushpull.clip import SAMPLE_RATE
-from pushpull.media.clock import LONGEST_GAP, RUN_UP, Clock, nowhere, read_clock, seek
-from pushpull.media.ffmpeg import TIMES, FFmpeg, Limits, MediaError, source
-from pushpull.media.probe import Probe, Track, probe, too_long
+from pushpull.media.clock import (
+    BACKWARDS,
+    Approach,
+    Opened,
+    approaches,
+    beside,
+    broken_clock,
+    moment,
+    open_source,
+    timed,
+)
+from pushpull.media.ffmpeg import READING, FFmpeg, Limits, MediaError, source
+from pushpull.media.probe import AudioTrack, too_long
 from pushpull.media.stimulus import dequantise_audio
 
-SILENCE = 1e-3  # of full scale, -60 dB: below it nobody speaks
-# What a piece of sound may be apart from the end of the one before without being moved: containers round their times.
-SLACK = SAMPLE_RATE // 25
-# Of the louder channel's level: what the mean of both must have, or they cancel each other.
-CANCELLED = 0.25
-SPARE = 1.0  # seconds that sound may outlast the pictures' limit
+SILENCE = 1e-3  # full scale, -60 dBFS: below it nobody speaks
+LISTENING = 600.0  # seconds of a track that are listened to, to find out whether it is silent
+LONGEST = 7 * 24 * 3600.0  # seconds of sound that are read where the limits set none
+# ffmpeg's warnings of a clock that it set right, for picture and sound alike.
+JUMPED = re.compile(r"discontinuity|non-?monoton|backward in time|invalid dropping", re.IGNORECASE)
+JITTER = 0.03  # seconds by which a piece may be off its place before silence is put in or samples are left out
+PATIENCE = 1.0  # seconds in which times that lag may come right by themselves
+OPPOSITE = -0.5  # correlation of left and right below which their mean cancels what they have in common
 
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """The sound of a file, or of a part of it.
+    """The sound of a file, and what there is to say about how it was taken.
 
     Args:
-        samples: (N,) float32 in [-1, 1] at 16 kHz, on the grid k / 32768; sample 0 is heard with frame 0 of
-            :func:`pushpull.media.read_frames`.
-        track: which of the file's sound tracks it is, from 0.
-        notes: what was chosen for the listener, in sentences; empty where there was nothing to choose.
+        samples: (N,) float32 in [-1, 1] at 16 kHz, on the grid k / 32768; sample 0 is heard with the first picture.
+        remarks: sentences for people; none where there was nothing to choose.
     """
 
     samples: np.ndarray
-    track: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def silent(self) -> bool:
-        """Whether it holds nothing that could be speech."""
-        return not len(self.samples) or float(np.abs(self.samples).max()) < SILENCE
-
-
-def read_audio(
-    path: str | os.PathLike, *, limits: Limits = Limits(), start: float = 0.0, seconds: float | None = None
-) -> np.ndarray:
-    """The samples of :func:`read_sound`."""
-    return read_sound(path, limits=limits, start=start, seconds=seconds).samples
+    remarks: tuple[str, ...] = ()
 
 
 def read_sound(
@@ -54,105 +50,129 @@ def read_sound(
 ) -> Sound:
     """The sound of a file, or of ``seconds`` of it from ``start`` on, resampled and mixed down.
 
-    Of several tracks it is the one that the file marks as default, or the first that is not silent. Channels that would
-    cancel each other are not mixed: the louder one is taken. A sound that starts late is preceded by silence, a gap in
-    it is silence, and it stays in step with the pictures whatever changes on the way (channels, rate).
+    Of several tracks it is the default one, or the first that is not silent. Left and right are averaged; where that
+    would cancel them, because one is the other upside down, one of them is turned over first. Times are those of
+    :func:`pushpull.media.read_frames`: a sound that starts late is preceded by silence. A part that begins after the
+    sound has ended is empty.
 
     Raises:
-        MediaError: no sound in the file, or it cannot be read within ``limits``.
+        MediaError: no sound in the file, its clock runs back, or it cannot be read within ``limits``.
     """
-    name = Path(path).name
-    header = probe(path, limits=limits.any_length() if start or seconds is not None else limits)
-    header.require_audio(name)
-    clock = read_clock(path, header, limits)
-    tracks = sorted(header.tracks, key=lambda track: not track.default)
-    found = None
-    for track in tracks:
-        sound = _read_track(path, header, clock, track, limits, start, seconds)
-        if found is None or not sound.silent:
-            found = sound
-        if not sound.silent:
+    file = open_source(path, limits, part=start > 0 or seconds is not None)
+    file.about.require_audio(file.name)
+    track, remarks = _chosen(file, start)
+    for approach in approaches(file, start, seconds):
+        late, sound, warnings = _read(file, track, approach, start)
+        if approach.last or late <= 0:
             break
-    if found.track != 0 or (found.silent and len(tracks) > 1):
-        said = f"Of {len(tracks)} sound tracks, number {found.track + 1} was taken"
-        silent = "; all are silent" if found.silent else ""
-        return Sound(found.samples, found.track, (said + silent + ".", *found.notes))
-    return found
+    if sound is None and start == 0:
+        raise MediaError(f"{file.name}: its sound track is empty. Record or export it again.")
+    sound = np.zeros((0, 1), np.int16) if sound is None else sound
+    mono, turned = _mixed(sound if seconds is None else sound[: round(seconds * SAMPLE_RATE)])
+    if JUMPED.search(warnings):
+        remarks = (*remarks, "Its clock jumps, as where files were put one behind another; lips may be off after that.")
+    if turned:
+        remarks = (*remarks, "Left and right are each other upside down and would cancel; one was turned over.")
+    return Sound(dequantise_audio(mono), remarks)
 
 
-def _read_track(
-    path, header: Probe, clock: Clock, track: Track, limits: Limits, start: float, seconds: float | None
-) -> Sound:
-    name, channels = Path(path).name, min(2, track.channels)
-    most = round((limits.max_seconds + SPARE) * SAMPLE_RATE) if seconds is None else round(seconds * SAMPLE_RATE)
-    early = max(0.0, start - RUN_UP)
-    for begin in [early, 0.0] if early else [0.0]:
-        # Which output is first decides whose times are told.
-        arguments = [*seek(begin), *source(path, limits), "-map", f"0:a:{track.number}", "-vn", "-sn", "-dn"]
-        arguments += ["-af", f"aresample={SAMPLE_RATE}", "-ac", str(channels), TIMES, "-f", "s16le", "pipe:1"]
-        arguments += nowhere(header, "0:V:0")
-        if len(header.tracks) > 1:
-            arguments += nowhere(header, "0:a")
-        shift = round((begin - clock.origin - start) * SAMPLE_RATE)
-        with FFmpeg(arguments, name=name, timeout=limits.timeout, timed=True) as run:
-            pieces, length, late = [], 0, False
-            for piece in _in_step(_timed(run, channels, shift), name):
-                late = late or (not pieces and begin > 0 and not piece.any())
-                pieces.append(piece)
-                length += len(piece)
-                if length >= most:
-                    break
-            if length < most:
-                run.finish()
-            elif seconds is None:
-                raise too_long(name, limits)
-        if pieces and not late:
+def read_audio(
+    path: str | os.PathLike, *, limits: Limits = Limits(), start: float = 0.0, seconds: float | None = None
+) -> np.ndarray:
+    """:func:`read_sound` without its remarks.
+
+    Returns:
+        (N,) float32 in [-1, 1] at 16 kHz.
+    """
+    return read_sound(path, limits=limits, start=start, seconds=seconds).samples
+
+
+def _read(file: Opened, track: AudioTrack, approach: Approach, start: float) -> tuple[float, np.ndarray | None, str]:
+    """Seconds from the part's beginning to the first piece, (N, channels) int16 or None, and ffmpeg's warnings."""
+    channels = 1 if track.mono else 2
+    arguments = [*approach.arguments, "-map", f"0:{track.index}", "-ac", str(channels), "-ar", str(SAMPLE_RATE)]
+    arguments += [*timed("{samp}"), "-f", "s16le", "pipe:1", *beside(file)]
+    size = 2 * channels * SAMPLE_RATE
+    # A second more than the pictures' limit: sound may outlast them. What precedes a part is read and left out.
+    longest = min(file.limits.max_seconds, LONGEST) + 1 + max(0.0, approach.begin)
+    with FFmpeg(arguments, name=file.name, timeout=file.limits.timeout, loglevel=READING) as run:
+        data = run.read_all(int(longest * size))
+        if len(data) > int(longest * size):
+            raise too_long(file.name, file.limits)
+        warnings = run.finish()
+        ticks = run.ticks()
+    if not ticks:
+        return float("inf"), None, warnings
+    pieces = [(round(moment(tick, approach.begin) * SAMPLE_RATE), int(tick[2])) for tick in ticks]
+    samples = np.frombuffer(data, dtype="<i2").reshape(-1, channels)
+    return pieces[0][0] / SAMPLE_RATE, _placed(samples, pieces, file, start), warnings
+
+
+def _placed(samples: np.ndarray, pieces: list[tuple[int, int]], file: Opened, start: float) -> np.ndarray:
+    """``samples``, (N, channels), in ``pieces`` of (place of the first sample, number), put where they are due."""
+    due, counts = np.array(pieces, dtype=np.int64).T
+    begins = np.concatenate([[0], np.cumsum(counts)])
+    offsets = due - begins[:-1]  # constant where one piece follows the other
+    jitter, parts, at = JITTER * SAMPLE_RATE, [], int(due[0])
+    for index, (begin, end) in enumerate(zip(begins[:-1], begins[1:], strict=True)):
+        ahead = int(due[index]) - at
+        if ahead < -BACKWARDS * SAMPLE_RATE:
+            raise broken_clock(file.name, start + at / SAMPLE_RATE, -ahead / SAMPLE_RATE)
+        if ahead < -jitter:
+            # Times within one packet may lag and come right with the next: only what stays behind is left out.
+            soon = np.searchsorted(begins, begin + PATIENCE * SAMPLE_RATE)
+            ahead += int(offsets[index:soon].max() - offsets[index])
+        if ahead > jitter:
+            if due[index] > (min(file.limits.max_seconds, LONGEST) + 1) * SAMPLE_RATE:
+                raise too_long(file.name, file.limits)
+            parts.append(np.zeros((ahead, samples.shape[1]), np.int16))
+            at += ahead
+        begin = min(end, begin - ahead) if ahead < -jitter else begin
+        parts.append(samples[begin:end])
+        at += int(end - begin)
+    first = int(due[0])
+    lead = [np.zeros((first, samples.shape[1]), np.int16)] if first > 0 else []
+    return np.concatenate(lead + parts)[max(0, -first) :]
+
+
+def _mixed(sound: np.ndarray) -> tuple[np.ndarray, bool]:
+    """(N, 1 or 2) int16 -> (N,) int16, and whether one of two channels was turned over first."""
+    if sound.shape[1] == 1:
+        return sound[:, 0], False
+    left, right = sound.astype(np.float32).T
+    power = np.sqrt(float(np.dot(left, left)) * float(np.dot(right, right)))
+    opposite = power > 0 and float(np.dot(left, right)) / power < OPPOSITE
+    mono = (left - right if opposite else left + right) / 2
+    return np.clip(np.rint(mono), -32768, 32767).astype(np.int16), opposite
+
+
+def _chosen(file: Opened, start: float) -> tuple[AudioTrack, tuple[str, ...]]:
+    """The track to take, and a sentence about it where there is a choice."""
+    tracks = file.about.tracks
+    if len(tracks) == 1:
+        return tracks[0], ()
+    numbers = {track.index: number for number, track in enumerate(tracks, start=1)}
+    first, *others = sorted(tracks, key=lambda track: not track.default)
+    silent = []
+    for track in (first, *others):
+        if _loudest(file, track, start) >= SILENCE:
             break
-    if not length and start:
-        raise MediaError(f"{name}: there is nothing from {start:g} s on. Its sound ends before that: begin earlier.")
-    if not length:
-        raise MediaError(f"{name}: its sound track is empty. Record or export it again.")
-    samples, notes = _mixed(np.concatenate(pieces)[:most])
-    return Sound(dequantise_audio(samples), track.number, notes)
+        silent.append(track)
+    else:
+        return first, (f"All {len(tracks)} sound tracks are silent; track {numbers[first.index]} was taken.",)
+    why = "the file's default" if not silent and track.default else "the first"
+    if silent:
+        names = ", ".join(str(numbers[other.index]) for other in silent)
+        why = f"the first that is not silent ({names} {'is' if len(silent) == 1 else 'are'})"
+    return track, (f"The sound is track {numbers[track.index]} of {len(tracks)}, {why}.",)
 
 
-def _timed(run: FFmpeg, channels: int, shift: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(position of its first sample, (n, channels) int16) of every piece that ffmpeg puts out."""
-    while (time := run.next_time()) is not None:
-        data = run.read(2 * channels * time[1])
-        yield time[0] + shift, np.frombuffer(data, dtype="<i2").reshape(-1, channels)
-
-
-def _in_step(timed: Iterator[tuple[int, np.ndarray]], name: str) -> Iterator[np.ndarray]:
-    """The pieces one after the other, with silence where one comes late and without what comes twice."""
-    at, begun = 0, False
-    for position, piece in timed:
-        gap = position - at
-        if gap > LONGEST_GAP * SAMPLE_RATE and begun:
-            raise MediaError(
-                f"{name}: the clock of its sound jumps from {at / SAMPLE_RATE:.1f} to {position / SAMPLE_RATE:.1f} s. "
-                "Export it again, or cut out the part before."
-            )
-        if gap > (SLACK if begun else 0):
-            yield np.zeros((gap, piece.shape[1]), piece.dtype)
-            at += gap
-        elif gap < -(SLACK if begun else 0):
-            piece = piece[-gap:]
-        if len(piece):
-            begun = True
-            yield piece
-            at += len(piece)
-
-
-def _mixed(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(N, channels) int16 as (N,) int16, and what was chosen."""
-    if samples.shape[1] == 1:
-        return samples[:, 0], ()
-    # In blocks, because a long sound in double precision is four times as large.
-    levels = np.sqrt([np.mean(np.square(channel, dtype=np.float64)) for channel in samples.T])
-    mean = np.rint(samples.sum(axis=1, dtype=np.int32) / 2).astype(np.int16)
-    if np.sqrt(np.mean(np.square(mean, dtype=np.float64))) < CANCELLED * levels.max():
-        louder = int(levels.argmax())
-        side = ("left", "right")[louder]
-        return samples[:, louder], (f"Its channels cancel each other, so only the {side} one was taken.",)
-    return mean, ()
+def _loudest(file: Opened, track: AudioTrack, start: float) -> float:
+    """The largest sample of a track, full scale; 0 where there is none."""
+    jump = ["-ss", f"{start:.3f}"] if start > 0 else []
+    arguments = [*jump, "-t", f"{LISTENING:g}", *source(file.path, file.limits), "-map", f"0:{track.index}"]
+    arguments += ["-af", "volumedetect", "-f", "null", "-"]
+    with FFmpeg(arguments, name=file.name, timeout=file.limits.timeout, loglevel="info") as run:
+        _, said = run.wait()
+    found = re.findall(r"max_volume: (-?[\d.]+) dB", said)
+    return max((10 ** (float(level) / 20) for level in found), default=0.0)
