@@ -1,6 +1,10 @@
 """Adversarial robustness of audio-visual active speaker detection: the public API."""
 
-from pushpull import _torchaudio
+from pushpull import threads
+
+threads.prepare()  # before torch, which brings OpenMP
+
+from pushpull import _torchaudio  # noqa: E402
 
 _torchaudio.prepare()
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pushpull  # noqa: F401  isort: skip  (before torch: it says how long idle threads spin)
+
 import numpy as np
 import torch
 
