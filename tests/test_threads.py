@@ -67,9 +67,6 @@ def test_what_the_user_chose_stays(chosen, found):
     assert said(WATCH, "pushpull.train", **chosen) == found
 
 
-@pytest.mark.skipif(
-    "libgomp" not in torch.__config__.show() and sys.platform != "linux", reason="OpenMP is not libgomp"
-)
 def test_libgomp_follows():
     """What the library itself says that it read, in the process in which Python set it."""
     text = said("import pushpull", OMP_DISPLAY_ENV="VERBOSE")
