@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from pushpull.data.talkset import cores
+from pushpull.files import check_file
 from pushpull.models import CheckpointError, TalkNet, load_model
 from pushpull.options import from_dict
 from pushpull.training.figures import attack_and_tell, held_out_text, read_clips, settled, write_measured
@@ -76,6 +77,7 @@ def main(arguments=None) -> int:
 
 def averaged(given: argparse.Namespace) -> Path:
     """What the command does; the path of the weights."""
+    check_file(given.out)
     before, after = load_model(given.before, given.device), load_model(given.after, given.device)
     mixed = average(before, after, given.weight)
     if "training" not in after.card:

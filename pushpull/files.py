@@ -30,6 +30,35 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO]:
         partial.unlink(missing_ok=True)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise ValueError unless files can be written to ``folder``, which need not exist: asked before long work.
+
+    Nothing is made. A full disk is not foreseen.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise ValueError(f"{folder} cannot be a folder: {error.strerror}. Give another.") from error
+    if not there.is_dir():
+        raise ValueError(f"{there} is no folder, so nothing can be written to {folder}. Give another.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} cannot be written to: permission denied. Give another folder.")
+
+
+def check_file(path: Path, endings: tuple[str, ...] = ()) -> None:
+    """Raise ValueError unless a file can be written as ``path``, whose name ends in one of ``endings``, if any."""
+    if path.is_dir() or not path.name:
+        raise ValueError(f"{path} is a folder: name a file in it")
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"{path} must end in {' or '.join(endings)}")
+    check_folder(path.parent)
+
+
+def shown(name: str) -> str:
+    """A file's name as a title: on one line, and without the bytes of it that are no UTF-8."""
+    return " ".join(name.encode("utf-8", "replace").decode().split())
+
+
 def sha256(path: str | os.PathLike) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with open(path, "rb") as file:

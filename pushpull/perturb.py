@@ -8,6 +8,7 @@ Usage:
 """
 
 import argparse
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.clip import FPS
 from pushpull.faces import Footage, read_clips
+from pushpull.files import check_folder
 from pushpull.job import Outcome, carry_out
 from pushpull.labels import read_labels
 from pushpull.models import TalkNet, load_model
@@ -214,8 +216,7 @@ def find_clip(given: dict, past: Past | None) -> Path:
 
 def check_out(out: Path, overwrite: bool) -> None:
     """Raise ValueError if results would replace something, or could not be written."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; give a folder with --out")
+    check_folder(out)
     if (names := taken(out)) and not overwrite:
         raise ValueError(f"{out} already holds {', '.join(names)}; give another --out, or --overwrite")
 
@@ -245,6 +246,8 @@ def verdict(past: Past, outcome: Outcome) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     given = vars(make_parser().parse_args(arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
     try:
         return run(given)
     except (ValueError, OSError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pushpull.annotate import describe, write_annotated
 from pushpull.clip import FPS
-from pushpull.files import replacing
+from pushpull.files import replacing, shown
 from pushpull.job import Outcome
 from pushpull.media import quantise_audio, quantise_video, write_stimulus
 from pushpull.models import TalkNet
@@ -79,7 +79,8 @@ def write_results(
 
 def write_figures(folder: Path, outcome: Outcome) -> None:
     """The four PNG files of ``FILES``."""
-    margins, title = outcome.margins, f"{outcome.clip.name}: {describe(outcome)}"
+    margins, name = outcome.margins, shown(outcome.clip.name)
+    title = f"{name}: {describe(outcome)}"
     target = outcome.order.target
     figures = {
         "scores.png": scores_figure(
@@ -88,7 +89,7 @@ def write_figures(folder: Path, outcome: Outcome) -> None:
             stored=margins["stored"],
             labels=None if outcome.own_labels else outcome.labels[0].numpy(),
             span=(target.start, target.stop) if target.kind == "span" else None,
-            title=outcome.clip.name,
+            title=name,
         ),
         "perturbation.png": perturbation_figure(
             {"audio": outcome.clip.audio, "video": outcome.clip.video},
@@ -101,17 +102,19 @@ def write_figures(folder: Path, outcome: Outcome) -> None:
             outcome.labels[0].numpy(),
             moved=(margins["clean"] > 0) != (margins["adversarial"] > 0),
             reference={name: values.numpy() for name, values in outcome.reference_embeddings.items()} or None,
-            title=outcome.clip.name,
+            title=name,
         ),
-        "trace.png": trace_figure(outcome.result.trace, objective=outcome.order.objective, title=outcome.clip.name),
+        "trace.png": trace_figure(outcome.result.trace, objective=outcome.order.objective, title=name),
     }
-    for name, figure in figures.items():
-        save(figure, folder / name)
+    for file, figure in figures.items():
+        save(figure, folder / file)
 
 
 def write_report(path: Path, report: dict) -> Path:
     """JSON, under its name whole or not at all."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if text != text.encode("utf-8", "ignore").decode():  # a file's name that is no UTF-8: escaped, it can be read back
+        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     with replacing(path, "w") as handle:
         handle.write(text)
     return path
