@@ -1,5 +1,6 @@
 """Files that are whole or not there, and their checksums."""
 
+import codecs
 import hashlib
 import os
 from collections.abc import Iterator
@@ -28,6 +29,27 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """A text file as people's editors write it: UTF-8, with or without a byte order mark, UTF-16 with one, or Latin-1.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it begins as UTF-16 and is not (a ValueError).
+    """
+    content = Path(path).read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252" if _is_cp1252(content) else "latin-1")
+
+
+def _is_cp1252(content: bytes) -> bool:
+    """False if there are bytes that Windows' Western code page, Latin-1 with typographic quotes, leaves undefined."""
+    return not any(byte in content for byte in b"\x81\x8d\x8f\x90\x9d")
 
 
 def check_folder(folder: Path) -> None:

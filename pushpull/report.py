@@ -14,7 +14,7 @@ import torch
 from pushpull import __version__
 from pushpull.attacks.budget import STORAGE_STEP
 from pushpull.clip import FPS
-from pushpull.files import sha256
+from pushpull.files import read_text, sha256
 from pushpull.job import Outcome
 from pushpull.models import TalkNet
 from pushpull.order import Order
@@ -207,7 +207,7 @@ def read_report(path: str | os.PathLike) -> Past:
     """
     path = Path(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}. Give the report.json of an earlier run.") from error
     except ValueError as error:

@@ -30,6 +30,7 @@ ROOMS = [
     "pushpull.scene",
     "pushpull.annotate",
     "pushpull.labels",
+    "pushpull.cards",
     "pushpull.report",
     "pushpull.results",
     "pushpull.summary",
