@@ -250,10 +250,10 @@ def codebook() -> str:
     lines = [
         "# Codebook",
         "",
-        "Text is UTF-8, in CSV after a byte order mark, without which Excel takes it for another encoding; R reads it with",
-        '`fileEncoding = "UTF-8-BOM"`. An empty cell means no value. A text that begins with `=`, `+`, `-` or `@` has an',
-        "apostrophe before it, so that no spreadsheet runs it. Previews are in no file. Volunteers who withdrew are in",
-        "none either; `withdrawn` in study.json counts them.",
+        "Text is UTF-8, in CSV after a byte order mark, without which Excel takes it for another encoding (R reads it",
+        'with `fileEncoding = "UTF-8-BOM"`). An empty cell means no value. A text that begins with `=`, `+`, `-` or',
+        "`@` has an apostrophe before it, so that no spreadsheet runs it. Previews are in no file. Volunteers who",
+        "withdrew are in none either; `withdrawn` in study.json counts them.",
         "",
     ]
     for name, columns in TABLES.items():
