@@ -33,9 +33,6 @@ FULL = $(BIN)/python -m pushpull.training.zoo --config checkpoints/zoo-full.json
 demo: $(VENV)/.demo
 	$(BIN)/python app.py $(ARGS)
 
-# Idle threads sleep: spinning, they would keep the cores from the browsers and servers that the tests start.
-test test-all: export OMP_WAIT_POLICY := passive
-
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" $(T)
 

@@ -8,8 +8,11 @@ Usage:
 """
 
 import argparse
+import contextlib
+import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from contextlib import asynccontextmanager
@@ -101,10 +104,35 @@ def build_app(
     return app
 
 
+def port_number(text: str) -> int:
+    """The port that ``--port`` means."""
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, got {text}")
+    return int(text)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The socket to serve at, taken before anything slow: nobody is answered yet.
+
+    Raises:
+        OSError: there is no such address here, it is taken, or this user may not have it.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.socket(family)
+    try:
+        if os.name == "posix":  # elsewhere it would share a port that is taken
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python app.py", description="Serve the browser demo and the XAB test.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in")
-    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--port", type=port_number, default=7860, help="1 to 65535 (7860)")
     parser.add_argument("--clips", type=Path, default=ASSETS, metavar="FOLDER", help="sample clips for the gallery")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, metavar="FOLDER", help="models to choose from")
     parser.add_argument("--root-path", default="", metavar="/PATH", help="below which a proxy serves all of this")
@@ -115,6 +143,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
     try:
+        listener = bind(options.host, options.port)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        parser.error(f"cannot listen on {options.host}, port {options.port}: {why}. Give another --host or --port")
+    try:
         app = build_app(
             clips=options.clips,
             checkpoints=options.checkpoints,
@@ -122,11 +155,15 @@ def main(arguments: list[str] | None = None) -> int:
             root_path=options.root_path,
         )
     except StoreError as error:
+        listener.close()
         print(f"The XAB test's database cannot be opened: {error}", file=sys.stderr)
         return 1
-    print(f"pushpull: http://{options.host}:{options.port} (Ctrl+C ends it)", flush=True)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=3)
-    return 0
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"pushpull: http://{host}:{options.port} (Ctrl+C ends it)", flush=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
+    with contextlib.suppress(KeyboardInterrupt):  # raised again once everything has been shut down
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

@@ -21,11 +21,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import pushpull  # noqa: E402, F401  isort: skip  (before torch: it says how long idle threads spin)
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from pushpull.attacks import BIM, paper_budget  # noqa: E402
 from pushpull.attacks.objectives import training_aware  # noqa: E402

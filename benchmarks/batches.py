@@ -16,12 +16,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
-from scipy.io import wavfile
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import pushpull  # noqa: E402, F401  isort: skip  (before torch: it says how long idle threads spin)
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from scipy.io import wavfile  # noqa: E402
 
 from pushpull.clip import FPS, SAMPLE_RATE  # noqa: E402
 from pushpull.config import from_dict  # noqa: E402

@@ -13,10 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import pushpull  # noqa: E402, F401  isort: skip  (before torch: it says how long idle threads spin)
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 
 from pushpull.clip import Clip, fit_audio  # noqa: E402
 from pushpull.detectors import load_model  # noqa: E402

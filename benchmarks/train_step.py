@@ -18,9 +18,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import pushpull  # noqa: E402, F401  isort: skip  (before torch: it says how long idle threads spin)
+
+import torch  # noqa: E402
 
 from pushpull.detectors import TalkNet, TalkNetConfig, resolve_device  # noqa: E402
 from pushpull.train import train  # noqa: E402

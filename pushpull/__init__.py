@@ -13,8 +13,9 @@ Names are loaded when they are first used: ``import pushpull`` takes neither tor
 
 import importlib
 
-from pushpull import torchaudio_shim
+from pushpull import threads, torchaudio_shim
 
+threads.prepare()  # before torch, which brings OpenMP
 torchaudio_shim.install()
 
 __version__ = "0.1.0"

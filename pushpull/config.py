@@ -9,6 +9,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from pushpull.files import read_text
+
 T = TypeVar("T")
 
 
@@ -59,7 +61,7 @@ def parse_options(
     paths = _add_flags(parser, cls, "")
     given = parser.parse_args(arguments)
     try:
-        values = json.loads(given.config.read_text(encoding="utf-8")) if given.config else {}
+        values = json.loads(read_text(given.config)) if given.config else {}
         for path in paths:
             if hasattr(given, path):
                 _put(values, path.split("."), getattr(given, path))

@@ -1,5 +1,6 @@
 """Files that are whole or not there, and their checksums."""
 
+import codecs
 import hashlib
 import os
 from collections.abc import Iterator
@@ -28,6 +29,56 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """A text file as people's editors write it: UTF-8, with or without a byte order mark, UTF-16 with one, or Latin-1.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it begins as UTF-16 and is not (a ValueError).
+    """
+    content = Path(path).read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252" if _is_cp1252(content) else "latin-1")
+
+
+def _is_cp1252(content: bytes) -> bool:
+    """False if there are bytes that Windows' Western code page, Latin-1 with typographic quotes, leaves undefined."""
+    return not any(byte in content for byte in b"\x81\x8d\x8f\x90\x9d")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError unless files can be written to ``folder``, which need not exist: asked before long work.
+
+    Nothing is made. A full disk is not foreseen.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise ValueError(f"{folder} cannot be a folder: {error.strerror}. Give another.") from error
+    if not there.is_dir():
+        raise ValueError(f"{there} is no folder, so nothing can be written to {folder}. Give another.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} cannot be written to: permission denied. Give another folder.")
+
+
+def check_file(path: Path, endings: tuple[str, ...] = ()) -> None:
+    """Raise ValueError unless a file can be written as ``path``, whose name ends in one of ``endings``, if any."""
+    if path.is_dir() or not path.name:
+        raise ValueError(f"{path} is a folder: name a file in it")
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"{path} must end in {' or '.join(endings)}")
+    check_folder(path.parent)
+
+
+def shown(name: str) -> str:
+    """A file's name as a title: on one line, and without the bytes of it that are no UTF-8."""
+    return " ".join(name.encode("utf-8", "replace").decode().split())
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -8,6 +8,7 @@ Usage:
 """
 
 import argparse
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.detectors import describe, device_of, load_detector
 from pushpull.faces import Footage, read_clips
-from pushpull.media import SILENCE
 from pushpull.runs.labels import read_labels
 from pushpull.runs.report import Past, Source, read_report
 from pushpull.runs.run import Run, environment, execute, most_speaking
@@ -166,6 +166,8 @@ def perturb(given: dict) -> int:
     footage = read_faces(path, spec, describe(model)["crop"])
     for remark in footage.remarks:
         print(remark)
+    if footage.silent:
+        print("The sound is silent, so the model hears nobody: only an attack on the picture can do much.")
     wanted = spec.face if past is not None else given.get("face")
     face, margins = choose_face(footage, model, wanted)
     if len(margins) > 1 or "list_faces" in given:
@@ -174,8 +176,6 @@ def perturb(given: dict) -> int:
     if "list_faces" in given:
         return 0
     clip = footage.clips[face - 1]
-    if float(np.abs(clip.audio).max()) < SILENCE:
-        print(f"The sound of this face's part of {path.name} is silent, so the model hears nobody.")
     spec = replace(spec, face=face)
     if "labels" in given:
         spec = replace(spec, labels=read_labels(given["labels"], clip.frames, clip.origin.offset))
@@ -231,6 +231,8 @@ def verdict(past: Past, run: Run) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     given = vars(make_parser().parse_args(arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
     try:
         return perturb(given)
     except (ValueError, OSError) as error:

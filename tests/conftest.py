@@ -1,3 +1,5 @@
+import pushpull  # noqa: F401  isort: skip  (before torch: it says how long idle threads spin)
+
 import pytest
 from ava_support import made, source, tree  # noqa: F401
 from media_support import films, mp4  # noqa: F401

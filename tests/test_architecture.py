@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each room may import the rooms before it in the list; commands and pages come last.
 ROOMS = [
+    "pushpull.threads",
     "pushpull.torchaudio_shim",
     "pushpull.files",
     "pushpull.config",

@@ -95,7 +95,7 @@ def list_studies(settings: Settings, store: Store, options) -> int:
 def create(settings: Settings, store: Store, options) -> int:
     values = asdict(paper_preset())
     if options.json:
-        given = json.loads(options.json.read_text(encoding="utf-8"))
+        given = json.loads(options.json.read_text(encoding="utf-8-sig"))
         if not isinstance(given, dict):
             raise DesignError(f"{options.json} must hold a JSON object of settings")
         values |= given

@@ -115,6 +115,7 @@ TABLES = {
         "adversarial_audio_sha256": ("hex", "the same of the adversarial clip"),
     },
 }
+CSV = "utf-8-sig"  # the encoding of every table: with the byte order mark that Excel wants
 FILES = (*TABLES, "study.json", "codebook.md")
 KINDS = {"csv": "text/csv", "json": "application/json", "md": "text/markdown"}
 
@@ -142,7 +143,7 @@ def one(store: Store, study_id: str, name: str) -> bytes:
         ],
         "stimuli.csv": stimuli,
     }[name](store, study_id)
-    return table(list(TABLES[name]), rows).encode()
+    return table(list(TABLES[name]), rows).encode(CSV)
 
 
 def archive(store: Store, study_id: str) -> bytes:
@@ -249,9 +250,10 @@ def codebook() -> str:
     lines = [
         "# Codebook",
         "",
-        "Text is UTF-8; an empty cell means no value. A text that begins with `=`, `+`, `-` or `@` has an",
-        "apostrophe before it, so that no spreadsheet runs it. Previews are in no file. Volunteers who withdrew are in",
-        "none either; `withdrawn` in study.json counts them.",
+        "Text is UTF-8, in CSV after a byte order mark, without which Excel takes it for another encoding (R reads it",
+        'with `fileEncoding = "UTF-8-BOM"`). An empty cell means no value. A text that begins with `=`, `+`, `-` or',
+        "`@` has an apostrophe before it, so that no spreadsheet runs it. Previews are in no file. Volunteers who",
+        "withdrew are in none either; `withdrawn` in study.json counts them.",
         "",
     ]
     for name, columns in TABLES.items():

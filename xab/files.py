@@ -9,15 +9,16 @@ SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".mpg")
 
 
 def clip_names(assets: Path) -> list[str]:
-    """The clips that studies can be made from, by file name."""
+    """The clips that studies can be made from, by file name; as ``pushpull.runs.cards``, but that takes torch."""
     if not assets.is_dir():
         return []
-    return sorted(path.name for path in assets.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = (path for path in assets.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(path.name for path in found if path.is_file())
 
 
 def model_names(checkpoints: Path = CHECKPOINTS) -> list[str]:
     """The checkpoints that can be attacked, by name; read from the folder, as loading them takes torch."""
-    return sorted(path.stem for path in checkpoints.glob("*.safetensors"))
+    return sorted(path.stem for path in checkpoints.glob("[!.]*.safetensors"))
 
 
 def stimuli_folder(data: Path, study: str) -> Path:

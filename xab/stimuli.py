@@ -1,7 +1,6 @@
 """From shipped clips to pairs of files: attack, store bit-exactly, read back, and score what was stored."""
 
 import hashlib
-import json
 import os
 import random
 import secrets
@@ -11,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pushpull  # noqa: F401  isort: skip  (before torch: it says how long idle threads spin)
+
 import numpy as np
 import torch
 
@@ -19,6 +20,7 @@ from pushpull.clip import FPS, Clip
 from pushpull.detectors import attackable, load_model
 from pushpull.faces import read_clips
 from pushpull.media import dequantise_audio, quantise_audio, quantise_video, read_stimulus, write_stimulus
+from pushpull.runs.cards import read_card
 from pushpull.runs.labels import card_labels
 
 from .files import clip_names, stimuli_folder, sweep
@@ -58,15 +60,6 @@ def find_spans(clip: Clip, frames: int) -> list[Span]:
     return spans
 
 
-def read_card(path: Path) -> list[dict]:
-    """The faces on the card NAME.json beside a clip; none where there is no card or it cannot be read."""
-    try:
-        faces = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["faces"]
-        return [{"box": [float(side) for side in face["box"]], "labels": str(face["labels"])} for face in faces]
-    except (OSError, ValueError, TypeError, KeyError):
-        return []
-
-
 def speaking_scores(model: Callable, video: np.ndarray, audio: np.ndarray) -> np.ndarray:
     """(T,) log-odds of speaking for stored arrays: video (T, 112, 112) uint8, audio (N,) int16."""
     clip = Clip(audio=dequantise_audio(audio), video=video)
@@ -81,10 +74,10 @@ def collect_spans(assets: Path, design: Design, model: Callable, progress: Calla
     for name in design.clips or clip_names(assets):
         progress(f"reading {name}")
         path = assets / Path(name).name
-        footage, card = read_clips(path), read_card(path)
+        footage, faces = read_clips(path), read_card(path).faces
         for index, (clip, track) in enumerate(zip(footage.clips, footage.tracks, strict=True)):
             stored = replace(clip, audio=dequantise_audio(quantise_audio(clip.audio)), name=f"{name} face {index + 1}")
-            labels = card_labels(card, track)
+            labels = card_labels(faces, track)
             labelled = labels is not None
             if labels is None:
                 scores = speaking_scores(model, stored.video, quantise_audio(stored.audio))

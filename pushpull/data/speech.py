@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.clip import SAMPLE_RATE, SAMPLES_PER_FRAME
+from pushpull.files import read_text
 
 ALIGN_UNITS = 1000  # GRID's .align files count 1000 units per video frame of 25 fps, that is 25 units per millisecond
 SILENCES = frozenset({"sil", "sp"})
@@ -34,9 +35,9 @@ def read_align(path: str | Path, frames: int) -> np.ndarray:
     speech = np.zeros(frames, dtype=bool)
     middles = (np.arange(frames) + 0.5) * ALIGN_UNITS
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: a word alignment is UTF-8 text with 'start end word' on each line") from None
+        raise ValueError(f"{path}: a word alignment is text with 'start end word' on each line") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

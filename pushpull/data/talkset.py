@@ -176,7 +176,7 @@ def cores() -> int:
 def find_videos(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise FileNotFoundError(f"no video in {folder}; files ending in {', '.join(sorted(SUFFIXES))} are read")
     return files

@@ -1,6 +1,5 @@
 """What the pages work with: models, results, sample clips, and who asked to stop."""
 
-import json
 import threading
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,9 +11,9 @@ from pushpull.demo.intake import Subject
 from pushpull.demo.shelf import Shelf
 from pushpull.demo.vault import Vault
 from pushpull.media import Limits, MediaError, read_frames
+from pushpull.runs.cards import find_clips, read_card
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-SAMPLE_TYPES = (".mp4", ".webm", ".mkv", ".mov", ".mpg", ".avi")
 POSTER_FRAME = 12  # half a second in: the first frame is often black
 POSTER_SIDE = 320  # pixels
 
@@ -36,10 +35,8 @@ class Sample:
 
     @classmethod
     def read(cls, path: Path) -> "Sample":
-        card = path.with_suffix(".json")
-        said = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-        title = said.get("title", path.stem.replace("_", " ").replace("-", " "))
-        return cls(path, title, said.get("caption", ""), tuple(said.get("faces", ())))
+        card = read_card(path)
+        return cls(path, card.title or path.stem.replace("_", " ").replace("-", " "), card.caption, card.faces)
 
 
 @lru_cache(maxsize=64)
@@ -84,6 +81,4 @@ class Bench:
 
     def samples(self) -> list[Sample]:
         """The gallery, by name."""
-        if not self.clips.is_dir():
-            return []
-        return [Sample.read(path) for path in sorted(self.clips.iterdir()) if path.suffix.lower() in SAMPLE_TYPES]
+        return [Sample.read(path) for path in find_clips(self.clips)]

@@ -12,7 +12,7 @@ def label(card: dict) -> str:
     row, name = card.get("row"), card.get("name", "")
     if not row:
         return f"{card['title']} ({name})" if isinstance(card.get("title"), str) and card["title"] else str(name)
-    training = card.get("training") or {}
+    training = card["training"] if isinstance(card.get("training"), dict) else {}
     losses = [loss for number, loss in enumerate(LOSSES, 1) if training.get(f"lambda{number}")]
     words = " + ".join(["CE", *losses])
     if card.get("variant") == "nctalknet":
@@ -39,9 +39,9 @@ def model_card(card: dict | None) -> str:
             "<code>python -m pushpull.train</code>, or import an official TalkNet file."
         )
     facts = [f"<b>{escape(str(card.get('variant', 'talknet')))}</b>, {escape(str(card.get('size', '')))}"]
-    if "parameters" in card:
+    if isinstance(card.get("parameters"), int | float):
         facts.append(f"{card['parameters'] / 1e6:.2f} M parameters")
-    if "bytes" in card:
+    if isinstance(card.get("bytes"), int | float):
         facts.append(f"{card['bytes'] / 1e6:.1f} MB")
     lines = [" · ".join(facts), *_figures(card)]
     if isinstance(card.get("summary"), str):

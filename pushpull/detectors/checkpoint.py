@@ -24,10 +24,11 @@ from torch import Tensor
 from pushpull.detectors.stored import STORED, pack, unpack
 from pushpull.detectors.talknet.config import TalkNetConfig
 from pushpull.detectors.talknet.network import TalkNet
-from pushpull.files import sha256
+from pushpull.files import read_text, sha256
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 SUFFIX = ".safetensors"
+VISIBLE = "[!.]*"  # not a Mac's ._NAME
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PREFIX = "talknet-"  # may be left out of a name: "lite" is "talknet-lite"
 OFFICIAL_HEADS = {"lossAV.FC.": "headAV.", "lossA.FC.": "headA.", "lossV.FC.": "headV."}
@@ -136,7 +137,7 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
 def list_models(folder: str | Path = CHECKPOINTS) -> list[dict]:
     """The cards of a folder's checkpoints, by name. Files that are not ours are left out, with a warning."""
     cards = []
-    for path in sorted(Path(folder).glob("*" + SUFFIX)):
+    for path in sorted(Path(folder).glob(VISIBLE + SUFFIX)):
         try:
             _, card = read_header(path)
         except CheckpointError as error:
@@ -256,9 +257,9 @@ def _with_sidecar(path: Path, card: dict) -> dict:
     if not sidecar.is_file():
         return card
     try:
-        beside = json.loads(sidecar.read_text(encoding="utf-8"))
+        beside = json.loads(read_text(sidecar))
         belongs = beside["sha256"] == card["sha256"]
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         belongs = False
     if not belongs:
         warnings.warn(f"{sidecar} is not the card of {path.name}; using the one inside it", stacklevel=3)
@@ -267,7 +268,7 @@ def _with_sidecar(path: Path, card: dict) -> dict:
 
 
 def _available(folder: Path) -> str:
-    names = ", ".join(path.stem for path in sorted(folder.glob("*" + SUFFIX)))
+    names = ", ".join(path.stem for path in sorted(folder.glob(VISIBLE + SUFFIX)))
     return f"there is: {names}" if names else f"{folder} holds no checkpoints yet"
 
 

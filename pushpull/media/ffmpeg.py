@@ -25,8 +25,8 @@ CONTAINERS = (
     "yuv4mpegpipe,h264,hevc,obu,m4v,wav,w64,mp3,aac,flac,ac3,aiff,caf,au,amr"
 )
 
-# Where among a run's arguments the address of its clock goes, see FFmpeg.
-CLOCK = "pipe:the clock"
+# Where among a run's arguments the addresses of its clock and of a second output go, see FFmpeg.
+CLOCK, SECOND = "pipe:the clock", "pipe:the second"
 # With the level of each line, so that a warning is not taken for an error.
 READING = "level+warning"
 # What ffmpeg says, with exit status 0, about a file that stops before its container says it does.
@@ -91,8 +91,8 @@ class FFmpeg:
     A context manager: leaving it, for whatever reason, ends the process and everything it started.
 
     Args:
-        arguments: what follows the program's name. ``CLOCK`` in it becomes the address of a file of this run's own;
-            :meth:`ticks` tells what ffmpeg wrote there.
+        arguments: what follows the program's name. ``CLOCK`` and ``SECOND`` in it become addresses of files of this
+            run's own; :meth:`ticks` and :meth:`second` tell what ffmpeg wrote there.
         name: the file it is about, for messages.
         timeout: seconds to wait for it, all waits together (a slow reader of the output is not counted).
         feed: chunks written to its standard input while it runs.
@@ -103,12 +103,13 @@ class FFmpeg:
         self.name, self._timeout, self._left = name, timeout, timeout
         # A file, because a full pipe would block ffmpeg; it lives as long as the process.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
-        # A file for the same reason: pictures and the times they are shown at come out side by side.
-        self._clock, self._ticked = tempfile.TemporaryFile(), 0  # noqa: SIM115
+        # Files for the same reason: pictures and the times they are shown at come out side by side.
+        self._files = {name: tempfile.TemporaryFile() for name in (CLOCK, SECOND)}  # noqa: SIM115
+        self._ticked = 0
         self._feed_error: BaseException | None = None
-        own = f"pipe:{self._clock.fileno()}"
+        own = {name: f"pipe:{file.fileno()}" for name, file in self._files.items()}
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-loglevel", loglevel]
-        command += [own if argument == CLOCK else argument for argument in arguments]
+        command += [own.get(argument, argument) for argument in arguments]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -117,11 +118,10 @@ class FFmpeg:
                 stderr=self._stderr,
                 bufsize=0,
                 start_new_session=True,  # its own group, so that all of it can be ended
-                pass_fds=[self._clock.fileno()],
+                pass_fds=[file.fileno() for file in self._files.values()],
             )
         except OSError as error:
-            self._stderr.close()
-            self._clock.close()
+            self._close_files()
             raise MediaError(f"ffmpeg cannot be started: {error}. Reinstall the package imageio-ffmpeg.") from error
         self._feeder = None
         if feed is not None:
@@ -179,12 +179,20 @@ class FFmpeg:
 
     def ticks(self) -> list[tuple[str, ...]]:
         """The words of each line that ffmpeg has written to its clock since the last call."""
-        data = b""
-        while chunk := os.pread(self._clock.fileno(), 1 << 20, self._ticked + len(data)):
-            data += chunk
+        data = self._written(CLOCK, self._ticked)
         lines = data[: data.rfind(b"\n") + 1]
         self._ticked += len(lines)
         return [tuple(line.split()) for line in lines.decode().splitlines()]
+
+    def second(self) -> bytes:
+        """All that ffmpeg has written to its second output."""
+        return self._written(SECOND, 0)
+
+    def _written(self, name, start) -> bytes:
+        data = bytearray()
+        while chunk := os.pread(self._files[name].fileno(), 1 << 20, start + len(data)):
+            data += chunk
+        return bytes(data)
 
     def wait(self) -> tuple[int, str]:
         """Wait for the end; the exit status and what ffmpeg said, whatever they are.
@@ -229,8 +237,11 @@ class FFmpeg:
         self._process.stdout.close()
         if self._feeder is not None:
             self._feeder.join()
-        self._stderr.close()
-        self._clock.close()
+        self._close_files()
+
+    def _close_files(self):
+        for file in (self._stderr, *self._files.values()):
+            file.close()
 
     def _raise_timeout(self):
         said = self._said()

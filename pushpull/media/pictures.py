@@ -149,6 +149,8 @@ def _placed(first, rest, rate: float, name: str, start: float) -> Iterator[np.nd
             shown, held = time, frame
         last, gap = max(last, time), (time - last if time > last else gap)
     end = round((last + min(gap, LONGEST_LAST)) * rate)
+    if end <= 0:  # all of them are over before the part begins
+        return
     for _ in range(max(end - place, 1)):
         yield held
 

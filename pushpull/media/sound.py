@@ -18,7 +18,7 @@ from pushpull.media.clock import (
     open_source,
     timed,
 )
-from pushpull.media.ffmpeg import READING, FFmpeg, Limits, MediaError, source
+from pushpull.media.ffmpeg import READING, SECOND, FFmpeg, Limits, MediaError, source
 from pushpull.media.probe import AudioTrack, too_long
 from pushpull.media.stimulus import dequantise_audio
 
@@ -29,7 +29,8 @@ LONGEST = 7 * 24 * 3600.0  # seconds of sound that are read where the limits set
 JUMPED = re.compile(r"discontinuity|non-?monoton|backward in time|invalid dropping", re.IGNORECASE)
 JITTER = 0.03  # seconds by which a piece may be off its place before silence is put in or samples are left out
 PATIENCE = 1.0  # seconds in which times that lag may come right by themselves
-OPPOSITE = -0.5  # correlation of left and right below which their mean cancels what they have in common
+OPPOSITE = 3.0  # power of left less right over that of their mean: more is a correlation of channels below -1/2
+DIFFERENCE = "aformat=channel_layouts=stereo,pan=mono|c0=0.5*c0-0.5*c1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,23 +90,24 @@ def read_audio(
 
 def _read(file: Opened, track: AudioTrack, approach: Approach, start: float) -> tuple[float, np.ndarray | None, str]:
     """Seconds from the part's beginning to the first piece, (N, channels) int16 or None, and ffmpeg's warnings."""
-    channels = 1 if track.mono else 2
-    arguments = [*approach.arguments, "-map", f"0:{track.index}", "-ac", str(channels), "-ar", str(SAMPLE_RATE)]
-    arguments += [*timed("{samp}"), "-f", "s16le", "pipe:1", *beside(file)]
-    size = 2 * channels * SAMPLE_RATE
+    arguments = [*approach.arguments, "-map", f"0:{track.index}", "-ac", "1", "-ar", str(SAMPLE_RATE)]
+    arguments += [*timed("{samp}"), "-f", "s16le", "pipe:1"]
+    if not track.mono:
+        arguments += ["-map", f"0:{track.index}", "-af", DIFFERENCE, "-ar", str(SAMPLE_RATE), "-f", "s16le", SECOND]
     # A second more than the pictures' limit: sound may outlast them. What precedes a part is read and left out.
-    longest = min(file.limits.max_seconds, LONGEST) + 1 + max(0.0, approach.begin)
-    with FFmpeg(arguments, name=file.name, timeout=file.limits.timeout, loglevel=READING) as run:
-        data = run.read_all(int(longest * size))
-        if len(data) > int(longest * size):
+    longest = int((min(file.limits.max_seconds, LONGEST) + 1 + max(0.0, approach.begin)) * 2 * SAMPLE_RATE)
+    with FFmpeg([*arguments, *beside(file)], name=file.name, timeout=file.limits.timeout, loglevel=READING) as run:
+        data = run.read_all(longest)
+        if len(data) > longest:
             raise too_long(file.name, file.limits)
-        warnings = run.finish()
+        warnings, difference = run.finish(), run.second()
         ticks = run.ticks()
     if not ticks:
         return float("inf"), None, warnings
     pieces = [(round(moment(tick, approach.begin) * SAMPLE_RATE), int(tick[2])) for tick in ticks]
-    samples = np.frombuffer(data, dtype="<i2").reshape(-1, channels)
-    return pieces[0][0] / SAMPLE_RATE, _placed(samples, pieces, file, start), warnings
+    samples = [np.frombuffer(data, dtype="<i2")]
+    samples += [] if track.mono else [np.resize(np.frombuffer(difference, dtype="<i2"), len(samples[0]))]
+    return pieces[0][0] / SAMPLE_RATE, _placed(np.stack(samples, axis=1), pieces, file, start), warnings
 
 
 def _placed(samples: np.ndarray, pieces: list[tuple[int, int]], file: Opened, start: float) -> np.ndarray:
@@ -136,14 +138,13 @@ def _placed(samples: np.ndarray, pieces: list[tuple[int, int]], file: Opened, st
 
 
 def _mixed(sound: np.ndarray) -> tuple[np.ndarray, bool]:
-    """(N, 1 or 2) int16 -> (N,) int16, and whether one of two channels was turned over first."""
-    if sound.shape[1] == 1:
-        return sound[:, 0], False
-    left, right = sound.astype(np.float32).T
-    power = np.sqrt(float(np.dot(left, left)) * float(np.dot(right, right)))
-    opposite = power > 0 and float(np.dot(left, right)) / power < OPPOSITE
-    mono = (left - right if opposite else left + right) / 2
-    return np.clip(np.rint(mono), -32768, 32767).astype(np.int16), opposite
+    """Means of the channels, beside them half of left less right where there are two -> (N,) int16, whether turned."""
+    mean = sound[:, 0]
+    if sound.shape[1] == 1 or len(sound) == 0:
+        return mean, False
+    loudness = np.mean(np.square(sound, dtype=np.float32), axis=0, dtype=np.float64)
+    opposite = bool(loudness[1] > OPPOSITE * loudness[0])
+    return (sound[:, 1] if opposite else mean), opposite
 
 
 def _chosen(file: Opened, start: float) -> tuple[AudioTrack, tuple[str, ...]]:

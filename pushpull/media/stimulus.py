@@ -180,7 +180,7 @@ def _encode(path, chunks, pixels, size, audio, codec, timeout, check=None):
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "sound.s16"
         sound.write_bytes(audio.astype("<i2").tobytes())
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        partial = path.absolute().with_name(f".{path.name}.{os.getpid()}.part")
         arguments = ["-f", "rawvideo", "-pix_fmt", pixels, "-s", f"{width}x{height}", "-r", str(FPS), "-i", "pipe:0"]
         arguments += [
             "-f",
@@ -196,7 +196,7 @@ def _encode(path, chunks, pixels, size, audio, codec, timeout, check=None):
             "-map",
             "1:a",
         ]
-        arguments += [*codec, "-movflags", "+faststart", "-f", "mp4", str(partial)]
+        arguments += [*codec, "-movflags", "+faststart", "-f", "mp4", f"file:{partial}"]
         try:
             with FFmpeg(arguments, name=path.name, timeout=timeout, feed=chunks) as run:
                 run.finish()

@@ -55,7 +55,7 @@ def embedding_figure(
             _draw_panel(axes, name, clean[name], attacked[name], labels, moved, source, reference is not None)
         figure.legend(handles=_legend(reference is not None), loc="outside lower center", ncols=6, handletextpad=0.3)
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
     return figure
 
 

@@ -62,7 +62,7 @@ def scores_figure(
             top.plot(instants, probability(margin), color=colour, linestyle=dashes, label=name)
         top.set(ylim=(-0.04, 1.04), xlim=(0, frames / FPS), ylabel="probability of speaking")
         share = f"{flipped.sum()} of {frames} frames flipped"
-        top.set_title(f"{title}  ({share})" if title else share)
+        top.set_title(f"{title}  ({share})" if title else share, parse_math=False)
         top.legend(loc="lower right", ncols=len(lines), bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
 
         bottom.grid(False)

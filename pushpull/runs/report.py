@@ -12,7 +12,7 @@ import torch
 
 from pushpull.attacks.budget import STORAGE_STEP
 from pushpull.clip import FPS
-from pushpull.files import sha256
+from pushpull.files import read_text, sha256
 from pushpull.metrics import GREY, STORED_STEP
 from pushpull.plots.scores import probability
 from pushpull.runs.run import Run
@@ -168,7 +168,7 @@ def read_report(path: str | os.PathLike) -> Past:
     """
     path = Path(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}. Give the report.json of an earlier run.") from error
     except ValueError as error:

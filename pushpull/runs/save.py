@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pushpull.faces.scene import FaceScene, Scene, write_scene
-from pushpull.files import replacing
+from pushpull.files import check_folder as check_place
+from pushpull.files import replacing, shown
 from pushpull.media import Limits, quantise_audio, quantise_video, write_stimulus
 from pushpull.plots import embedding_figure, perturbation_figure, save, scores_figure, trace_figure
 from pushpull.runs.report import Source, run_report, scores_table
@@ -36,13 +37,9 @@ def taken(folder: str | os.PathLike) -> list[str]:
 def check_folder(folder: str | os.PathLike, *, overwrite: bool) -> None:
     """Raise ValueError if results would replace something, or could not be written."""
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; give a folder")
+    check_place(folder)
     if (names := taken(folder)) and not overwrite:
         raise ValueError(f"{folder} already holds {', '.join(names)}; give another folder, or allow to overwrite them")
-    nearest = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    if not os.access(nearest, os.W_OK):
-        raise ValueError(f"{nearest} cannot be written to; give another folder")
 
 
 def write_results(
@@ -95,7 +92,8 @@ def write_results(
 
 def write_figures(folder: Path, run: Run) -> None:
     """The PNG files of ``FILES``."""
-    margins, title = run.margins, f"{run.clip.name}: {describe(run)}"
+    margins, name = run.margins, shown(run.clip.name)
+    title = f"{name}: {describe(run)}"
     target = run.spec.target
     figures = {
         "scores.png": scores_figure(
@@ -104,14 +102,14 @@ def write_figures(folder: Path, run: Run) -> None:
             stored=margins["stored"],
             labels=None if run.own_labels else run.labels[0].numpy(),
             span=(target.start, target.stop) if target.kind == "span" else None,
-            title=run.clip.name,
+            title=name,
         ),
         "perturbation.png": perturbation_figure(
             {"audio": run.clip.audio, "video": run.clip.video},
             {name: values[0].numpy() for name, values in run.result.adversarial.items()},
             title=title,
         ),
-        "trace.png": trace_figure(run.result.trace, objective=run.spec.objective, title=run.clip.name),
+        "trace.png": trace_figure(run.result.trace, objective=run.spec.objective, title=name),
     }
     if run.clean.embeddings:
         figures["embeddings.png"] = embedding_figure(
@@ -120,15 +118,17 @@ def write_figures(folder: Path, run: Run) -> None:
             run.labels[0].numpy(),
             moved=(margins["clean"] > 0) != (margins["adversarial"] > 0),
             reference={name: values.numpy() for name, values in run.reference_embeddings.items()} or None,
-            title=run.clip.name,
+            title=name,
         )
-    for name, figure in figures.items():
-        save(figure, folder / name)
+    for file, figure in figures.items():
+        save(figure, folder / file)
 
 
 def write_report(path: Path, report: dict) -> Path:
     """JSON, under its name whole or not at all."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if text != text.encode("utf-8", "ignore").decode():  # a file's name that is no UTF-8: escaped, it can be read back
+        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     with replacing(path, "w") as handle:
         handle.write(text)
     return path

@@ -66,7 +66,8 @@ def write_annotated(path: str | os.PathLike, scene: Scene, run: Run) -> Path:
     size = (layout.width, layout.height + CAPTION + PANEL)
     video = CompositeVideoClip(layers, size=size, bg_color=(255, 255, 255))
     video = video.with_audio(AudioArrayClip(np.stack([sound, sound], axis=1), fps=SAMPLE_RATE)).with_duration(seconds)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.part.mp4")
+    # Absolute: a relative name such as "-x" or "12:30" would be an option or an address to ffmpeg.
+    partial = path.absolute().with_name(f".{path.stem}.{os.getpid()}.part.mp4")
     try:
         with tempfile.TemporaryDirectory() as folder:
             video.write_videofile(

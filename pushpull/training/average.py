@@ -19,6 +19,7 @@ import torch
 from pushpull.config import from_dict
 from pushpull.data.talkset import cores
 from pushpull.detectors import CheckpointError, TalkNet, load_model
+from pushpull.files import check_file
 from pushpull.training.figures import attack_and_tell, held_out_text, read_clips, settled, write_measured
 from pushpull.training.options import TrainOptions
 from pushpull.training.stopping import end_politely
@@ -76,6 +77,7 @@ def main(arguments=None) -> int:
 
 def averaged(given: argparse.Namespace) -> Path:
     """What the command does; the path of the weights."""
+    check_file(given.out)
     before, after = load_model(given.before, given.device), load_model(given.after, given.device)
     mixed = average(before, after, given.weight)
     if "training" not in after.card:

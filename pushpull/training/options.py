@@ -9,6 +9,7 @@ from pushpull.data.batches import Batching
 from pushpull.data.mix import ExampleMix
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.detectors import TalkNetConfig
+from pushpull.detectors.checkpoint import NAME
 from pushpull.detectors.stored import STORED
 from pushpull.training.adversarial import ADVERSARIAL, Injection
 from pushpull.training.distillation import Distillation
@@ -122,6 +123,8 @@ class TrainOptions:
             if wrong := {key: getattr(self, key) for key, value in fixed.items() if getattr(self, key) != value}:
                 meant = ", ".join(f"{key} {fixed[key]!r}" for key in wrong)
                 raise ValueError(f"row {self.row} of Table 1 means {meant}, got {wrong}; leave out row for your own")
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"name is of letters, digits, '.', '_' and '-', got {self.name!r}")
         if min(self.lambdas) < 0:
             raise ValueError(f"the lambdas must not be negative, got {self.lambdas}")
         if self.accumulate < 1:

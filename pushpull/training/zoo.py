@@ -24,6 +24,7 @@ from pushpull.data.augment import Augmentation
 from pushpull.data.batches import Batching
 from pushpull.data.mix import ExampleMix
 from pushpull.data.talkset import cores
+from pushpull.files import check_file, check_folder
 from pushpull.plots import save, zoo_figure
 from pushpull.train import train
 from pushpull.training.adversarial import Injection
@@ -246,6 +247,9 @@ def table(paths: Sequence[Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
+PICTURES = (".png", ".svg", ".pdf")  # what a figure can be
+
+
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pushpull.training.zoo",
@@ -260,6 +264,10 @@ def main(arguments=None) -> int:
     options, given = parse_options(ZooOptions, arguments, parser)
     end_politely()
     try:
+        for folder in (given.out, *([given.install] if given.install else [])):
+            check_folder(folder)
+        if given.figure:
+            check_file(given.figure, PICTURES)
         paths = build(options, given.out, progress=not given.quiet, say=partial(print, flush=True))
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)

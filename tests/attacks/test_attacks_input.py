@@ -167,7 +167,7 @@ def test_the_page_refuses_numbers_that_are_none(name, value):
     subject = SimpleNamespace(start=value if name == "start" else 0.0, length=None)
     form = Form(model="lite") if name == "start" else Form(model="lite", **{name: value})
     with pytest.raises(ValueError, match=name):
-        form.order(subject, 0)
+        form.spec(subject, 0)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from media_support import FPS, RATE, ffmpeg, flash
 
-from pushpull import media
+from pushpull import media, perturb
 from pushpull.demo.intake import take_in
 from pushpull.demo.vault import Vault
 from pushpull.media import MediaError
@@ -183,3 +183,14 @@ def test_a_matroska_with_a_long_subtitle_is_whole(tmp_path):
     data = (tmp_path / "untagged.mkv").read_bytes().replace(b"DURATION", b"DURATIOM")
     (tmp_path / "untagged.mkv").write_bytes(data)
     assert media.probe(tmp_path / "untagged.mkv").promised is None
+
+
+@needs_field
+def test_the_shell_says_what_it_took_of_the_sound(tmp_path, capsys):
+    assert perturb.main([str(FIELD / "f7_silentfirst.mp4"), "--list-faces"]) == 0
+    said = capsys.readouterr().out
+    assert "The sound is track 2 of 2, the file's default." in said and "silent, so" not in said
+    mute = tmp_path / "mute.mp4"
+    ffmpeg("-i", FIELD / "f7_silentfirst.mp4", "-map", "0:v", "-map", "0:1", "-c", "copy", mute)
+    assert perturb.main([str(mute), "--list-faces", "--start", "0.2"]) == 0
+    assert "The sound is silent, so the model hears nobody" in capsys.readouterr().out

@@ -182,6 +182,43 @@ def test_a_span_with_labels_of_a_part_of_the_video(world, tmp_path, capsys):
     assert (table["target"] == np.where(inside, 1, table["label"])).all()
 
 
+# What people, recorders and other systems call their files. The last is no UTF-8.
+NAMES = [
+    "2024-05-01T12:30:15.mp4",
+    "-x.mp4",
+    "concat:a|b.mp4",
+    "100 %d%03d.mp4",
+    'it\'s "quoted".mp4',
+    "two\nlines.mp4",
+    "$_^$.mp4",
+    "лицо 顔.mp4",
+    "byte\udcff.mp4",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_file_is_a_name(name, world, tmp_path, monkeypatch):
+    """Relative, as people type them; results go where the default says, which begins like the file's name."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        shutil.copy(world.video, name)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    model = ("--model", str(world.checkpoint), "--device", "cpu")
+    assert perturb.main([*model, "--face", "1", "--attack", "fgsm", "--", name]) == 0
+    out = tmp_path / f"{name.removesuffix('.mp4')}-fgsm"
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, out.name])
+    assert read_report(out / "report.json").source.path == name
+
+
+def test_results_go_to_any_name_of_a_folder(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ["--model", str(world.checkpoint), "--device", "cpu", "--face", "1", "--attack", "fgsm"]
+    assert perturb.main([str(world.video), *options, "--out=-res"]) == 0
+    assert sorted(path.name for path in (tmp_path / "-res").iterdir()) == sorted(FILES)
+
+
 BAD = {
     "no such video": (["absent.mp4"], "absent.mp4: there is no such file"),
     "text for a video": (["text.mp4"], "text.mp4 is not a video that can be read"),
@@ -208,7 +245,9 @@ BAD = {
     "report of something else": (["--from", "other.json"], "its format is None"),
     "settings beside a report": (["--from", "REPORT", "--eps-av", "7"], "leave out --eps-av"),
     "report of a clip that is gone": (["--from", "REPORT-ELSEWHERE"], "which is not here; give its place"),
-    "results in a file": (["VIDEO", "--model", "MODEL", "--out", "text.mp4"], "is a file; give a folder"),
+    "results in a file": (["VIDEO", "--model", "MODEL", "--out", "text.mp4"], "text.mp4 is no folder"),
+    "results below a file": (["VIDEO", "--model", "MODEL", "--out", "text.mp4/deep/er"], "text.mp4 is no folder"),
+    "results in a name too long": (["VIDEO", "--model", "MODEL", "--out", "x" * 300], "File name too long"),
 }
 
 

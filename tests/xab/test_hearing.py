@@ -41,7 +41,7 @@ def test_results_and_export_name_who_cannot_hear(store, clock):
     both = found.analysis["sensitivity"]
     assert both["all_judgments"]["trials"] == 2 * both["hear_the_sound"]["trials"] > 0
     for name in ("judgments.csv", "volunteers.csv"):
-        rows = list(csv.DictReader(io.StringIO(export.one(store, study, name).decode())))
+        rows = list(csv.DictReader(io.StringIO(export.one(store, study, name).decode(export.CSV))))
         assert {(row["volunteer"], row["hears"]) for row in rows} == {("1", "true"), ("2", "false")}
 
 

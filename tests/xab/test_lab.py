@@ -1,5 +1,6 @@
 """The experimenter's pages over HTTP: the way in, the form, a study's life, results, export."""
 
+import codecs
 import csv
 import io
 import json
@@ -241,7 +242,9 @@ def test_a_studys_life(lab_pages):
     assert preview.path == "/xab" and preview.params["t"]
     assert lab_pages.store.sessions.state(preview.params["t"])["preview"] is True
     assert lab_pages.post(f"/{study}/links", count="2").status_code == 303
-    rows = list(csv.DictReader(io.StringIO(lab_pages.web.get(f"/xab/lab/{study}/links.csv").text)))
+    table = lab_pages.web.get(f"/xab/lab/{study}/links.csv").content
+    assert table.startswith(codecs.BOM_UTF8), "Excel takes tables without the mark for another encoding"
+    rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
     assert [row["volunteer"] for row in rows] == ["1", "2"], "previews take no numbers"
     assert all(row["link"].startswith("http://testserver/xab?t=") for row in rows)
     lab_pages.post(f"/{study}/open", on="yes")
@@ -304,8 +307,10 @@ def test_results_figures_and_files_agree_with_the_store(lab_pages):
     assert png.content.startswith(b"\x89PNG")
 
     pack = zipfile.ZipFile(io.BytesIO(lab_pages.web.get(f"/xab/lab/{study}/export/all.zip").content))
-    files = {name.rpartition("/")[2]: pack.read(name).decode() for name in pack.namelist()}
+    files = {name.rpartition("/")[2]: pack.read(name).decode("utf-8-sig") for name in pack.namelist()}
     assert set(files) == set(export.FILES)
+    marked = {name.rpartition("/")[2] for name in pack.namelist() if pack.read(name).startswith(codecs.BOM_UTF8)}
+    assert marked == set(export.TABLES), "Excel takes tables without the mark for another encoding"
     rows = list(csv.DictReader(io.StringIO(files["judgments.csv"])))
     assert [row["choice"] for row in rows] == [row["choice"] for row in judgments]
     assert sum(row["correct"] == "true" for row in rows if row["phase"] == "main") == right

@@ -14,12 +14,13 @@ from pushpull.attacks.budget import EPS_AUDIO, EPS_VIDEO
 from pushpull.clip import FPS, Clip
 from pushpull.detectors import TalkNet, TalkNetConfig
 from pushpull.media import read_stimulus
+from pushpull.runs.cards import read_card
 from xab import plan, stimuli
 from xab.cli import main as cli
 from xab.files import stimuli_folder
 from xab.plan import DesignError, pair_specs, paper_preset
 from xab.settings import Settings
-from xab.stimuli import Span, assign, find_spans, make_pair, make_study, read_card, speaking_scores
+from xab.stimuli import Span, assign, find_spans, make_pair, make_study, speaking_scores
 from xab.store import Store
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -115,28 +116,12 @@ def test_spans_are_the_purest_stretches(pattern, found):
     ]
 
 
-@pytest.mark.parametrize(
-    "content, wanted",
-    [
-        (None, []),
-        ("[]", []),
-        ("{", []),
-        ('{"faces": [{"box": [0, 0, 9]}]}', []),
-        ('{"faces": [{"box": [0, 1, 2, 3], "labels": "01", "voice": "x"}]}', [{"box": [0, 1, 2, 3], "labels": "01"}]),
-    ],
-)
-def test_a_card_is_read_or_there_is_none(tmp_path, content, wanted):
-    if content is not None:
-        (tmp_path / "clip.json").write_text(content)
-    assert read_card(tmp_path / "clip.mp4") == wanted
-
-
 def test_the_shipped_clips_have_speech_and_silence_for_the_papers_study():
     """By their own cards, without a model's opinion, and enough of both that a clip need not be shown thrice."""
     design, spans = paper_preset(), []
     frames = int(design.seconds * FPS + 1e-9)
     for path in ASSETS.glob("*.mp4"):
-        for one in read_card(path):
+        for one in read_card(path).faces:
             labels = np.array([int(label) for label in one["labels"]])
             empty = np.zeros((len(labels), 112, 112), np.uint8)
             audio = np.zeros(len(labels) * 640, np.float32)

@@ -43,6 +43,30 @@ def test_static_files_have_their_types_and_nothing_else_is_served(client, name, 
         assert reply.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    "before, after", [("", "."), ("", ","), ("<", ">"), ("(", ")."), (" ", " "), ("", "\u00a0"), ("", "\u201d")]
+)
+def test_a_link_with_what_mail_programs_add_leads_to_the_right_one(before, after, tmp_path):
+    app = FastAPI()
+    inner = mount(app, Settings(data=tmp_path, password="test"))
+    web = TestClient(app)
+    reply = web.get("/xab", params={"t": f"{before}_abc-DEF{after}"}, follow_redirects=False)
+    assert reply.status_code == 303 and reply.headers["location"] == "?t=_abc-DEF"
+    assert reply.headers["referrer-policy"] == "no-referrer" and reply.headers["cache-control"] == "no-store"
+    followed = web.get("/xab", params={"t": f"{before}_abc-DEF{after}"})
+    inner.state.desk.store.close()
+    assert followed.url.path == "/xab" and followed.url.params["t"] == "_abc-DEF" and followed.status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "abc", "two tokens.in_one_link", "....", "x" * 65, "x" * 65 + "."])
+def test_what_is_no_link_is_left_to_the_page_to_refuse(token, tmp_path):
+    app = FastAPI()
+    inner = mount(app, Settings(data=tmp_path, password="test"))
+    reply = TestClient(app).get("/xab", params={"t": token}, follow_redirects=False)
+    inner.state.desk.store.close()
+    assert reply.status_code == 200 and "<html" in reply.text
+
+
 def test_the_page_allows_no_inline_code_and_no_other_host(tmp_path):
     app = FastAPI()
     inner = mount(app, Settings(data=tmp_path, password="test"))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from ..blinding import StimulusDamaged
+from ..export import CSV
 from ..files import clip_names, model_names, remove_stimuli
 from ..plan import PLAIN_NAMES, paper_preset
 from ..store import NotFound, Refused
@@ -186,7 +187,7 @@ def routes(desk, entry: Entry) -> APIRouter:
                 link = f"{address}?t={person['token']}"
                 rows.writerow([person["number"], link, person["step"], person["answered"], person["planned"] or trials])
         headers = {"Content-Disposition": f'attachment; filename="links-{study_id}.csv"'}
-        return Response(table.getvalue(), media_type="text/csv", headers=headers)
+        return Response(table.getvalue().encode(CSV), media_type="text/csv", headers=headers)
 
     actions = {
         "make": lambda study_id, _posted: start_making(study_id),

@@ -18,6 +18,7 @@ from pushpull.data.ava.pool import read_ava
 from pushpull.data.ava.predictions import predict, write_predictions
 from pushpull.data.ava.prepare import prepare
 from pushpull.detectors.checkpoint import load_model, resolve_device
+from pushpull.files import check_file
 from pushpull.metrics import average_precision, prevalence
 
 SHOWN = 20  # problems of a split; of a tree that is quite wrong there are thousands
@@ -83,6 +84,7 @@ def _check(given):
 
 
 def _score(given):
+    check_file(given.out)
     pool, promised = read_ava(given.root)["test"], read_loader(Layout(given.root).loader("val"))
     if len(pool) < len(promised):
         raise ValueError(

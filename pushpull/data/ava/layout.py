@@ -115,7 +115,7 @@ def read_loader(path: Path) -> list[Track]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: {AGAIN}")
     found: dict[str, Track] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         try:
             track = _track(line.split("\t"))
             if track.entity in found:

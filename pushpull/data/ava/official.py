@@ -22,7 +22,7 @@ def read_annotation(source: str | Path) -> dict[str, pd.DataFrame]:
         ValueError: a file or row is not what it should be; the message names file and line.
     """
     source = Path(source)
-    files = [source] if source.is_file() else sorted(source.rglob("*.csv"))
+    files = [source] if source.is_file() else sorted(source.rglob("[!.]*.csv"))
     if not files:
         raise FileNotFoundError(
             f"no CSV in {source}: give the folder of one split's official files (VIDEO-activespeaker.csv)"
@@ -42,7 +42,7 @@ def read_annotation(source: str | Path) -> dict[str, pd.DataFrame]:
 def _read(path):
     """One file's rows, checked, by track and time."""
     try:
-        rows = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8")
+        rows = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     header = rows.iloc[0].tolist()

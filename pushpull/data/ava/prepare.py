@@ -81,7 +81,9 @@ def _find_films(folder):
     """{name without suffix: path}; none is no error here, as films may be deleted once they are cut."""
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}")
-    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()}
+    return {
+        path.stem: path for path in sorted(folder.rglob("[!.]*")) if path.suffix.lower() in SUFFIXES and path.is_file()
+    }
 
 
 def _cuts(layout, split, films, paths, workers) -> Iterator[tuple[str, FilmCut | str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.clip import Clip
+from pushpull.files import read_text
 from pushpull.media import dequantise_audio
 
 SPLITS = ("train", "validation", "test")
@@ -94,7 +95,7 @@ def read_pool(folder: str | Path) -> dict[str, HeadPool]:
         )
     found: dict[str, list[Face]] = {split: [] for split in SPLITS}
     try:
-        for record in json.loads(path.read_text(encoding="utf-8"))["clips"]:
+        for record in json.loads(read_text(path))["clips"]:
             for face in record["faces"]:
                 crops = folder / "clips" / face["file"]
                 found[record["split"]].append(
