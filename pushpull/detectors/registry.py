@@ -67,3 +67,8 @@ def get_architecture(name: str) -> Architecture:
 def recognise(state: State) -> str | None:
     """The name of the architecture that a state dict is of, None if no registered one knows it."""
     return next((name for name in list_architectures() if _ARCHITECTURES[name].recognises(state)), None)
+
+
+def architecture_of(detector: object) -> str | None:
+    """The name under which a detector's class is registered, None if it is not."""
+    return next((name for name in list_architectures() if _ARCHITECTURES[name] is type(detector)), None)
