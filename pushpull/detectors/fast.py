@@ -10,61 +10,51 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pushpull.detectors.lr_asd import Gate
+from pushpull.detectors.packed import PackedBlock, as_clips, as_pictures
 from pushpull.detectors.streams import AudioEncoder, Block, TwoStreams, VisualEncoder
-from pushpull.models.packed import PackedConv, packable
+from pushpull.models.packed import packable
 
 
 class FoldedStep(nn.Module):
-    """A convolution with its normalisation folded in, and the ReLU after it, on (N, C, h, w) with channels last."""
+    """A convolution with its normalisation folded in, and the ReLU after it, on (N, C, h, w) with channels last.
+
+    One of stride 2 becomes one of stride 1 that reads :func:`halved` pictures: back to its few inputs that is faster.
+    """
 
     def __init__(self, conv: nn.Module, norm: nn.Module):
         super().__init__()
         weight, bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
-        stride, padding = conv.stride, conv.padding
+        padding = conv.padding
         self.along_time = weight.ndim == 5 and weight.shape[2] > 1
         if weight.ndim == 5:  # (out, in, t, k, k), with a size of 1 in time or across the picture
             weight = weight[..., 0] if self.along_time else weight[:, :, 0]
-            stride = stride[:2] if self.along_time else stride[1:]
             padding = padding[:2] if self.along_time else padding[1:]
+        if conv.stride[-1] == 2:
+            weight, padding = _of_halved(weight), (1, 1)
         outputs, inputs, *size = weight.shape
-        self.conv = nn.Conv2d(inputs, outputs, size, stride, padding, device="meta")
+        self.conv = nn.Conv2d(inputs, outputs, size, padding=padding, device="meta")
         self.conv.weight = nn.Parameter(weight.detach().clone(memory_format=torch.channels_last), False)
         self.conv.bias = nn.Parameter(bias.detach().clone(), False)
-        self.packed: _Packed | None = None  # made when first needed: on a CPU, once the weights are where they stay
 
     def forward(self, x: Tensor) -> Tensor:
-        if not packable(x):
-            return F.relu_(self.conv(x))
-        if self.packed is None:
-            self.packed = _Packed(self.conv)
-        return _ConvReLU.apply(x.contiguous(memory_format=torch.channels_last), self.packed)
+        return F.relu_(self.conv(x))
 
 
-class _Packed(PackedConv):
-    def __deepcopy__(self, memo):
-        return None  # packed tensors cannot be copied; the copy packs its own
+def halved(pictures: Tensor) -> Tensor:
+    """(N, 1, h, w) -> (N, 4, h / 2, w / 2): each square of four pixels becomes four channels."""
+    return F.pixel_unshuffle(pictures, 2)
 
 
-class _ConvReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, conv):
-        y = conv(x, relu=True)
-        ctx.conv = conv
-        ctx.save_for_backward(x, y)
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        x, y = ctx.saved_tensors
-        grad = torch.ops.aten.threshold_backward(grad.contiguous(memory_format=torch.channels_last), y, 0)
-        return ctx.conv.back(grad, x), None
+def _of_halved(weight: Tensor) -> Tensor:
+    """The kernel (out, 4, 3, 3) on halved pictures that does what (out, 1, k, k) of stride 2, k of 3 or 5, does."""
+    size = weight.shape[-1]
+    before = (5 - size) // 2
+    return F.pixel_unshuffle(F.pad(weight, (before, before + 1) * 2), 2)
 
 
 class FoldedBlock(nn.Module):
@@ -75,31 +65,22 @@ class FoldedBlock(nn.Module):
         branches, after = block.steps()
         self.branches = nn.ModuleList(nn.ModuleList(FoldedStep(*step) for step in branch) for branch in branches)
         self.after = nn.ModuleList(FoldedStep(*step) for step in after)
+        self.packed: PackedBlock | None = None  # made when first needed: on a CPU, once the weights are where they stay
 
     def forward(self, x: Tensor, frames: int = 1) -> Tensor:
         """``frames`` is T, for faces."""
+        if packable(x):
+            if self.packed is None:
+                self.packed = PackedBlock(self)
+            return self.packed(x, frames)
         first, *others = (_run(branch, x, frames) for branch in self.branches)
         return _run(self.after, sum(others, first), frames)
 
 
 def _run(steps: nn.ModuleList, x: Tensor, frames: int) -> Tensor:
     for step in steps:
-        x = _as_pictures(step(_as_clips(x, frames)), x.shape[2], frames) if step.along_time else step(x)
+        x = as_pictures(step(as_clips(x, frames)), x.shape[2], frames) if step.along_time else step(x)
     return x
-
-
-def _as_clips(x: Tensor, frames: int) -> Tensor:
-    """(B T, C, h, w) -> (B, C, T, h w), both with channels last."""
-    pictures, channels, height, width = x.shape
-    flat = x.permute(0, 2, 3, 1).reshape(pictures // frames, frames, height * width, channels)
-    return flat.permute(0, 3, 1, 2)
-
-
-def _as_pictures(x: Tensor, height: int, frames: int) -> Tensor:
-    """(B, C, T, h w) -> (B T, C, h, w), both with channels last."""
-    clips, channels, _, pixels = x.shape
-    flat = x.permute(0, 2, 3, 1).reshape(clips * frames, height, pixels // height, channels)
-    return flat.permute(0, 3, 1, 2)
 
 
 class FoldedVisualEncoder(nn.Module):
@@ -113,7 +94,7 @@ class FoldedVisualEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         clips, frames = pictures.shape[:2]
-        x = pictures.flatten(0, 1)[:, None]
+        x = halved(pictures.flatten(0, 1)[:, None])
         x = F.max_pool2d(self.block1(x, frames), 3, 2, 1)
         x = F.max_pool2d(self.block2(x, frames), 3, 2, 1)
         return self.block3(x, frames).amax(dim=(2, 3)).unflatten(0, (clips, frames))
