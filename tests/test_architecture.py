@@ -18,6 +18,7 @@ ROOMS = [
     "pushpull.faces",
     "pushpull.features",
     "pushpull.models",
+    "pushpull.detectors",
     "pushpull.avil",
     "pushpull.objectives",
     "pushpull.attacks",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pushpull.detectors.catalogue import COMMAND, PUBLISHED
 from pushpull.detectors.fetch import FetchError, fetch
-from pushpull.detectors.load import cache_folder, list_detectors
+from pushpull.detectors.load import list_detectors
 from pushpull.models.checkpoint import CheckpointError
 
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="all detectors that have a name here (what is done without a command)")
     fetching = commands.add_parser("fetch", help="download, check and convert published detectors")
     fetching.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(PUBLISHED)}")
-    fetching.add_argument("--folder", type=Path, help=f"where to [{cache_folder()}]")
+    fetching.add_argument("--folder", type=Path, help="where to, instead of the user's cache")
     fetching.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
     try:
@@ -42,14 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(cards: list[dict]) -> str:
-    """Cards as lines of text: name, architecture, size, training data crop and where each one is."""
+    """Cards as lines of text: name, architecture, size, crop, and where each one is."""
     lines = [f"{'name':22} {'architecture':12} {'MB':>5}  {'crop':12} where"]
     for card in cards:
         where = f"to be fetched: {COMMAND} fetch {card['name']}" if card["where"] == "published" else card["where"]
-        crop = card.get("crop", "talknet_demo")
-        lines.append(
-            f"{card['name']:22} {card.get('architecture', ''):12} {card['bytes'] / 1e6:5.1f}  {crop:12} {where}"
-        )
+        architecture, crop = (card.get(fact) or "-" for fact in ("architecture", "crop"))
+        lines.append(f"{card['name']:22} {architecture:12} {card['bytes'] / 1e6:5.1f}  {crop:12} {where}")
     return "\n".join(lines)
 
 

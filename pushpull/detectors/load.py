@@ -19,6 +19,7 @@ from pushpull.models.checkpoint import NAME, CheckpointError, list_models, load_
 FOLDER_VARIABLE = "PUSHPULL_DETECTORS"
 SUFFIXES = (SAFETENSORS, ".model")  # of the files that a name finds, the first wins
 PICKLED = (".model", ".pt", ".pth")
+PUBLISHED_SIZES = {published.size for published in PUBLISHED.values()}  # others need no checksum to be told apart
 UNLISTED_CROP = "face_box"  # of weights that no card tells of: these architectures are trained on AVA's boxes
 
 
@@ -143,7 +144,8 @@ def list_detectors() -> list[dict]:
     Raises:
         CheckpointError: as :func:`folders`.
     """
-    cards = {card["name"]: card | {"architecture": "talknet", "where": "shipped"} for card in list_models()}
+    talknet = {"architecture": "talknet", "crop": "talknet_demo"}
+    cards = {card["name"]: talknet | card | {"where": "shipped"} for card in list_models()}
     cards |= {
         name: published.card() | {"bytes": published.size, "where": "published"}
         for name, published in PUBLISHED.items()
@@ -152,19 +154,20 @@ def list_detectors() -> list[dict]:
     for name in dict.fromkeys(path.stem for path in here):
         path = find_detector(name)
         if path is not None:
-            known = cards.get(name, {}) if name in PUBLISHED else {}
-            cards[name] = known | _told(path) | {"name": name, "bytes": path.stat().st_size, "where": str(path)}
+            cards[name] = _told(path) | {"name": name, "bytes": path.stat().st_size, "where": str(path)}
     return [cards[name] for name in sorted(cards)]
 
 
 def _told(path: Path) -> dict:
-    """What a file says of itself without its tensors being read; nothing if it is a pickle, or damaged."""
+    """What is known of a file without its tensors being read; nothing of a damaged one, or an unpublished pickle."""
     if path.suffix != SAFETENSORS:
-        return {}
+        listed = published_by(sha256(path)) if path.stat().st_size in PUBLISHED_SIZES else None
+        return listed.card() if listed else {}
     try:
-        return json.loads(_metadata(path).get("card", "{}"))
+        card = json.loads(_metadata(path).get("card", "{}"))
     except (CheckpointError, ValueError):
         return {}
+    return card if isinstance(card, dict) else {}
 
 
 def _path_of(name_or_path: str | Path) -> Path | None:

@@ -30,11 +30,11 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             checkpoint, not a state dict, or one with values that are not finite.
     """
     path = Path(path)
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder, not a checkpoint")
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}")
     try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder, not a checkpoint")
+        if not path.is_file():
+            raise CheckpointError(f"no checkpoint at {path}")
         empty = path.stat().st_size == 0
         archive = zipfile.is_zipfile(path)
     except OSError as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.detectors.base import MODALITIES, Outputs
@@ -24,6 +25,8 @@ GREY_MEAN, GREY_STD = 0.4161, 0.1688  # of grey levels / 255
 NORM = {"eps": 1e-3, "momentum": 0.01}
 WIDTHS = (32, 64, 128)
 EMBEDDING = WIDTHS[-1]
+SPAN_PICTURES = 500  # encoded at once in evaluation mode; each keeps some 4 MB for the backward pass
+REACH = 9  # frames that a visual embedding depends on, on either side: 3 blocks of temporal kernels of 5 and 3 at most
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.3, 1.0  # of the audio-visual logits, in training
 
 Step = tuple[nn.Module, nn.Module]  # a convolution without bias and its normalisation; a ReLU follows
@@ -202,8 +205,25 @@ class TwoStreams(nn.Module):
         return self.model.audioEncoder(mfcc(audio, 4 * frames))
 
     def encode_video(self, video: Tensor) -> Tensor:
-        """(B, T, 112, 112) grey levels -> e_v (B, T, 128)."""
-        return self.model.visualEncoder((video / 255 - GREY_MEAN) / GREY_STD)
+        """(B, T, 112, 112) grey levels -> e_v (B, T, 128).
+
+        In evaluation mode long clips are taken in spans, which changes nothing but time and memory: each sees as much
+        on either side as its frames can, and is computed again in the backward pass.
+        """
+        clips, frames = video.shape[:2]
+        span = max(SPAN_PICTURES // clips, 4 * REACH)
+        if self.training or frames <= span:
+            return self._encode_pictures(video)
+        spans = []
+        for start in range(0, frames, span):
+            first, stop = max(start - REACH, 0), min(start + span, frames)
+            seen = video[:, first : stop + REACH]
+            if torch.is_grad_enabled():
+                encoded = checkpoint(self._encode_pictures, seen, use_reentrant=False)
+            else:
+                encoded = self._encode_pictures(seen)
+            spans.append(encoded[:, start - first : stop - first])
+        return torch.cat(spans, dim=1)
 
     def fuse(self, e_a: Tensor, e_v: Tensor) -> Outputs:
         """Outputs of the encoders' embeddings, (B, T, 128) each."""
@@ -264,6 +284,9 @@ class TwoStreams(nn.Module):
         detector = cls()
         load_state(detector, state, source=source, wanted=cls.__name__)
         return detector.eval()
+
+    def _encode_pictures(self, video: Tensor) -> Tensor:
+        return self.model.visualEncoder((video / 255 - GREY_MEAN) / GREY_STD)
 
     def _encode(self, name: str, value: Tensor) -> Tensor:
         if name == "video":

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from asd_support import CLASSES, batch, largest, randomised
 from torch import nn
 
-from pushpull.detectors import Detector
+from pushpull.detectors import Detector, streams
 from pushpull.detectors.streams import training_temperature
 from pushpull.features import mfcc
 
@@ -20,6 +20,26 @@ def slopes(detector, inputs):
     leaves = {name: value.clone().requires_grad_() for name, value in inputs.items()}
     outputs = detector(leaves)
     return outputs.detach(), torch.autograd.grad(outputs.margin.square().sum(), list(leaves.values()))
+
+
+@both
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: cuDNN's recurrent layers are at stake")
+def test_on_a_gpu_it_is_the_same_function(architecture):
+    detector, inputs = randomised(architecture), batch(2, 6)
+    outputs, (expected, _) = slopes(detector, inputs)
+    for network in (detector.cuda(), detector.fast()):
+        found, (slope, _) = slopes(network, {name: value.cuda() for name, value in inputs.items()})
+        assert largest(found.cpu(), outputs) <= 1e-2  # a GPU's convolutions may multiply with 10 bits
+        one, other = (s.cpu().double().flatten() / s.cpu().double().norm() for s in (slope, expected))
+        assert one @ other >= 0.99
+
+
+@both
+def test_recurrent_layers_stay_differentiable_on_cudnn(architecture):
+    """In evaluation mode all else is in it; cuDNN goes back through a recurrent layer in training mode alone."""
+    for network in (randomised(architecture).train().eval(), randomised(architecture).fast()):
+        modes = {isinstance(module, nn.GRU): module.training for module in network.modules()}
+        assert modes == {True: True, False: False}
 
 
 @both
@@ -237,6 +257,29 @@ def test_the_attack_copy_in_float64(architecture):
     assert largest(outputs, fast_outputs) <= 1e-9
     for one, other in zip(plain, fast, strict=True):
         assert (one - other).abs().max() <= 1e-9 * one.abs().max()
+
+
+@both
+@pytest.mark.parametrize("fast", [False, True])
+def test_long_clips_are_encoded_in_spans_that_change_nothing(architecture, fast, monkeypatch):
+    """Spans of 36 frames, the shortest that there are, of a clip that they do not divide."""
+    detector = randomised(architecture)
+    detector = detector.fast() if fast else detector
+    inputs = batch(1, 80)
+    outputs, whole = slopes(detector, inputs)
+    calls = []
+    pictures = type(detector)._encode_pictures
+    monkeypatch.setattr(
+        type(detector), "_encode_pictures", lambda self, x: calls.append(x.shape[1]) or pictures(self, x)
+    )
+    monkeypatch.setattr(streams, "SPAN_PICTURES", 1)
+    in_spans, parts = slopes(detector, inputs)
+    assert calls[:3] == [36 + 9, 9 + 36 + 8, 9 + 8] and largest(in_spans, outputs) <= 1e-4
+    for one, other in zip(parts, whole, strict=True):
+        one, other = (slope.double().flatten() / slope.double().norm() for slope in (one, other))
+        assert one @ other >= 0.9999
+    with torch.no_grad():
+        assert largest(detector(inputs), outputs) <= 1e-4
 
 
 @both

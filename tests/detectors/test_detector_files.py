@@ -195,7 +195,16 @@ def test_the_list_tells_where_each_one_is(tmp_path):
     assert cards["talknet-lite"]["where"] == "shipped" and cards["light-asd-ava"]["where"] == "published"
     assert cards["own"]["where"] == str(tmp_path / "own.model")
     assert cards["lr-asd-ava"]["where"] == str(tmp_path / "lr-asd-ava.safetensors")
+    assert "licence" not in cards["own"], "its content is none that was published"
     assert list(cards) == sorted(cards)
+
+
+def test_the_list_passes_over_what_is_damaged(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"no")
+    (tmp_path / "folder.model").mkdir()
+    save_file(lr_asd(), tmp_path / "odd.safetensors", {"card": "[1]"})
+    cards = {card["name"]: card for card in list_detectors()}
+    assert "folder" not in cards and cards["broken"]["bytes"] == 2 and "crop" not in cards["odd"]
 
 
 def test_an_architecture_is_recognised_by_its_tensors():

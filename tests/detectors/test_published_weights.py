@@ -5,7 +5,7 @@ import torch
 from asd_support import NAMES, largest, made_30, reference, weights_file
 
 from pushpull.attacks import BIM, paper_budget
-from pushpull.detectors import PUBLISHED, card_of, load_detector, save_detector
+from pushpull.detectors import PUBLISHED, card_of, list_detectors, load_detector, save_detector
 from pushpull.files import sha256
 
 
@@ -39,6 +39,13 @@ def test_is_found_by_name_and_converted_without_loss(monkeypatch, tmp_path):
     assert again.card["name"] == "mine" and again.card["trained_on"] == detector.card["trained_on"]
     with torch.no_grad():
         assert largest(detector(made_30()), again(made_30())) == 0
+
+
+def test_is_listed_with_the_facts_of_its_publication(monkeypatch):
+    path = weights_file("lr-asd-ava")
+    monkeypatch.setenv("PUSHPULL_DETECTORS", str(path.parent))
+    card = next(card for card in list_detectors() if card["name"] == "lr-asd-ava")
+    assert card["where"] == str(path) and card["crop"] == "face_box"
 
 
 @pytest.mark.parametrize("name", ["light-asd-ava", "lr-asd-ava"])
