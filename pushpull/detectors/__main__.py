@@ -5,6 +5,7 @@ python -m pushpull.detectors fetch lr-asd-ava    download, check and convert one
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in options.names:
                 print(_fetch(name, options.folder, options.quiet))
         else:
-            print(table(list_detectors()))
+            print(table(list_detectors()), flush=True)
+    except BrokenPipeError:  # whoever reads, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)
         return 130

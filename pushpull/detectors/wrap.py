@@ -43,7 +43,10 @@ class WrappedDetector(nn.Module):
         audio, video = inputs["audio"], inputs["video"]
         clips, frames = video.shape[:2]
         check_pair(len(audio), audio.shape[1] / SAMPLES_PER_FRAME, clips, frames)
-        if self._front_end != WAVEFORM:
+        video = video.clone()  # a module may change what it is given in place, as Normalize(inplace=True) does
+        if self._front_end == WAVEFORM:
+            audio = audio.clone()
+        else:
             audio = FRONT_ENDS[self._front_end](audio, FEATURES_PER_FRAME * frames)
         return as_outputs(self._call(self.module, audio, video), clips, frames, self.card["name"])
 
@@ -67,8 +70,9 @@ def wrap(
 
     Args:
         module: takes (audio, video) and gives (B, T, 2) logits [not speaking, speaking], (B, T) log-odds of
-            speaking, or :class:`Outputs`. It is put into evaluation mode. For gradient-based attacks it has to be
-            differentiable in both arguments.
+            speaking, or :class:`Outputs`. Of a probability, log-odds are ``torch.logit(p, eps=1e-6)``. It is put into
+            evaluation mode, and may change its arguments in place. For gradient-based attacks it has to be
+            differentiable in both.
         call: ``call(module, audio, video)``, for a module that wants its arguments, or gives its scores, otherwise.
         crop: what pictures of a face it was trained on, see pushpull.detectors.base.CROPS. Grey levels are 0 to 255;
             scaling them is the module's, or ``call``'s.

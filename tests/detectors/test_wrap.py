@@ -126,6 +126,17 @@ def test_inputs_are_checked_before_the_module_sees_them():
         wrap(lambda audio, video: audio)({"audio": torch.zeros(1, 640)})
 
 
+@pytest.mark.parametrize("front_end", ["waveform", "mfcc"])
+def test_a_module_may_change_its_arguments_in_place(front_end):
+    def normalising(audio, video):
+        return video.div_(255).sub_(0.5).mean(dim=(2, 3)) + audio.mul_(2).mean()
+
+    inputs = batch(1, 3)
+    leaves = {name: value.clone().requires_grad_() for name, value in inputs.items()}
+    wrap(normalising, front_end=front_end)(leaves).margin.sum().backward()
+    assert all(torch.equal(leaves[name], inputs[name]) and leaves[name].grad.abs().max() > 0 for name in inputs)
+
+
 def test_it_can_be_attacked_and_its_copy_is_frozen():
     module = Loudness()
     detector = wrap(module)
