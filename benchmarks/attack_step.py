@@ -1,14 +1,17 @@
 """How long one BIM step takes, against a plain implementation of it and against the machine's matrix products.
 
 Usage:
-    python benchmarks/attack_step.py                    # full and lite, 75 frames, every core
+    python benchmarks/attack_step.py                    # every network, 75 frames, every core
+    python benchmarks/attack_step.py --networks lr-asd light-asd
     python benchmarks/attack_step.py --threads 2 --repeats 9
     python benchmarks/attack_step.py --device cuda --json
 
 A *plain* step is what one writes first: the same weights, both modalities, evaluation mode, the official Conv3d and
 batch normalisations, ``loss.backward()`` with parameters that require gradients. *Ours* is a step of ``BIM.run`` on
-``attackable(model)``, timed between two of its callbacks, bookkeeping included. Repetitions of everything are
-interleaved, so that whatever else the machine does hits all of them alike; figures are medians, the best beside them.
+the copy made for attacks, timed between two of its callbacks, bookkeeping included. "full" and "lite" are TalkNet's
+sizes, attacked through all its heads; Light-ASD and LR-ASD, which have no audio-only head, through the one that
+inference uses. Repetitions of everything are interleaved, so that whatever else the machine does hits all of them
+alike; figures are medians, the best beside them.
 """
 
 import argparse
@@ -30,11 +33,13 @@ from torch import Tensor, nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from pushpull.attacks import BIM, paper_budget  # noqa: E402
-from pushpull.attacks.objectives import training_aware  # noqa: E402
-from pushpull.detectors import TalkNet, TalkNetConfig, attackable, resolve_device  # noqa: E402
+from pushpull.attacks.objectives import get_objective  # noqa: E402
+from pushpull.detectors import LRASD, LightASD, TalkNet, TalkNetConfig, attackable, resolve_device  # noqa: E402  # noqa: E402
 from pushpull.detectors.talknet.network import GREY_MEAN, GREY_STD  # noqa: E402
 
 EPS_AV = 5.0  # the paper's main budget
+TALKNETS = ("full", "lite")
+OTHERS = {"light-asd": LightASD, "lr-asd": LRASD}
 MATRIX = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # side: 17 GFLOP on a CPU, about a tenth of a second
 Tensors = dict[str, Tensor]
 
@@ -51,9 +56,9 @@ class PlainTalkNet(TalkNet):
 
 @dataclass(frozen=True)
 class Row:
-    """One size: seconds are of a step, ``gflop`` is what a step needs (forward, and back to the inputs alone)."""
+    """One network: seconds are of a step, ``gflop`` is what a step needs (forward, and back to the inputs alone)."""
 
-    size: str
+    network: str
     gflop: float
     plain_seconds: list[float]
     our_seconds: list[float]
@@ -76,13 +81,13 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def plain_step(model: TalkNet, inputs: Tensors, labels: Tensor, device: torch.device) -> float:
+def plain_step(model: nn.Module, inputs: Tensors, labels: Tensor, objective: str, device: torch.device) -> float:
     """Seconds of one textbook BIM step."""
     budgets = paper_budget(EPS_AV)
     started = clock(device)
     leaves = {name: values.detach().requires_grad_() for name, values in inputs.items()}
     model.zero_grad(set_to_none=True)
-    training_aware(model(leaves), labels).sum().backward()
+    get_objective(objective)(model(leaves), labels).sum().backward()
     for name, values in leaves.items():
         budget = budgets[name]
         moved = values.detach() + 0.25 * budget.eps * values.grad.sign()
@@ -91,7 +96,7 @@ def plain_step(model: TalkNet, inputs: Tensors, labels: Tensor, device: torch.de
     return clock(device) - started
 
 
-def our_step(model: TalkNet, inputs: Tensors, labels: Tensor, device: torch.device) -> float:
+def our_step(model: nn.Module, inputs: Tensors, labels: Tensor, objective: str, device: torch.device) -> float:
     """Seconds between two evaluations of a BIM run: move, project, forward, backward, bookkeeping."""
     instants = []
 
@@ -99,7 +104,7 @@ def our_step(model: TalkNet, inputs: Tensors, labels: Tensor, device: torch.devi
         instants.append(clock(device))
         return step.step < 1
 
-    BIM(steps=10).run(model, inputs, labels, budgets=paper_budget(EPS_AV), on_step=on_step)
+    BIM(steps=10).run(model, inputs, labels, budgets=paper_budget(EPS_AV), objective=objective, on_step=on_step)
     return instants[1] - instants[0]
 
 
@@ -112,14 +117,23 @@ def matrix_rate(device: torch.device) -> float:
     return 2 * side**3 / 1e9 / (clock(device) - started)
 
 
-def prepare(size: str, frames: int, device: torch.device) -> tuple[float, Callable[[], float], Callable[[], float]]:
+def plain_and_fast(network: str) -> tuple[nn.Module, nn.Module]:
+    """Two copies of one network with random weights, in evaluation mode: as first written, and made for attacks."""
+    torch.manual_seed(0)
+    if network in OTHERS:
+        plain = OTHERS[network]().eval()
+        return plain, plain.fast()
+    model = TalkNet(TalkNetConfig(size=network)).eval()
+    plain = PlainTalkNet(model.config).eval()
+    plain.load_state_dict(model.state_dict())
+    return plain, attackable(model)
+
+
+def prepare(network: str, frames: int, device: torch.device) -> tuple[float, Callable[[], float], Callable[[], float]]:
     """GFLOP of a step, and one plain step and one of ours, each giving its seconds."""
     generator = torch.Generator().manual_seed(0)
-    torch.manual_seed(0)
-    model = TalkNet(TalkNetConfig(size=size)).eval().to(device)
-    plain = PlainTalkNet(model.config).eval().to(device)
-    plain.load_state_dict(model.state_dict())
-    fast = attackable(model)
+    plain, fast = (model.to(device) for model in plain_and_fast(network))
+    objective = "training_aware" if network in TALKNETS else "inference_aware"
     inputs = {
         "audio": 0.1 * torch.randn(1, 640 * frames, generator=generator).clamp(-3, 3),
         "video": 255 * torch.rand(1, frames, 112, 112, generator=generator),
@@ -135,27 +149,27 @@ def prepare(size: str, frames: int, device: torch.device) -> tuple[float, Callab
     with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
         difference = (fast(inputs).margin - expected).abs().max().item()
     if difference > 1e-3:
-        raise SystemExit(f"the two {size} models disagree by {difference:.2g}: there is nothing to compare")
+        raise SystemExit(f"the two {network} models disagree by {difference:.2g}: there is nothing to compare")
     return (
         gflop,
-        lambda: plain_step(plain, inputs, labels, device),
-        lambda: our_step(fast, inputs, labels, device),
+        lambda: plain_step(plain, inputs, labels, objective, device),
+        lambda: our_step(fast, inputs, labels, objective, device),
     )
 
 
-def measure(sizes: list[str], frames: int, repeats: int, device: torch.device) -> tuple[list[Row], list[float]]:
-    """A row for each size, and the matrix rates in GFLOP/s taken in between."""
-    steps = {size: prepare(size, frames, device) for size in sizes}
-    rows = {size: Row(size, gflop, [], []) for size, (gflop, _, _) in steps.items()}
+def measure(networks: list[str], frames: int, repeats: int, device: torch.device) -> tuple[list[Row], list[float]]:
+    """A row for each network, and the matrix rates in GFLOP/s taken in between."""
+    steps = {network: prepare(network, frames, device) for network in networks}
+    rows = {network: Row(network, gflop, [], []) for network, (gflop, _, _) in steps.items()}
     rates = []
     for repeat in range(repeats + 1):
         kept = repeat > 0  # the first warms up
         rate = matrix_rate(device)
         rates += [rate] * kept
-        for size, (_, plain, ours) in steps.items():
+        for network, (_, plain, ours) in steps.items():
             plain_seconds, our_seconds = plain(), ours()
-            rows[size].plain_seconds.extend([plain_seconds] * kept)
-            rows[size].our_seconds.extend([our_seconds] * kept)
+            rows[network].plain_seconds.extend([plain_seconds] * kept)
+            rows[network].our_seconds.extend([our_seconds] * kept)
         if sys.stderr.isatty():
             print(f"\r{repeat} of {repeats}", end="\n" if repeat == repeats else "", file=sys.stderr, flush=True)
     return list(rows.values()), rates
@@ -165,16 +179,16 @@ def report(rows: list[Row], rates: list[float], frames: int) -> None:
     rate = max(rates)
     print(f"matrix product (float32): {rate:.0f} GFLOP/s best, {statistics.median(rates):.0f} median\n")
     print(f"one BIM step, {frames} frames, audio and video     median (best) of {len(rates)}")
-    print("size   GFLOP   plain, s         ours, s          ratio           ours, GFLOP/s   of the matrix rate")
+    print("network     GFLOP   plain, s         ours, s          ratio           ours, GFLOP/s   of the matrix rate")
     for row in rows:
         plain, ours = statistics.median(row.plain_seconds), statistics.median(row.our_seconds)
         speed, best = row.gflop / ours, row.gflop / min(row.our_seconds)
         print(
-            f"{row.size:5} {row.gflop:6.1f}   {plain:6.3f} ({min(row.plain_seconds):6.3f})  {ours:6.3f} "
+            f"{row.network:10} {row.gflop:6.1f}   {plain:6.3f} ({min(row.plain_seconds):6.3f})  {ours:6.3f} "
             f"({min(row.our_seconds):6.3f})  {row.speedup:5.2f} ({row.best_speedup:5.2f})   {speed:6.0f} ({best:6.0f})"
             f"   {speed / statistics.median(rates):6.0%} ({best / rate:.0%})"
         )
-    by_size = {row.size: row for row in rows}
+    by_size = {row.network: row for row in rows}
     if {"full", "lite"} <= set(by_size):
         full, lite = by_size["full"].our_seconds, by_size["lite"].our_seconds
         median = statistics.median(full) / statistics.median(lite)
@@ -183,7 +197,8 @@ def report(rows: list[Row], rates: list[float], frames: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", choices=["full", "lite"], default=["full", "lite"])
+    everything = [*TALKNETS, *OTHERS]
+    parser.add_argument("--networks", nargs="+", choices=everything, default=everything)
     parser.add_argument("--frames", type=int, default=75, help="video frames of the clip, 25 per second (75)")
     parser.add_argument("--repeats", type=int, default=7, help="steps of each kind, after one to warm up (7)")
     parser.add_argument("--threads", type=int, help="CPU threads (as torch chooses)")
@@ -199,7 +214,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    rows, rates = measure(options.sizes, options.frames, options.repeats, device)
+    rows, rates = measure(options.networks, options.frames, options.repeats, device)
     if options.json:
         machine = {"device": f"{device} ({name})", "threads": torch.get_num_threads(), "torch": torch.__version__}
         found = [asdict(row) | {"speedup": row.speedup, "best_speedup": row.best_speedup} for row in rows]

@@ -1,6 +1,17 @@
-"""Active speaker detectors: the protocol, TalkNet and its variants, and anybody's module wrapped."""
+"""Active speaker detectors: one protocol, the architectures by name, and detectors of one's own."""
 
-from pushpull.detectors.base import Detector, Outputs, attack_copy, describe, device_of, reference_embeddings_of
+from pushpull.detectors.base import (
+    CROPS,
+    Card,
+    Detector,
+    Outputs,
+    attack_copy,
+    card_of,
+    describe,
+    device_of,
+    reference_embeddings_of,
+)
+from pushpull.detectors.catalogue import PUBLISHED
 from pushpull.detectors.checkpoint import (
     CheckpointError,
     import_official,
@@ -9,21 +20,17 @@ from pushpull.detectors.checkpoint import (
     resolve_device,
     save_checkpoint,
 )
+from pushpull.detectors.fetch import FetchError, fetch
+from pushpull.detectors.light_asd import LightASD
+from pushpull.detectors.load import find_detector, list_detectors, load_detector, load_published, save_detector
+from pushpull.detectors.lr_asd import LRASD
+from pushpull.detectors.official import OfficialTalkNet
+from pushpull.detectors.registry import get_architecture, list_architectures, recognise, register_detector
 from pushpull.detectors.talknet import TalkNet, TalkNetConfig, attackable
-from pushpull.detectors.wrap import wrap
-
-load_detector = load_model  # until the registry is there
+from pushpull.detectors.wrap import WrappedDetector, wrap
 
 __all__ = [
-    "load_detector",
-    "Detector",
-    "attack_copy",
-    "describe",
-    "device_of",
-    "reference_embeddings_of",
-    "wrap",
-    "CheckpointError",
-    "Outputs",
+    "CROPS",
     "TalkNet",
     "TalkNetConfig",
     "attackable",
@@ -32,4 +39,30 @@ __all__ = [
     "load_model",
     "resolve_device",
     "save_checkpoint",
+    "attack_copy",
+    "describe",
+    "device_of",
+    "reference_embeddings_of",
+    "PUBLISHED",
+    "Card",
+    "CheckpointError",
+    "Detector",
+    "FetchError",
+    "LRASD",
+    "LightASD",
+    "OfficialTalkNet",
+    "Outputs",
+    "WrappedDetector",
+    "card_of",
+    "fetch",
+    "find_detector",
+    "get_architecture",
+    "list_architectures",
+    "list_detectors",
+    "load_detector",
+    "load_published",
+    "recognise",
+    "register_detector",
+    "save_detector",
+    "wrap",
 ]

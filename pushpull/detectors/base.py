@@ -1,24 +1,24 @@
-"""What a detector is to everything that attacks, measures, shows or trains one.
+"""What a detector is to everything above it: a callable of sound and pictures, its outputs, and facts about it."""
 
-A detector is any callable of ``{"audio": (B, 640 T) full scale [-1, 1], "video": (B, T, 112, 112) grey levels 0..255}``
-that returns :class:`Outputs`. Whatever comes after it uses what is there and says what it left out.
-"""
-
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 MODALITIES = ("audio", "video")
-CROPS = ("talknet_demo", "face_box")  # nose to chin, as TalkNet's demo cuts faces; the face's box, as AVA's are cut
+CROPS = {
+    "face_box": "the face's box, resized to 112 x 112 (AVA-ActiveSpeaker's annotated boxes)",
+    "talknet_demo": "nose to chin, as TalkNet's demo cuts it out",
+}
 
 
 class Outputs(NamedTuple):
-    """What one forward pass gives, per video frame; None where a detector has no such output.
+    """What one forward pass gives, per video frame. All but ``logits_av`` may be None: the detector has none.
 
-    Logits are (B, T, 2), [not speaking, speaking]; embeddings are (B, T, D). e is before the modalities meet (AVIL acts
-    on it), z after cross-attention (ECR is measured on it); without cross-attention z is e.
+    Logits are (B, T, 2), [not speaking, speaking]; embeddings are (B, T, D). e is what the encoder of one modality
+    gives (AVIL acts on it); z is that after the other modality has been seen (ECR is measured on it).
     """
 
     logits_av: Tensor
@@ -47,34 +47,116 @@ class Outputs(NamedTuple):
                 return {name: getattr(self, name) for name in names}
         return {}
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
-        """``change`` applied to every tensor that is there."""
-        return Outputs(*(None if part is None else change(part) for part in self))
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Outputs":
+        """``function`` of every output that is there."""
+        return Outputs(*(None if value is None else function(value) for value in self))
+
+    def to(self, *args, **kwargs) -> "Outputs":
+        """As ``Tensor.to``, of every output that is there."""
+        return self.map(lambda value: value.to(*args, **kwargs))
 
     def cpu(self) -> "Outputs":
-        """The same, off the graph, in float32 and on the CPU."""
-        return self.map(lambda part: part.detach().float().cpu())
+        return self.map(Tensor.cpu)
+
+    def detach(self) -> "Outputs":
+        return self.map(Tensor.detach)
+
+    @classmethod
+    def cat(cls, parts: "list[Outputs]", dim: int = 0) -> "Outputs":
+        """Several passes of one detector as one, along the clips (``dim`` 0) or the frames (1).
+
+        Raises:
+            ValueError: there are none, or an output is there in some of them only.
+        """
+        if not parts:
+            raise ValueError("nothing to put together: no outputs were given")
+        together = {}
+        for name, column in zip(cls._fields, zip(*parts, strict=True), strict=True):
+            missing = sum(value is None for value in column)
+            if 0 < missing < len(column):
+                raise ValueError(f"{name} is missing in {missing} of {len(column)} outputs")
+            together[name] = None if missing else torch.cat(column, dim)
+        return cls(**together)
 
 
 @runtime_checkable
 class Detector(Protocol):
-    """The protocol. There may also be ``fix(frozen)`` (encode unattacked modalities once) and ``fast()`` (a copy for
-    attacks).
+    """What attacks, evaluation and reports ask of a detector.
 
-    Attributes:
-        card: what people should know: ``name``, ``architecture``, training data, ``crop`` (one of ``CROPS``), licence,
-            ``sha256`` of the weights file; see :func:`describe` for what is filled in.
+    It is called with {"audio": (B, 640 T) full scale [-1, 1] at 16 kHz, "video": (B, T, 112, 112) grey levels 0..255}
+    and gives :class:`Outputs`. Clips of a batch do not see each other, and gradients reach both inputs.
+
+    Optional: ``fix(frozen)`` gives a callable of the remaining modalities that encodes the frozen ones once;
+    ``fast()`` gives a copy made for attacks, the same function with frozen parameters.
     """
 
-    card: dict
+    card: dict[str, Any]
 
     def __call__(self, inputs: dict[str, Tensor]) -> Outputs: ...
 
 
-def describe(detector) -> dict:
-    """The card with at least ``name``, ``crop`` and ``sha256`` (None where the detector came from no file)."""
-    card = getattr(detector, "card", None) or {}
-    return {"name": type(detector).__name__, "crop": CROPS[0], "sha256": None} | card
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """The facts that a detector carries in its ``card``; those that nobody stated are None.
+
+    Args:
+        name: what it is called, "lr-asd-ava".
+        architecture: a name of :func:`pushpull.detectors.list_architectures`; "" for a detector of one's own.
+        trained_on: data that its weights come from.
+        crop: of CROPS, the part of a picture that it was trained on.
+        threshold: log-odds of speaking above which a frame counts as speech.
+        licence: of the weights.
+        source: where the weights were had from.
+        source_sha256: of the file that was had from there.
+        sha256: of the file that the detector was loaded from.
+
+    Raises:
+        ValueError: an unknown crop, or a threshold that is no finite number.
+    """
+
+    name: str = "detector"
+    architecture: str = ""
+    trained_on: str | None = None
+    crop: str = "talknet_demo"
+    threshold: float = 0.0
+    licence: str | None = None
+    source: str | None = None
+    source_sha256: str | None = None
+    sha256: str | None = None
+
+    def __post_init__(self):
+        if self.crop not in CROPS:
+            raise ValueError(f"crop is one of {', '.join(CROPS)}, got {self.crop!r}")
+        threshold = self.threshold
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not abs(threshold) < float("inf"):
+            raise ValueError(f"threshold is a finite log-odds, got {threshold!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What has been stated, as JSON can hold it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, card: Mapping[str, Any]) -> "Card":
+        """The facts in a card that may hold more; one without any is that of an unknown detector.
+
+        Raises:
+            ValueError: as the class.
+        """
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in card.items() if name in known})
+
+
+def card_of(detector) -> Card:
+    """The facts about any detector, also one that carries no card."""
+    card = getattr(detector, "card", None)
+    return Card.from_dict(card if isinstance(card, Mapping) else {})
+
+
+def describe(detector) -> dict[str, Any]:
+    """The detector's card as it is, with at least ``name``, ``crop`` and ``sha256`` (None if it came from no file)."""
+    card = getattr(detector, "card", None)
+    card = card if isinstance(card, Mapping) else {}
+    return {"name": type(detector).__name__, "crop": Card().crop, "sha256": None} | dict(card)
 
 
 def device_of(detector) -> torch.device:

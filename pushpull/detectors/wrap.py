@@ -1,101 +1,143 @@
-"""Anybody's torch module as a detector."""
+"""A detector of one's own: any torch module, or function, that scores faces against sound."""
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pushpull.clip import SAMPLES_PER_FRAME
-from pushpull.detectors.base import CROPS, Outputs
+from pushpull.detectors.base import MODALITIES, Card, Outputs
 from pushpull.detectors.front_ends import FRONT_ENDS
+from pushpull.detectors.talknet.network import check_inputs, check_pair
 
-FEATURES_PER_FRAME = 4  # 10 ms feature frames in a video frame
+WAVEFORM = "waveform"
+FEATURES_PER_FRAME = 4
+TAKEN = "(B, T, 2) logits [not speaking, speaking], (B, T) log-odds of speaking, or pushpull's Outputs"
+
+Call = Callable[[Any, Tensor, Tensor], Any]
 
 
 class WrappedDetector(nn.Module):
-    """A module that takes ``(audio, video)``, as a detector; see :func:`wrap`."""
+    """What :func:`wrap` gives: a module as a detector."""
 
-    def __init__(self, module: nn.Module, call: Callable, front_end: Callable | None, card: dict):
+    def __init__(self, module: Callable, call: Call, front_end: str, card: dict[str, Any]):
         super().__init__()
-        self.module, self._call, self._front_end, self.card = module, call, front_end, card
+        self.module = module
+        self.card = card
+        self._call, self._front_end = call, front_end
 
     def forward(self, inputs: dict[str, Tensor]) -> Outputs:
         """Score every video frame.
 
         Args:
-            inputs: {"audio": (B, 640 T), "video": (B, T, 112, 112)}.
+            inputs: {"audio": (B, 640 T) full scale [-1, 1], "video": (B, T, 112, 112) grey levels 0..255}.
 
         Raises:
-            ValueError: sound and picture are not of the same clips, or the module returned nothing that can be
-                understood as scores; the message says what it was.
+            ValueError: inputs of the wrong shape or type, or a module that gives outputs of the wrong shape.
+            TypeError: a module that gives something else than outputs.
         """
+        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
+        check_inputs(inputs, MODALITIES, dtype or inputs.get("video", torch.empty(0)).dtype)
         audio, video = inputs["audio"], inputs["video"]
-        frames = video.shape[1]
-        if audio.shape != (len(video), SAMPLES_PER_FRAME * frames):
-            raise ValueError(
-                f"audio must be (B, {SAMPLES_PER_FRAME} T) for video (B, T, 112, 112), "
-                f"got {tuple(audio.shape)} and {tuple(video.shape)}"
-            )
-        if self._front_end is not None:
-            audio = self._front_end(audio, FEATURES_PER_FRAME * frames)
-        return as_outputs(self._call(self.module, audio, video), len(video), frames)
+        clips, frames = video.shape[:2]
+        check_pair(len(audio), audio.shape[1] / SAMPLES_PER_FRAME, clips, frames)
+        video = video.clone()  # a module may change what it is given in place, as Normalize(inplace=True) does
+        if self._front_end == WAVEFORM:
+            audio = audio.clone()
+        else:
+            audio = FRONT_ENDS[self._front_end](audio, FEATURES_PER_FRAME * frames)
+        return as_outputs(self._call(self.module, audio, video), clips, frames, self.card["name"])
+
+    def fast(self) -> "WrappedDetector":
+        """A copy for attacks, in evaluation mode and with frozen parameters."""
+        return copy.deepcopy(self).eval().requires_grad_(False)
 
 
 def wrap(
-    module: nn.Module,
+    module: Callable,
     *,
-    call: Callable | None = None,
-    crop: str = CROPS[0],
-    front_end: str | None = None,
+    call: Call | None = None,
+    crop: str = "face_box",
+    front_end: str = WAVEFORM,
     name: str | None = None,
-    **card,
+    threshold: float = 0.0,
+    trained_on: str | None = None,
+    licence: str | None = None,
 ) -> WrappedDetector:
-    """Make a detector of a torch module, so that it can be attacked, measured and shown.
+    """Make a detector of a torch module, to attack, evaluate and audit it as one of ours.
 
     Args:
-        module: called as ``module(audio, video)`` with (B, 640 T) full-scale sound at 16 kHz and (B, T, 112, 112) grey
-            levels 0..255. It returns log-odds of speaking (B, T), logits (B, T, 2) [not speaking, speaking], or
-            :class:`pushpull.Outputs`. It is put into evaluation mode.
-        call: ``call(module, audio, video)`` for a module that wants other arguments.
-        crop: the faces it was trained on: "talknet_demo" (nose to chin) or "face_box" (as in AVA).
-        front_end: "mfcc" or "spectrogram": sound comes as (B, 4 T, features) instead, differentiably.
-        name: what reports call it; the module's class if None.
-        card: anything else that its card shall say (training data, licence, ...).
+        module: takes (audio, video) and gives (B, T, 2) logits [not speaking, speaking], (B, T) log-odds of
+            speaking, or :class:`Outputs`. Of a probability, log-odds are ``torch.logit(p, eps=1e-6)``. It is put into
+            evaluation mode, and may change its arguments in place. For gradient-based attacks it has to be
+            differentiable in both.
+        call: ``call(module, audio, video)``, for a module that wants its arguments, or gives its scores, otherwise.
+        crop: what pictures of a face it was trained on, see pushpull.detectors.base.CROPS. Grey levels are 0 to 255;
+            scaling them is the module's, or ``call``'s.
+        front_end: what it is given as audio: "waveform", (B, 640 T) full scale at 16 kHz; "mfcc", (B, 4 T, 13); or
+            "spectrogram", (B, 4 T, 201), see pushpull.detectors.front_ends.
+        name: what reports call it; the class's name otherwise.
+        threshold: log-odds above which a frame counts as speech.
+        trained_on, licence: for reports.
 
     Raises:
-        ValueError: an unknown crop or front-end.
-        TypeError: ``module`` is no torch module.
+        TypeError: ``module`` or ``call`` cannot be called.
+        ValueError: an unknown crop or front-end, or a threshold that is no finite number.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"wrap takes a torch.nn.Module, got {type(module).__name__}; put a function into one")
-    if crop not in CROPS:
-        raise ValueError(f"crop must be one of {', '.join(CROPS)}, got {crop!r}")
-    if front_end is not None and front_end not in FRONT_ENDS:
-        raise ValueError(f"front_end must be one of {', '.join(FRONT_ENDS)} or None, got {front_end!r}")
-    own = name or type(module).__name__
-    facts = {"architecture": type(module).__name__} | card | {"name": own, "crop": crop}
-    chosen = None if front_end is None else FRONT_ENDS[front_end]
-    call = call or (lambda module, audio, video: module(audio, video))
-    return WrappedDetector(module, call, chosen, facts).eval()
+    if isinstance(module, type) or not callable(module):
+        raise TypeError(f"a detector is made of a module or function, got {module!r}")
+    if call is not None and not callable(call):
+        raise TypeError(f"call is a function of (module, audio, video), got {call!r}")
+    if front_end != WAVEFORM and front_end not in FRONT_ENDS:
+        raise ValueError(f"front_end is one of {', '.join((WAVEFORM, *FRONT_ENDS))}, got {front_end!r}")
+    card = Card(
+        name=name or getattr(module, "__name__", type(module).__name__),
+        trained_on=trained_on,
+        crop=crop,
+        threshold=threshold,
+        licence=licence,
+    )
+    return WrappedDetector(module, call or _audio_and_video, front_end, card.to_dict()).eval()
 
 
-def as_outputs(said, batch: int, frames: int) -> Outputs:
-    """Scores in any of the accepted forms as :class:`Outputs`.
+def as_outputs(given: Any, clips: int, frames: int, name: str) -> Outputs:
+    """What a stranger's module gave, as outputs of ``clips`` by ``frames``.
 
     Raises:
-        ValueError: anything else; the message says what it was and what is wanted.
+        ValueError, TypeError: it is none of the things that a detector may give; the message says what it is.
     """
-    wanted = f"({batch}, {frames}) log-odds, ({batch}, {frames}, 2) logits or pushpull.Outputs"
-    if not isinstance(said, Tensor) and hasattr(said, "logits_av"):
-        parts = (getattr(said, name, None) for name in Outputs._fields)
-        outputs = Outputs(*parts)
-        if outputs.logits_av.shape != (batch, frames, 2):
-            raise ValueError(f"logits_av must be ({batch}, {frames}, 2), got {tuple(outputs.logits_av.shape)}")
-        return outputs
-    if not isinstance(said, Tensor):
-        raise ValueError(f"the module must return {wanted}, got {type(said).__name__}; use wrap(..., call=...)")
-    if said.shape == (batch, frames, 2):
-        return Outputs(said)
-    if said.shape == (batch, frames):
-        return Outputs(torch.stack([torch.zeros_like(said), said], dim=-1))
-    raise ValueError(f"the module must return {wanted}, got a tensor of shape {tuple(said.shape)}")
+    if isinstance(given, Tensor):
+        _check_floating(given, name, "its output")
+        if given.shape == (clips, frames, 2):
+            return Outputs(given)
+        if given.shape == (clips, frames):
+            return Outputs(torch.stack([torch.zeros_like(given), given], dim=-1))
+        raise ValueError(f"{name} gave {tuple(given.shape)} for {clips} clips of {frames} frames; expected {TAKEN}")
+    if not hasattr(given, "logits_av"):
+        found = f"a {type(given).__name__}"
+        if isinstance(given, list | tuple):
+            found += f" of {len(given)}; choose the scores with call=lambda module, audio, video: module(...)[0]"
+        raise TypeError(f"{name} gave {found}; expected {TAKEN}")
+    outputs = Outputs(*(getattr(given, field, None) for field in Outputs._fields))
+    for field, value in zip(Outputs._fields, outputs, strict=True):
+        if value is None and field != "logits_av":
+            continue
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}: {field} is a {type(value).__name__}, not a tensor")
+        _check_floating(value, name, field)
+        width = 2 if field.startswith("logits") else value.shape[-1] if value.ndim else 0
+        if value.shape != (clips, frames, width):
+            wanted = "2" if field.startswith("logits") else "D"
+            raise ValueError(f"{name}: {field} is {tuple(value.shape)}, not ({clips}, {frames}, {wanted})")
+    return outputs
+
+
+def _check_floating(value: Tensor, name: str, field: str) -> None:
+    if not value.is_floating_point():
+        raise ValueError(f"{name}: {field} is {value.dtype}; expected scores, floating point, not decisions")
+
+
+def _audio_and_video(module: Callable, audio: Tensor, video: Tensor) -> Any:
+    return module(audio, video)

@@ -223,7 +223,7 @@ BAD = {
     "no such video": (["absent.mp4"], "absent.mp4: there is no such file"),
     "text for a video": (["text.mp4"], "text.mp4 is not a video that can be read"),
     "no video at all": ([], "give a video"),
-    "no such model": (["VIDEO", "--model", "talknet-nobody"], "no model named 'talknet-nobody'"),
+    "no such model": (["VIDEO", "--model", "talknet-nobody"], "no detector is called 'talknet-nobody'"),
     "damaged model": (["VIDEO", "--model", "text.safetensors"], "damaged"),
     "no such device": (["VIDEO", "--model", "MODEL", "--device", "quantum"], "unknown device 'quantum'"),
     "no such face": (["VIDEO", "--model", "MODEL", "--face", "3"], "there is no face 3; the faces are"),

@@ -1,0 +1,146 @@
+"""State dicts out of strangers' files, without running anything in them, and into a detector, or what does not fit."""
+
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pushpull.detectors.checkpoint import CheckpointError
+
+SAFETENSORS = ".safetensors"
+SHOWN = 8  # misfits that a message names
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` file, or of a ``.model``, ``.pt`` or ``.pth`` file that torch.save wrote.
+
+    Only tensors are unpickled: a file with anything else in it is refused, not run.
+
+    Returns:
+        Dense tensors by name, on the CPU, floating-point ones as float32. A "module." before every name, which
+        data-parallel training leaves, is taken off.
+
+    Raises:
+        CheckpointError: no such file, empty, cut short, a pickle that holds more than tensors, a zip that is no
+            checkpoint, not a state dict, or one with values that are not finite.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder, not a checkpoint")
+        if not path.is_file():
+            raise CheckpointError(f"no checkpoint at {path}")
+        empty = path.stat().st_size == 0
+        archive = zipfile.is_zipfile(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if empty:
+        raise CheckpointError(f"{path} is empty: copy or download it again")
+    if path.suffix == SAFETENSORS:
+        state = _safetensors(path)
+    else:
+        if archive:
+            _check_archive(path)
+        state = _unpickled(path)
+    return _tensors(state, path)
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], *, source: str, wanted: str) -> None:
+    """Load every tensor into ``module``.
+
+    Args:
+        source: where the tensors are from, for messages.
+        wanted: what ``module`` is, for messages.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected or of another shape; the message names them.
+    """
+    own = module.state_dict()
+    problems = [f"missing {name}" for name in own if name not in state]
+    problems += [f"unexpected {name}" for name in state if name not in own]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    if problems:
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise CheckpointError(f"{source} does not fit {wanted}: {'; '.join(problems[:SHOWN])}{more}")
+    module.load_state_dict(state)
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no safetensors file ({error}): copy or download it again"
+        ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """torch.save writes a zip whose one folder holds data.pkl; TorchScript adds code to it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is a damaged archive ({error}): copy or download it again") from error
+    if "data.pkl" not in names:
+        raise CheckpointError(f"{path} is a zip archive, but no checkpoint that torch.save wrote")
+    if "constants.pkl" in names:
+        raise CheckpointError(f"{path} is a TorchScript program, which holds code; save its state_dict() instead")
+
+
+def _unpickled(path: Path):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old formats; what is read is checked below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # what a damaged or hostile pickle raises is its own choice
+        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+            raise CheckpointError(
+                f"{path} holds more than tensors, or is no file of torch; it may run code when opened, so it was not "
+                f"loaded ({_reason(error)})"
+            ) from error
+        raise CheckpointError(
+            f"{path} is cut short, or no file of torch ({_reason(error)}): copy or download it again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of torch's message, which goes on with how to open the file unsafely."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line for line in lines if line.startswith("WeightsUnpickler error:")), lines[0] if lines else "")
+    return (told.removeprefix("WeightsUnpickler error:").strip() or type(error).__name__)[:160]
+
+
+def _tensors(state, path: Path) -> dict[str, Tensor]:
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(f"{path} is not a state dict: expected tensors by name, found {type(state).__name__}")
+    if odd := [str(name) for name, value in state.items() if not isinstance(name, str) or not _dense(value)]:
+        raise CheckpointError(f"{path} is not a state dict: {', '.join(odd[:SHOWN])} hold no dense tensors")
+    prefix = "module." if all(name.startswith("module.") for name in state) else ""
+    tensors = {
+        name.removeprefix(prefix): value.detach().float() if value.is_floating_point() else value.detach()
+        for name, value in state.items()
+    }
+    if broken := [name for name, value in tensors.items() if not value.isfinite().all()]:
+        raise CheckpointError(f"{path} holds values that are not finite, in {', '.join(broken[:SHOWN])}")
+    return tensors
+
+
+def _dense(value) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+    )
