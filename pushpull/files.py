@@ -76,6 +76,12 @@ def check_file(path: Path, endings: tuple[str, ...] = ()) -> None:
     check_folder(path.parent)
 
 
+def shipped_folder(name: str) -> Path:
+    """The folder ``name`` of the checkout; of an installed package, what came with it."""
+    checkout = Path(__file__).resolve().parents[1] / name
+    return checkout if checkout.is_dir() else Path(__file__).resolve().parent / name
+
+
 def shown(name: str) -> str:
     """A file's name as a title: on one line, and without the bytes of it that are no UTF-8."""
     return " ".join(name.encode("utf-8", "replace").decode().split())

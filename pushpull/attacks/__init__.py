@@ -5,7 +5,7 @@ budgets=...)`` knows nothing of the model but that it takes a dict of tensors.
 """
 
 from pushpull.attacks.budget import MODALITIES, Box, Budget, as_stored, bounds, paper_budget
-from pushpull.attacks.families import ATTACKS, BIM, FGSM, MIM, PGD, Attack, Noise
+from pushpull.attacks.families import ATTACKS, BIM, FGSM, MIM, PGD, Attack, Noise, register_attack
 from pushpull.attacks.loop import AttackResult, Cancelled, Step
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "as_stored",
     "bounds",
     "paper_budget",
+    "register_attack",
 ]

@@ -250,3 +250,21 @@ class Noise(Attack):
 
 
 ATTACKS: dict[str, type[Attack]] = {"fgsm": FGSM, "bim": BIM, "mim": MIM, "pgd": PGD, "noise": Noise}
+
+
+def register_attack(name: str) -> Callable[[type[Attack]], type[Attack]]:
+    """Class decorator: make a frozen dataclass of :class:`Attack`'s kind known by ``name`` to shell, page and reports.
+
+    Raises:
+        TypeError: what is decorated is no subclass of ``Attack``.
+        ValueError: the name is another attack's.
+    """
+
+    def register(attack: type[Attack]) -> type[Attack]:
+        if not (isinstance(attack, type) and issubclass(attack, Attack)):
+            raise TypeError(f"{attack!r} is no subclass of Attack")
+        if ATTACKS.setdefault(name, attack) is not attack:
+            raise ValueError(f"{name!r} is registered already, as {ATTACKS[name].__name__}")
+        return attack
+
+    return register

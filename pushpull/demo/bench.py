@@ -10,10 +10,11 @@ from pushpull.demo import panels
 from pushpull.demo.intake import Subject
 from pushpull.demo.shelf import Shelf
 from pushpull.demo.vault import Vault
+from pushpull.files import shipped_folder
 from pushpull.media import Limits, MediaError, read_frames
 from pushpull.runs.cards import find_clips, read_card
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+ASSETS = shipped_folder("assets")
 POSTER_FRAME = 12  # half a second in: the first frame is often black
 POSTER_SIDE = 320  # pixels
 

@@ -24,9 +24,9 @@ from torch import Tensor
 from pushpull.detectors.stored import STORED, pack, unpack
 from pushpull.detectors.talknet.config import TalkNetConfig
 from pushpull.detectors.talknet.network import TalkNet
-from pushpull.files import read_text, sha256
+from pushpull.files import read_text, sha256, shipped_folder
 
-CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
+CHECKPOINTS = shipped_folder("checkpoints")
 SUFFIX = ".safetensors"
 VISIBLE = "[!.]*"  # not a Mac's ._NAME
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -1,5 +1,6 @@
 """Adversarial training: a set of adversarial examples that is injected into the training set (paper, section 4.3)."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Injection:
     def __post_init__(self):
         if not self.share > 0:
             raise ValueError(f"injection.share is adversarial examples per example, above 0, got {self.share}")
-        if min(self.frames, self.attack_steps, self.restarts) < 1 or self.eps_av < 0 or self.every < 0:
+        if min(self.frames, self.attack_steps, self.restarts) < 1 or not 0 <= self.eps_av < math.inf or self.every < 0:
             raise ValueError("injection: frames, attack_steps and restarts are at least 1, eps_av and every at least 0")
 
     def attack(self, name: str) -> Attack:

@@ -1,5 +1,6 @@
 """One engine for SQLite and PostgreSQL: how to connect, begin, and bring the schema up to date."""
 
+import importlib.util
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -32,6 +33,8 @@ def open_engine(url: str) -> sa.Engine:
             "PUSHPULL_DATABASE_URL is no database URL; write postgresql://USER:PASSWORD@HOST/NAME"
         ) from error
     if kind.get_backend_name() == "postgresql":
+        if importlib.util.find_spec("psycopg") is None:
+            raise StoreError("PostgreSQL needs the package psycopg: pip install 'pushpull[postgres]'")
         return sa.create_engine(kind, pool_size=8, max_overflow=4, pool_pre_ping=True)
     if kind.get_backend_name() != "sqlite" or not kind.database or kind.database == ":memory:":
         raise StoreError(f"{kind.get_backend_name()!r}: XAB keeps its data in an SQLite file or in PostgreSQL")

@@ -1,0 +1,173 @@
+"""What a stranger types first: the public names, any detector, and reports that say what was used."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from perturb_support import make_world, random_clip
+
+import pushpull as pp
+from pushpull import __main__ as console
+from pushpull import perturb
+from pushpull.attacks import ATTACKS, BIM
+from pushpull.runs.report import read_report
+
+ROOT = Path(__file__).parents[1]
+
+
+class Loudness(torch.nn.Module):
+    """Twenty lines of a detector: loud while the picture is bright. No embeddings, no other heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(30.0))
+
+    def forward(self, audio, video):
+        loud = audio.unflatten(1, (-1, 640)).square().mean(-1).add(1e-9).sqrt()
+        return self.weight * (loud - 0.1) + (video.mean(dim=(2, 3)) - 127) / 20
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return pp.wrap(Loudness(), name="loudness", crop="talknet_demo")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+def python(code, cwd, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_it_loads_nothing_heavy(tmp_path):
+    code = "import pushpull, sys; print({'torch', 'numpy', 'gradio', 'cv2'} & set(sys.modules) or 'light')"
+    assert python(code, tmp_path) == "light"
+
+
+def test_every_public_name_is_there():
+    for name in pp.__all__:
+        assert getattr(pp, name) is not None
+    assert set(pp.__all__) <= set(dir(pp))
+    with pytest.raises(AttributeError, match="no attribute 'attak'"):
+        _ = pp.attak
+
+
+def test_the_five_lines_work_from_an_empty_folder(tmp_path):
+    code = f"""
+import pushpull as pp
+detector = pp.load_detector("talknet-lite")
+clip = pp.read_clips({str(ROOT / "assets" / "9-chewing.mp4")!r}, seconds=1)[0]
+run = pp.attack(detector, clip, pp.PGD(steps=1, restarts=1), eps_av=5)
+print(run.metrics)
+run.save("result")
+"""
+    said = python(code, tmp_path)
+    assert "Attack success rate" in said and "adversarial" in said.splitlines()[0]
+    report = json.loads((tmp_path / "result" / "report.json").read_text(encoding="utf-8"))
+    assert report["spec"]["model"] == "talknet-lite" and report["spec"]["seconds"] == 1
+    assert len(list((tmp_path / "result").iterdir())) == 9
+
+
+def test_a_detector_of_ones_own_goes_all_the_way_and_says_what_it_lacks(toy, tmp_path):
+    run = pp.attack(toy, random_clip(), pp.BIM(steps=2), eps_av=20)
+    assert run.spec.objective == "inference_aware" and run.clean.embeddings == {}
+    assert run.metrics["adversarial"]["ecr_a"] is None and "no embeddings" in run.metrics.notes["adversarial.ecr_a"]
+    assert "ECR" not in str(run.metrics)
+    files = run.save(tmp_path / "result")
+    assert "embeddings.png" not in files and "adversarial_scene.mp4" not in files
+    assert all(path.stat().st_size for path in files.values())
+    report = json.loads(files["report.json"].read_text(encoding="utf-8"))
+    assert report["checkpoint"]["name"] == "loudness" and report["checkpoint"]["sha256"] is None
+    with pytest.raises(ValueError, match="came from no file"):
+        read_report(files["report.json"])
+    with pytest.raises(ValueError, match="already holds"):
+        run.save(tmp_path / "result")
+
+
+def test_a_report_names_what_was_used_and_repeats_it(world, tmp_path, capsys):
+    clip = world.footage[1]
+    spec = {"eps_av": 7, "modality": "video", "target": "hide", "seed": 3}
+    run = pp.attack(pp.load_detector(world.checkpoint, "cpu"), clip, pp.BIM(steps=2), **spec)
+    run.save(tmp_path / "result")
+    past = read_report(tmp_path / "result" / "report.json")
+    assert past.spec.face == 2 and past.spec.modality == "video" and past.spec.seed == 3 and past.spec.eps_av == 7
+    again = ["--from", str(tmp_path / "result" / "report.json"), "--model", str(world.checkpoint)]
+    again += ["--device", "cpu", "--out", str(tmp_path / "again")]
+    assert perturb.main(again) == 0, capsys.readouterr()
+    assert "bit for bit" in capsys.readouterr().out
+
+
+def test_a_part_of_a_file_is_named_in_the_report(world):
+    (clip, _) = pp.read_clips(world.video, start=0.08, seconds=0.44)
+    run = pp.attack(world.model, clip, pp.FGSM(), eps_av=5)
+    assert (run.spec.start, run.spec.seconds, clip.origin.offset) == (0.08, 0.44, 0.08)
+    assert run.report()["source"]["face_starts_s"] == 0.08
+
+
+def test_labels_and_targets_reach_the_attack(toy):
+    labels = np.array([1, 0] * 7)
+    run = pp.attack(toy, random_clip(), pp.FGSM(), eps_av=5, labels=labels)
+    assert not run.own_labels and run.labels[0].tolist() == labels.tolist()
+    with pytest.raises(ValueError, match="unknown target"):
+        pp.attack(toy, random_clip(), pp.FGSM(), target="shout")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+def test_everything_is_on_the_detectors_device():
+    run = pp.attack(pp.load_detector("talknet-lite", "cuda"), random_clip(), pp.BIM(steps=1))
+    assert run.clean.margin.device.type == "cpu"
+
+
+def test_an_attack_of_ones_own_is_known_by_its_name(world):
+    @pp.register_attack("half-step")
+    @dataclass(frozen=True, kw_only=True)
+    class HalfStep(BIM):
+        steps: int = 1
+
+    try:
+        run = pp.attack(world.model, world.footage[0], HalfStep(), eps_av=5)
+        assert run.spec.attack_name == "half-step" and run.report()["spec"]["attack"]["name"] == "half-step"
+        with pytest.raises(ValueError, match="registered already"):
+            pp.register_attack("half-step")(BIM)
+        with pytest.raises(TypeError, match="no subclass of Attack"):
+            pp.register_attack("other")(dict)
+    finally:
+        del ATTACKS["half-step"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 0, "usage: pushpull COMMAND"),
+        (["--help"], 0, "perturb"),
+        (["--version"], 0, f"pushpull {pp.__version__}"),
+        (["atack"], 2, "no command 'atack'"),
+        (["perturb", "--help"], 0, "Attack one face of a video"),
+        (["detectors", "--help"], 0, "fetch"),
+    ],
+)
+def test_the_console_command(arguments, code, says, capsys):
+    argv = sys.argv
+    try:
+        assert console.main(arguments) == code
+    finally:
+        sys.argv = argv
+    said = capsys.readouterr()
+    assert says in said.out + said.err
