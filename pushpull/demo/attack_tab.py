@@ -115,7 +115,7 @@ def attack_form(ui: SimpleNamespace, bench: Bench) -> None:
         with gr.Row():
             ui.objective = choose(OBJECTIVE_NAMES, "training_aware", "Objective", elem_id="pp-objective", min_width=170)
             ui.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=80)
-        hint = "Every step stays on 8-bit frames and 16-bit samples, so that float and stored are one"
+        hint = "Every step stays on 8-bit frames and 16-bit samples, so that adversarial and stored are one"
         ui.grid = gr.Checkbox(False, label="Storable values only", info=hint, elem_id="pp-grid")
 
 

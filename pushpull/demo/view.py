@@ -52,7 +52,7 @@ def write_attacked(drawer: Drawer, subject: Subject, face: int, stored: Clip) ->
     clip = subject.footage.clips[face]
     write_scene(drawer.path / "attacked_scene.mp4", subject.scene(face), clip, stored, max_side=SIDE)
     write_stimulus(drawer.path / "attacked_face.mp4", quantise_video(stored.video), quantise_audio(stored.audio))
-    verdicts = [["float", "adversarial"], ["stored", "stored"]]
+    verdicts = [["adversarial", "adversarial"], ["stored", "stored"]]
     return _screen("adversarial", "Attacked", "attacked", verdicts, prefix="attacked")
 
 
