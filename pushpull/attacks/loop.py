@@ -215,6 +215,60 @@ def _leave_plateau(point: Point, attack, victim: Victim, box: Box, streams: list
     return moved, {name: names for name, names in started.items() if where[name].any()}
 
 
+class _Best:
+    """What is returned: of every clip the best of all restarts so far, the clip itself if nothing is better."""
+
+    def __init__(self, x: Tensors, mask: Tensor):
+        self.x = {name: values.clone() for name, values in x.items()}
+        self.loss = self.clean_loss = None
+        self.ever = torch.zeros_like(mask)
+        self.sloped = ~mask.any(dim=1)  # clips without a frame that counts have nothing to climb
+
+    def begin(self, clean_loss: Tensor, *, counts: bool) -> None:
+        """The loss of the unattacked clips; ``counts`` where they are candidates themselves."""
+        require_finite(clean_loss)
+        self.clean_loss = clean_loss
+        self.loss = clean_loss.clone() if counts else torch.full_like(clean_loss, -torch.inf)
+
+    def take(self, rows: _Rows) -> None:
+        """What some restarts of every clip found."""
+        if self.loss is None:
+            self.begin(rows.start_loss, counts=False)
+        clips = len(self.loss)
+        # In the order of the restarts, so that ties fall the same way however many ran together.
+        for slot in range(len(rows.restarts)):
+            mine = slice(slot * clips, (slot + 1) * clips)
+            better = rows.best_loss[mine] > self.loss
+            self.loss = torch.where(better, rows.best_loss[mine], self.loss)
+            for name, values in rows.best.items():
+                self.x[name][better] = values[mine][better]
+            self.ever, self.sloped = self.ever | rows.ever[mine], self.sloped | rows.sloped[mine]
+
+    def end(self) -> None:
+        """A clip of which no restart found a finite number is returned as it is."""
+        self.loss = torch.where(self.loss == -torch.inf, self.clean_loss, self.loss)
+
+
+def _run_restarts(attack, victim: Victim, box: Box, best: _Best, seed: int, max_rows: int, emit: Callable) -> bool:
+    """All restarts, as many together as fit. Returns whether the caller cancelled."""
+    labels, cancelled = victim.labels, False
+    first, together = 0, max(1, max_rows // len(labels))
+    while first < attack.restarts and not cancelled:
+        restarts = range(first, min(first + together, attack.restarts))
+        index = torch.arange(len(labels), device=labels.device).repeat(len(restarts))
+        streams = make_streams(list(box.origin), seed, len(labels), restarts)
+        try:
+            rows, cancelled = _attack_rows(attack, victim.rows(index), box.rows(index), streams, restarts, emit)
+        except torch.OutOfMemoryError:
+            if len(restarts) == 1:
+                raise
+            together = len(restarts) // 2
+            continue
+        best.take(rows)
+        first = restarts.stop
+    return cancelled
+
+
 def run_attack(
     attack, model, inputs: Tensors, labels, *, budgets, objective, targeted, mask, seed, on_step, max_rows, autocast
 ) -> AttackResult:
@@ -236,58 +290,33 @@ def run_attack(
         box = Box.around({name: inputs[name] for name in budgets}, budgets, grid=attack.grid)
         movable = box.movable()
         names = [name for name in movable if movable[name].any()]
-        best = {name: box.origin.get(name, values).clone() for name, values in inputs.items()}
-        frozen = {name: values for name, values in best.items() if name not in names}
+        best = _Best({name: box.origin.get(name, values) for name, values in inputs.items()}, mask)
+        frozen = {name: values for name, values in best.x.items() if name not in names}
         highest = int(labels.max())
         victim = Victim(model, frozen, labels, mask, objective, targeted, autocast, settled, highest)
-        best_loss, ever, clean_loss, cancelled = None, torch.zeros_like(mask), None, False
-        sloped = ~mask.any(dim=1)  # clips without a frame that counts have nothing to climb
 
         # Attacks that start at the unattacked clip evaluate it anyway, as their step 0.
         if attack.random_start or not names:
-            clean_loss, ever, _ = victim.evaluate({name: box.origin[name] for name in names}, gradient=False)
-            require_finite(clean_loss)
-            best_loss = clean_loss.clone() if attack.keep == "best" else torch.full_like(clean_loss, -torch.inf)
-        if not names:
-            share = (ever.sum() / mask.sum().clamp(min=1)).item()
-            loss = clean_loss.mean().item()
+            clean_loss, best.ever, _ = victim.evaluate({name: box.origin[name] for name in names}, gradient=False)
+            best.begin(clean_loss, counts=attack.keep == "best" or not names)
+        cancelled = False
+        if names:
+            cancelled = _run_restarts(attack, victim, box.only(names), best, seed, max_rows, emit)
+        else:
+            share, loss = (best.ever.sum() / mask.sum().clamp(min=1)).item(), clean_loss.mean().item()
             with suppress(Cancelled):
                 emit(Step(0, attack.steps, 0, attack.restarts, loss, loss, share, {}, {}, 1.0))
-
-        box = box.only(names)
-        first, together = 0, max(1, max_rows // len(labels))
-        while names and first < attack.restarts and not cancelled:
-            restarts = range(first, min(first + together, attack.restarts))
-            index = torch.arange(len(labels), device=labels.device).repeat(len(restarts))
-            streams = make_streams(names, seed, len(labels), restarts)
-            try:
-                rows, cancelled = _attack_rows(attack, victim.rows(index), box.rows(index), streams, restarts, emit)
-            except torch.OutOfMemoryError:
-                if len(restarts) == 1:
-                    raise
-                together = len(restarts) // 2
-                continue
-            if clean_loss is None:
-                clean_loss, best_loss = rows.start_loss, torch.full_like(rows.start_loss, -torch.inf)
-            # In the order of the restarts, so that ties fall the same way however many ran together.
-            for slot in range(len(restarts)):
-                mine = slice(slot * len(labels), (slot + 1) * len(labels))
-                better = rows.best_loss[mine] > best_loss
-                best_loss = torch.where(better, rows.best_loss[mine], best_loss)
-                for name in names:
-                    best[name][better] = rows.best[name][mine][better]
-                ever, sloped = ever | rows.ever[mine], sloped | rows.sloped[mine]
-            first = restarts.stop
+        best.end()
     if names and attack.uses_gradient and not cancelled:
         outcome = "they come back as the best random start" if attack.random_start else "they come back unchanged"
-        warn_of_no_gradient(torch.nonzero(~sloped).flatten().tolist(), outcome, stacklevel=3)
+        warn_of_no_gradient(torch.nonzero(~best.sloped).flatten().tolist(), outcome, stacklevel=3)
     return AttackResult(
-        adversarial=best,
-        stored={name: as_stored(name, values) for name, values in best.items()},
-        delta={name: values - inputs[name] for name, values in best.items()},
-        loss=best_loss,
-        clean_loss=clean_loss,
-        flipped_ever=ever,
+        adversarial=best.x,
+        stored={name: as_stored(name, values) for name, values in best.x.items()},
+        delta={name: values - inputs[name] for name, values in best.x.items()},
+        loss=best.loss,
+        clean_loss=best.clean_loss,
+        flipped_ever=best.ever,
         movable={name: movable.get(name, torch.zeros(len(labels))) for name in inputs},
         trace=tuple(trace),
         cancelled=cancelled,

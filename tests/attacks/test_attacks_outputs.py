@@ -218,3 +218,18 @@ def test_iterates_that_are_not_numbers_are_never_returned(keep):
         Linear(), inputs, labels, budgets=small, objective="margin"
     )
     assert torch.equal(result.adversarial["audio"], shorter.adversarial["audio"])
+
+
+@pytest.mark.parametrize("budgets", [paper_budget(10), paper_budget(0)], ids=["not a number", "nothing may move"])
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_clip_of_which_nothing_was_found_comes_back_with_its_own_loss(keep, budgets):
+    calls = []
+
+    def failing(x):
+        calls.append(1)
+        return Linear()(x).logits_av * (1 if len(calls) == 1 else torch.nan)
+
+    inputs, labels = batch(2)
+    result = PGD(steps=2, keep=keep).run(failing, inputs, labels, budgets=budgets, objective="margin", max_rows=2)
+    assert torch.equal(result.loss, result.clean_loss) and torch.isfinite(result.loss).all()
+    assert all(torch.equal(result.adversarial[name], x) for name, x in inputs.items())
