@@ -8,7 +8,8 @@ Usage:
 *Page* is the demo's first page, asked for while the server attacks without pause in a thread of low priority, as a
 visitor's run does. *Busy* is beside one process that keeps a core busy. Every setting has processes of its own, which
 take turns, round by round, idle and busy, so that whatever else the machine does hits all of them; figures are medians,
-the best in brackets: on a machine that is not idle those come nearest to what was meant. Ratios are to the first setting on the idle machine: libgomp's own, which is what torch comes with.
+the best in brackets: on a machine that is not idle those come nearest to what was meant. Ratios
+are to the first setting on the idle machine: libgomp's own, which is what torch comes with.
 """
 
 import argparse
