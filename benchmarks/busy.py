@@ -7,8 +7,9 @@ Usage:
 *Training* is a step of the lite network on 16 s of faces: loss, gradients, Adam. *Attack* is a step of BIM on 3 s.
 *Page* is the demo's first page, asked for while the server attacks without pause in a thread of low priority, as a
 visitor's run does. *Busy* is beside one process that keeps a core busy. Every setting has processes of its own, which
-take turns, round by round, idle and busy, so that whatever else the machine does hits all of them; figures are medians.
-Ratios are to the first setting on the idle machine: libgomp's own, which is what torch comes with.
+take turns, round by round, idle and busy, so that whatever else the machine does hits all of them; figures are medians,
+the best in brackets: on a machine that is not idle those come nearest to what was meant. Ratios
+are to the first setting on the idle machine: libgomp's own, which is what torch comes with.
 """
 
 import argparse
@@ -221,14 +222,15 @@ def main() -> None:
     found = measure(given.tasks, environments, given.rounds)
     print(f"{os.cpu_count()} cores, load {load:.1f} before; medians of {given.rounds}, best in brackets\n")
     for task in given.tasks:
-        one = statistics.median(found[task, "as libgomp comes", False])
-        print(f"{task:24}  idle, ms         ratio   busy, ms         ratio")
+        first = found[task, "as libgomp comes", False]
+        print(f"{task:24}  idle, ms         ratio (best)   busy, ms         ratio (best)")
         for name in environments:
             parts = []
             for busy in (False, True):
                 seconds = found[task, name, busy]
-                middle = statistics.median(seconds)
-                parts.append(f"{1e3 * middle:7.0f} ({1e3 * min(seconds):5.0f})  {middle / one:5.2f}")
+                middle, best = statistics.median(seconds), min(seconds)
+                ratios = f"{middle / statistics.median(first):5.2f} ({best / min(first):.2f})"
+                parts.append(f"{1e3 * middle:7.0f} ({1e3 * best:5.0f})  {ratios:12}")
             print(f"{name:24}", "  ".join(parts))
         print()
 
