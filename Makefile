@@ -52,7 +52,7 @@ zoo: $(VENV)/.test
 		--out runs/late/talknet-lite-late
 	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(MORE)" --seed 5 --frames 450000 \
-		--learning_rate 6e-4 --start runs/late/talknet-lite-late.safetensors --name talknet-lite-heads --out runs/lite-heads
+		--learning-rate 6e-4 --start runs/late/talknet-lite-late.safetensors --name talknet-lite-heads --out runs/lite-heads
 	$(BIN)/python -m pushpull.training.average runs/late/talknet-lite-late.safetensors runs/lite-heads/talknet-lite-heads.safetensors \
 		--weight 0.5 --data "$(MORE)" --title "For any recording" --summary "$(LITE)" --out checkpoints/talknet-lite
 
@@ -60,9 +60,9 @@ zoo-full: $(VENV)/.test
 	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)
 	$(FULL) --rows A,spec --out runs/full-first
 	cp runs/full-first/A/talknet-full-a.safetensors runs/talknet-full-more.safetensors
-	$(FULL) --rows nc --base_rate 5e-4 --substitute_frames 1500000 --out runs/full
-	$(FULL) --rows A,B2,C4,D3,E2 --base runs/talknet-full-more.safetensors --more_frames 0 --out runs/full
-	$(FULL) --rows A,E2 --base runs/talknet-full-more.safetensors --more_frames 0 --out runs/full --install checkpoints
+	$(FULL) --rows nc --base-rate 5e-4 --substitute-frames 1500000 --out runs/full
+	$(FULL) --rows A,B2,C4,D3,E2 --base runs/talknet-full-more.safetensors --more-frames 0 --out runs/full
+	$(FULL) --rows A,E2 --base runs/talknet-full-more.safetensors --more-frames 0 --out runs/full --install checkpoints
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

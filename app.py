@@ -23,12 +23,12 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
-from pushpull.demo.bench import ASSETS, Bench  # before gradio: pushpull.demo switches its telemetry off
+from pushpull.demo.context import ASSETS, DemoContext  # before gradio: pushpull.demo switches its telemetry off
 from pushpull.demo.intake import MAX_BYTES
+from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.page import build_page
-from pushpull.demo.shelf import Shelf
+from pushpull.demo.storage import ResultStore
 from pushpull.demo.theme import HEAD, STATIC, STYLE, theme
-from pushpull.demo.vault import Vault
 from pushpull.detectors.checkpoint import CHECKPOINTS
 from xab.pages import mount as mount_xab
 from xab.settings import Settings as XabSettings
@@ -70,22 +70,22 @@ def build_app(
         StoreError: the database of the XAB test cannot be opened.
     """
     root = results or Path(tempfile.mkdtemp(prefix="pushpull-"))
-    bench = Bench(shelf=Shelf(checkpoints), vault=Vault(root=root), clips=clips)
+    context = DemoContext(detectors=DetectorCache(checkpoints), store=ResultStore(root=root), clips=clips)
 
     @asynccontextmanager
     async def lifespan(_app):
-        bench.shelf.warm()
+        context.detectors.warm()
         yield
         if results is None:
             shutil.rmtree(root, ignore_errors=True)
 
     app = FastAPI(title="pushpull", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.bench = bench
+    app.state.context = context
     app.mount("/demo-static", StaticFiles(directory=STATIC), name="demo-static")
 
     @app.get("/results/{token}/{name}")
     def result(token: str, name: str, download: bool = False):
-        path = bench.vault.find(token, name)
+        path = context.store.find(token, name)
         if path is None:
             return PlainTextResponse("These results are no longer kept. Run the attack again.", status_code=404)
         headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
@@ -96,7 +96,7 @@ def build_app(
         mount_xab(app, xab)
         links["XAB test"] = "xab/lab"
     # Pages with a longer path are mounted above this line: the demo's, at "/", takes every address.
-    page = build_page(bench, links)
+    page = build_page(context, links)
     app = gr.mount_gradio_app(app, page, path="/", theme=theme(), root_path=root_path or None, **MOUNT)
     # gradio refuses files that nobody uploaded only in apps that it has launched itself. In a mounted one, a request
     # could name any file of this machine and have it read.

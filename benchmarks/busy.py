@@ -111,7 +111,7 @@ def page() -> Callable[[], float]:
     import uvicorn
 
     from app import build_app
-    from pushpull.demo.errand import step_back
+    from pushpull.demo.background import step_back
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -56,13 +56,13 @@ def serve(port: int, attack: bool) -> None:
     import uvicorn
     from fastapi import FastAPI
 
-    from pushpull.demo.errand import Errand
+    from pushpull.demo.background import BackgroundTask
     from xab.pages import mount
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mount(app)
     if attack:
-        Errand(_attack_for_ever).__enter__()
+        BackgroundTask(_attack_for_ever).__enter__()
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 

@@ -4,6 +4,7 @@ import argparse
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def parse_options(
     *,
     complete: Callable[[dict], dict] | None = None,
 ) -> tuple[T, object]:
-    """Options from ``--config FILE.json`` and flags, flags winning; a nested option's flag is ``--outer.inner``.
+    """Options from ``--config FILE.json`` and flags, flags winning; a nested option's flag is ``--outer.inner-name``.
 
     Each flag's help is what the dataclass says of the field in the ``Args`` of its docstring; the flags of a nested
     dataclass stand together under the first line of its own.
@@ -59,6 +60,7 @@ def parse_options(
     """
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON file of options; flags override it")
     paths = _add_flags(parser, cls, "")
+    refuse_underscores(sys.argv[1:] if arguments is None else arguments, paths, parser)
     given = parser.parse_args(arguments)
     try:
         values = json.loads(read_text(given.config)) if given.config else {}
@@ -68,6 +70,19 @@ def parse_options(
         return from_dict(cls, complete(values) if complete and isinstance(values, dict) else values), given
     except (OSError, ValueError, TypeError) as error:
         parser.error(str(error))
+
+
+def flag_of(path: str) -> str:
+    """The flag of an option's dotted path: names in files have underscores, flags have dashes."""
+    return "--" + path.replace("_", "-")
+
+
+def refuse_underscores(arguments: Sequence[str], paths: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """End with the right spelling where a flag is written as in a file."""
+    for argument in arguments:
+        name = argument.removeprefix("--").partition("=")[0]
+        if argument.startswith("--") and "_" in name and name in paths:
+            parser.error(f"the flag is {flag_of(name)}, not --{name}")
 
 
 def described(cls: type) -> dict[str, str]:
@@ -97,8 +112,9 @@ def _add_flags(parser, cls, prefix):
         text = (notes.get(field.name, "") + default).replace("%", "%%")
         # SUPPRESS tells a flag that was given from one that was not: only the former overrides the file.
         group.add_argument(
-            f"--{prefix}{field.name}",
+            flag_of(prefix + field.name),
             type=field.type,
+            dest=prefix + field.name,
             default=argparse.SUPPRESS,
             metavar=field.type.__name__.upper(),
             help=text.strip(),

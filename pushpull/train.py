@@ -225,7 +225,7 @@ def run(
                 if not np.isfinite(found["loss"]) or useless > MOST_USELESS:
                     raise FloatingPointError(
                         f"the loss is {found['loss']}, its gradient {found['gradient']} at step {step}: begin anew in "
-                        f"another --out with a lower --learning_rate than {options.learning_rate:g}"
+                        f"another --out with a lower --learning-rate than {options.learning_rate:g}"
                     )
                 if useless:
                     found["gradient"] = None

@@ -20,11 +20,13 @@ class Paint:
         colour: of the ``wall``.
         coats, litres: how much,
             all in all 100 %.
+        drying_hours: before the next coat.
     """
 
     colour: str = "white"
     coats: int = 2
     litres: float = 1.5
+    drying_hours: int = 8
 
     def __post_init__(self):
         if self.coats < 1:
@@ -91,6 +93,12 @@ def test_flags_override_the_file_which_overrides_the_defaults(tmp_path):
     assert parse()[0] == House()
 
 
+def test_flags_have_dashes_where_files_have_underscores(tmp_path):
+    assert parse("--paint.drying-hours", "9")[0].paint.drying_hours == 9
+    path = config(tmp_path, {"paint": {"drying_hours": 7}})
+    assert parse("--config", path)[0].paint.drying_hours == 7
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -99,6 +107,8 @@ def test_flags_override_the_file_which_overrides_the_defaults(tmp_path):
         (["--rooms", "many"], "invalid int value: 'many'"),
         (["--paint.coats", "0"], "a wall needs a coat"),
         (["--config", "/nowhere/house.json"], "No such file"),
+        (["--paint.drying_hours", "9"], "the flag is --paint.drying-hours, not --paint.drying_hours"),
+        (["--paint.drying_hours=9"], "the flag is --paint.drying-hours"),
     ],
 )
 def test_flags_that_are_refused(arguments, message, capsys):
@@ -127,7 +137,8 @@ def test_files_that_are_refused(tmp_path, values, message, capsys):
 def test_help_is_what_the_docstring_says():
     assert described(House) == {"rooms": "how many."}
     both = "how much, all in all 100 %."
-    assert described(Paint) == {"colour": "of the wall.", "coats": both, "litres": both}
+    hours = {"drying_hours": "before the next coat."}
+    assert described(Paint) == {"colour": "of the wall.", "coats": both, "litres": both} | hours
 
 
 def test_help_shows_groups_and_defaults(capsys):

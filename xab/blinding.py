@@ -30,12 +30,12 @@ class StimulusDamaged(Exception):
     """A stored file is missing or not what was stored; the study cannot go on until it is restored."""
 
 
-def veiled_length(ceiling: int) -> int:
-    """The length of every veiled clip of a study whose largest file has ``ceiling`` bytes."""
+def blinded_length(ceiling: int) -> int:
+    """The length of every blinded clip of a study whose largest file has ``ceiling`` bytes."""
     return -(-(ceiling + FRONT + 16) // UNIT) * UNIT + UNIT
 
 
-def veil(data: bytes, *, length: int, key: bytes) -> bytes:
+def blind(data: bytes, *, length: int, key: bytes) -> bytes:
     """The MP4 ``data`` padded to exactly ``length`` bytes; the padding is a function of ``key``.
 
     Raises:
@@ -112,7 +112,7 @@ def _blank_flac(moov: bytearray, start: int, end: int) -> None:
 class Wardrobe:
     """Veiled clips by opaque name.
 
-    All three clips of a trial are read, verified and veiled together at the first request for any of them: what is
+    All three clips of a trial are read, verified and blinded together at the first request for any of them: what is
     served afterwards comes from memory in equal lengths, so its timing tells nothing.
 
     Args:
@@ -157,4 +157,4 @@ class Wardrobe:
         if hashlib.sha256(data).hexdigest() != file.file_sha256:
             raise StimulusDamaged(f"{file.path} is not the file that was stored: its checksum differs")
         key = self._secret + media.handles[role].encode()
-        return veil(data, length=veiled_length(media.ceiling), key=key)
+        return blind(data, length=blinded_length(media.ceiling), key=key)

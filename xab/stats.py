@@ -59,29 +59,24 @@ def binomial_p(correct: int, trials: int, *, alternative: str = "two-sided", cha
 
 def clopper_pearson(correct: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Exact two-sided interval of a proportion; (0, 1) where there are no trials."""
-    if trials == 0:
-        return 0.0, 1.0
-    tail = (1 - confidence) / 2
-    low = 0.0 if correct == 0 else float(stats.beta.ppf(tail, correct, trials - correct + 1))
-    return low, upper_bound(correct, trials, 1 - tail)
-
-
-def upper_bound(correct: int, trials: int, confidence: float = 0.95) -> float:
-    """Exact one-sided Clopper-Pearson upper bound of a proportion."""
-    if correct == trials:
-        return 1.0
-    return float(stats.beta.ppf(confidence, correct + 1, trials - correct))
+    return _interval(correct, trials, confidence, "exact")
 
 
 def wilson(correct: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion; (0, 1) where there are no trials."""
+    """Wilson's two-sided score interval of a proportion; (0, 1) where there are no trials."""
+    return _interval(correct, trials, confidence, "wilson")
+
+
+def upper_bound(correct: int, trials: int, confidence: float = 0.95) -> float:
+    """Exact one-sided upper bound of a proportion; 1 where there are no trials."""
+    return _interval(correct, trials, confidence, "exact", alternative="less")[1]
+
+
+def _interval(correct: int, trials: int, confidence: float, method: str, *, alternative: str = "two-sided"):
     if trials == 0:
         return 0.0, 1.0
-    z = stats.norm.ppf((1 + confidence) / 2)
-    share = correct / trials
-    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    found = stats.binomtest(correct, trials, alternative=alternative).proportion_ci(confidence, method)
+    return float(found.low), float(found.high)
 
 
 def share_correct(d_prime: float, rule: str) -> float:

@@ -13,12 +13,12 @@ import numpy as np
 from pushpull.attacks import Step
 from pushpull.clip import FPS
 from pushpull.demo import models, panels, tables
-from pushpull.demo.bench import Bench
-from pushpull.demo.errand import Errand
-from pushpull.demo.exhibit import attacked_view, clean_view, downloads, score, sentence
+from pushpull.demo.background import BackgroundTask
+from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.intake import LIMITS, MAX_SECONDS, Subject, take_in
-from pushpull.demo.truth import with_labels
+from pushpull.demo.labels import with_labels
+from pushpull.demo.presentation import attacked_view, clean_view, downloads, score, sentence
 from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
 from pushpull.runs.run import execute, most_speaking
@@ -35,18 +35,18 @@ class Actions:
     """Event handlers of one tab.
 
     Args:
-        bench: models, results, samples.
+        context: models, results, samples.
         ui: the tab's components by name; handlers return {component: value}.
     """
 
-    def __init__(self, bench: Bench, ui: SimpleNamespace):
-        self.bench, self.ui = bench, ui
+    def __init__(self, context: DemoContext, ui: SimpleNamespace):
+        self.context, self.ui = context, ui
 
     # Reading a clip
 
     def pick_sample(self, model: str, event: gr.EventData):
         """A card of the gallery was clicked."""
-        samples = self.bench.samples()
+        samples = self.context.samples()
         index = int(event.card)
         if not 0 <= index < len(samples):
             yield {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
@@ -65,7 +65,7 @@ class Actions:
 
     def retake(self, path: str | None, sample: int | None, start: float, model: str):
         """Another part of the same long clip."""
-        samples = self.bench.samples()
+        samples = self.context.samples()
         if sample is not None and sample < len(samples):
             yield from self._read(samples[sample].path, samples[sample].title, start, model, sample)
         elif path is not None:
@@ -77,14 +77,14 @@ class Actions:
 
     def refresh(self):
         """The page was loaded: the models and samples that there are now."""
-        cards = self.bench.shelf.cards()
+        cards = self.context.detectors.cards()
         name = next(iter(cards), None)
         model = gr.Dropdown(models.choices(cards), value=name)
-        return model, models.model_card(cards.get(name)), self.bench.gallery()
+        return model, models.model_card(cards.get(name)), self.context.gallery()
 
     def _blank(self, sample: int | None) -> dict:
         ui = self.ui
-        fresh = {ui.status: "", ui.gallery: self.bench.gallery(sample), ui.faces: panels.NO_FACES}
+        fresh = {ui.status: "", ui.gallery: self.context.gallery(sample), ui.faces: panels.NO_FACES}
         fresh |= {ui.subject: None, ui.face: 0, ui.sample: sample, ui.trim: gr.Row(visible=False)}
         return fresh | self._no_results() | {ui.theatre: panels.NOTHING_YET}
 
@@ -109,21 +109,21 @@ class Actions:
                 tell(latest[0])
 
             subject = self._take_in(path, title, start, sample, tell, seen)
-            if self.bench.shelf.default() is None:
+            if self.context.detectors.default() is None:
                 return subject, None, None, 0
             tell((None, "asking the model about every face"))
-            network = self.bench.shelf.get(model)
+            network = self.context.detectors.get(model)
             scores = [score(network, clip)[0] for clip in subject.footage.clips]
             chosen = most_speaking(scores)
             tell((None, "preparing the player"))
-            return subject, scores, clean_view(self.bench, subject, chosen, network), chosen
+            return subject, scores, clean_view(self.context, subject, chosen, network), chosen
 
         try:
-            with Errand(work) as errand:
-                for share, text, faces in errand.reports():
+            with BackgroundTask(work) as task:
+                for share, text, faces in task.reports():
                     found = {ui.faces: panels.found(faces)} if faces else {}
                     yield {ui.status: panels.working(share, text)} | found
-                subject, scores, address, chosen = errand.result()
+                subject, scores, address, chosen = task.result()
         except Exception as error:
             yield {ui.status: self._refuse(error, "This clip cannot be used")}
             return
@@ -144,13 +144,13 @@ class Actions:
     def _take_in(self, path: Path, title: str, start: float, sample: int | None, report, seen) -> Subject:
         """Faces out of a file; those of samples get their labels and are kept, because everybody looks at them."""
         if sample is None:
-            return take_in(path, self.bench.vault, title=title, start=start, report=report, seen=seen)
-        known, key = self.bench.known, (path, path.stat().st_mtime_ns, start)
+            return take_in(path, self.context.store, title=title, start=start, report=report, seen=seen)
+        known, key = self.context.known, (path, path.stat().st_mtime_ns, start)
         if key not in known:
-            subject = take_in(path, self.bench.vault, title=title, start=start, report=report, seen=seen)
+            subject = take_in(path, self.context.store, title=title, start=start, report=report, seen=seen)
             while len(known) >= KNOWN:
                 known.pop(next(iter(known)), None)
-            known[key] = with_labels(subject, self.bench.samples()[sample].faces)
+            known[key] = with_labels(subject, self.context.samples()[sample].faces)
         return known[key]
 
     # Choosing a face and a model
@@ -164,7 +164,7 @@ class Actions:
 
     def pick_model(self, subject: Subject | None, model: str):
         """Another model was chosen: its card."""
-        card = {self.ui.card: models.model_card(self.bench.shelf.cards().get(model))}
+        card = {self.ui.card: models.model_card(self.context.detectors.cards().get(model))}
         return card if subject is None else card | self._asking()
 
     def _asking(self) -> dict:
@@ -179,9 +179,9 @@ class Actions:
         ui = self.ui
         cleared = self._no_results()
         try:
-            network = self.bench.shelf.get(model)
+            network = self.context.detectors.get(model)
             scores = [score(network, clip)[0] for clip in subject.footage.clips]
-            address = clean_view(self.bench, subject, face, network)
+            address = clean_view(self.context, subject, face, network)
         except Exception as error:
             return cleared | {ui.progress: self._refuse(error, "The model cannot be asked")}
         return cleared | {ui.faces: face_cards(subject, scores, face), ui.theatre: panels.theatre(address)}
@@ -206,7 +206,7 @@ class Actions:
 
     def stop(self, request: gr.Request):
         """End the visitor's attack at its next step and keep what it has."""
-        if (event := self.bench.stops.get(request.session_hash)) is not None:
+        if (event := self.context.stops.get(request.session_hash)) is not None:
             event.set()
         return gr.Button("Stopping …", interactive=False)
 
@@ -220,7 +220,7 @@ class Actions:
         if subject is None:
             yield self.idle()
             return
-        stop = self.bench.stops[visitor] = threading.Event()
+        stop = self.context.stops[visitor] = threading.Event()
         began = time.monotonic()
         trace: list[Step] = []
 
@@ -230,21 +230,21 @@ class Actions:
                 report("")
                 return not stop.is_set()
 
-            network = self.bench.shelf.get(form.model)
+            network = self.context.detectors.get(form.model)
             spec = form.spec(subject, face)
-            with self.bench.cpu:
+            with self.context.cpu:
                 run = execute(network, subject.footage.clips[face], spec, on_step)
             report("Preparing the player")
-            drawer = self.bench.vault.open()
-            return run, drawer, attacked_view(drawer, subject, face, run)
+            folder = self.context.store.open()
+            return run, folder, attacked_view(folder, subject, face, run)
 
         try:
             form = Form(*values)
-            with Errand(work) as errand:
-                for text in errand.reports():
+            with BackgroundTask(work) as task:
+                for text in task.reports():
                     yield {ui.progress: progress(trace, time.monotonic() - began, text)}
-                run, drawer, address = errand.result()
-            self.bench.stops.pop(visitor, None)
+                run, folder, address = task.result()
+            self.context.stops.pop(visitor, None)
             ended = "Stopped early" if run.result.cancelled else "Done"
             done = panels.attacking(trace, time.monotonic() - began, note=ended, done=True)
             yield {
@@ -257,18 +257,18 @@ class Actions:
             }
 
             def write(report):
-                write_results(drawer.path, run, source=subject.source, limits=LIMITS, say=report)
+                write_results(folder.path, run, source=subject.source, limits=LIMITS, say=report)
 
-            with Errand(write) as errand:
-                for text in errand.reports():
+            with BackgroundTask(write) as task:
+                for text in task.reports():
                     yield {ui.files: panels.waiting(f"Writing {text}")}
-                errand.result()
+                task.result()
         except Exception as error:
             yield self.idle() | {ui.progress: self._refuse(error, "The attack did not run"), ui.files: ""}
             return
         finally:
-            self.bench.stops.pop(visitor, None)
-        yield self.idle() | {ui.files: downloads(drawer, subject)}
+            self.context.stops.pop(visitor, None)
+        yield self.idle() | {ui.files: downloads(folder, subject)}
 
     # The same for programs
 
@@ -286,22 +286,22 @@ class Actions:
         )  # fmt: skip
 
         def work(_report):
-            subject = take_in(Path(video), self.bench.vault)
+            subject = take_in(Path(video), self.context.store)
             if not 1 <= face <= len(subject.footage.clips):
                 raise ValueError(f"there is no face {face}: the video shows {len(subject.footage.clips)}")
-            network = self.bench.shelf.get(model)
+            network = self.context.detectors.get(model)
             run = execute(network, subject.footage.clips[face - 1], form.spec(subject, face - 1))
-            drawer = self.bench.vault.open()
-            return drawer, write_results(drawer.path, run, source=subject.source, limits=LIMITS)
+            folder = self.context.store.open()
+            return folder, write_results(folder.path, run, source=subject.source, limits=LIMITS)
 
         try:
-            with Errand(work) as errand:
-                drawer, files = errand.result()
+            with BackgroundTask(work) as task:
+                folder, files = task.result()
         except REFUSALS as error:
             raise gr.Error(str(error), print_exception=False) from error
         report = json.loads(files[REPORT].read_text(encoding="utf-8"))
         # Not the whole report: gradio's client takes its `source`, which has a `path`, for a file to download.
-        return {key: report[key] for key in ANSWERED} | {"files": {name: drawer.url(name) for name in files}}
+        return {key: report[key] for key in ANSWERED} | {"files": {name: folder.url(name) for name in files}}
 
     def _refuse(self, error: Exception, title: str) -> str:
         if isinstance(error, REFUSALS):

@@ -6,7 +6,7 @@ import gradio as gr
 
 from pushpull.demo import models, panels
 from pushpull.demo.actions import RUN, STOP, Actions
-from pushpull.demo.bench import Bench
+from pushpull.demo.context import DemoContext
 from pushpull.demo.form import ATTACK_NAMES, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES
 from pushpull.demo.intake import MAX_SECONDS
 
@@ -26,33 +26,33 @@ SCROLL = "() => document.querySelector('#pp-results')?.scrollIntoView({ behavior
 CAMERA = {"video": {"width": 640, "height": 480, "frameRate": 25}}
 
 
-def attack_tab(page: gr.Blocks, bench: Bench) -> None:
+def attack_tab(page: gr.Blocks, context: DemoContext) -> None:
     """Build the tab inside ``page`` and wire it."""
-    ui = layout(bench)
-    act = Actions(bench, ui)
+    ui = layout(context)
+    act = Actions(context, ui)
     wire(ui, act)
     # A reload shows models and samples that came after the start.
     page.load(act.refresh, None, [ui.model, ui.card, ui.gallery], **QUICK)
 
 
-def layout(bench: Bench) -> SimpleNamespace:
+def layout(context: DemoContext) -> SimpleNamespace:
     """The tab's components, by name."""
     ui = SimpleNamespace(
         subject=gr.State(None, time_to_live=7200),  # intake.Subject
         face=gr.State(0),
         sample=gr.State(None),  # index of the chosen sample clip
     )
-    with gr.Row(equal_height=False, elem_id="pp-bench"):
+    with gr.Row(equal_height=False, elem_id="pp-context"):
         with gr.Column(scale=6, min_width=320, elem_id="pp-form"):
             with gr.Column(elem_classes="pp-step"):
                 gr.HTML(panels.heading(1, "Choose a clip"), js_on_load=None)
-                clip_form(ui, bench)
+                clip_form(ui, context)
             with gr.Column(elem_classes="pp-step"):
                 gr.HTML(panels.heading(2, "Choose a face"), js_on_load=None)
                 ui.faces = gr.HTML(panels.NO_FACES, js_on_load=CARD_CLICKS, elem_id="pp-faces")
             with gr.Column(elem_classes="pp-step"):
                 gr.HTML(panels.heading(3, "Choose an attack"), js_on_load=None)
-                attack_form(ui, bench)
+                attack_form(ui, context)
                 ui.run = gr.Button(RUN, variant="primary", elem_id="pp-run", size="lg")
         with gr.Column(scale=11, min_width=320, elem_id="pp-results"):
             ui.progress = gr.HTML("", js_on_load=None, elem_id="pp-progress")
@@ -67,9 +67,9 @@ def layout(bench: Bench) -> SimpleNamespace:
     return ui
 
 
-def clip_form(ui: SimpleNamespace, bench: Bench) -> None:
+def clip_form(ui: SimpleNamespace, context: DemoContext) -> None:
     """Where the clip comes from: a sample, an upload, the visitor's camera; and which part of a long one."""
-    ui.gallery = gr.HTML(bench.gallery(), js_on_load=CARD_CLICKS, elem_id="pp-gallery")
+    ui.gallery = gr.HTML(context.gallery(), js_on_load=CARD_CLICKS, elem_id="pp-gallery")
     ui.video = gr.Video(
         sources=["upload", "webcam"],
         webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
@@ -85,13 +85,13 @@ def clip_form(ui: SimpleNamespace, bench: Bench) -> None:
         ui.retake = gr.Button("Take this part", size="sm", elem_id="pp-retake", scale=0, min_width=140)
 
 
-def attack_form(ui: SimpleNamespace, bench: Bench) -> None:
+def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
     """What the attack is made of; the ordinary choices first, the rest folded away."""
 
     def choose(names: dict[str, str], value: str, label: str, *, kind=gr.Dropdown, **options):
         return kind([(text, key) for key, text in names.items()], value=value, label=label, **options)
 
-    cards = bench.shelf.cards()
+    cards = context.detectors.cards()
     name = next(iter(cards), None)
     ui.model = gr.Dropdown(models.choices(cards), value=name, label="Model under attack", elem_id="pp-model")
     ui.card = gr.HTML(models.model_card(cards.get(name)), js_on_load=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pushpull.demo.vault import Drawer, Vault
+from pushpull.demo.storage import ResultFolder, ResultStore
 from pushpull.faces import Footage, read_clips
 from pushpull.faces.scene import Scene
 from pushpull.media import Limits, measured_seconds, probe
@@ -31,7 +31,7 @@ class Subject:
         length: seconds of the part that was read; None where it is all of it.
         seconds: length of the file.
         footage: its faces.
-        drawer: where what does not depend on any attack is kept.
+        folder: where what does not depend on any attack is kept.
     """
 
     title: str
@@ -41,7 +41,7 @@ class Subject:
     length: float | None
     seconds: float
     footage: Footage
-    drawer: Drawer
+    folder: ResultFolder
 
     @property
     def cut(self) -> bool:
@@ -60,7 +60,7 @@ class Subject:
 
 def take_in(
     path: str | Path,
-    vault: Vault,
+    store: ResultStore,
     *,
     title: str | None = None,
     start: float = 0.0,
@@ -71,7 +71,7 @@ def take_in(
 
     Args:
         path: any file at all.
-        vault: where what is made of it is kept.
+        store: where what is made of it is kept.
         title: what to call it; its file name if None.
         start: seconds.
         report: called with (share done or None, what is being done); what it raises ends the work.
@@ -101,4 +101,4 @@ def take_in(
     )
     # What a report says of a visitor's file must not tell where the server keeps it.
     source = replace(Source.of(path), path=path.name)
-    return Subject(title or path.name, source, path, begin, length, seconds, footage, vault.open())
+    return Subject(title or path.name, source, path, begin, length, seconds, footage, store.open())

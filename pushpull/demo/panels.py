@@ -22,7 +22,8 @@ EXPLANATION = """
   <li><b>The attack</b>It follows the detector's own gradient to the worst noise within a budget: at
   ε<sub>av</sub> = 5 no pixel moves by more than half a grey level of 255, no sample by more than 0.05 % of full
   scale.</li>
-  <li><b>Two columns</b><em>Adversarial</em> is what the attack found. <em>Stored</em> is what is left of it in 8-bit frames
+  <li><b>Two columns</b><em>Adversarial</em> is what the attack found. <em>Stored</em> is what is left of it in 8-bit
+  frames
   and 16-bit samples, as any real file holds. Half a grey level often does not survive that.</li>
 </ol></section>"""
 

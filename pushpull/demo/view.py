@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pushpull.clip import FPS, SAMPLE_RATE, Clip
 from pushpull.demo.intake import Subject
-from pushpull.demo.vault import Drawer
+from pushpull.demo.storage import ResultFolder
 from pushpull.detectors import Outputs
 from pushpull.faces import paste_back
 from pushpull.faces.scene import write_scene
@@ -34,29 +34,29 @@ LOUD = 0.25  # of full scale: how loud noise at eps is played
 FLOOR, TOP = -130.0, -50.0  # dB full scale of the spectrogram's darkest and brightest colour
 
 
-def write_clean(drawer: Drawer, subject: Subject, face: int) -> dict:
+def write_clean(folder: ResultFolder, subject: Subject, face: int) -> dict:
     """The untouched clip: whole scene as H.264, face bit-exact. Returns its entry of ``screens``."""
     clip = subject.footage.clips[face]
-    subject.drawer.path.mkdir(exist_ok=True)  # swept away if the visitor came back after hours
-    scene, exact = (subject.drawer.path / f"clean{face}_{shot}.mp4" for shot in ("scene", "face"))
+    subject.folder.path.mkdir(exist_ok=True)  # swept away if the visitor came back after hours
+    scene, exact = (subject.folder.path / f"clean{face}_{shot}.mp4" for shot in ("scene", "face"))
     if not (scene.exists() and exact.exists()):
         write_preview(scene, (frame for frame, _ in subject.scene(face).frames(SIDE)), clip.audio)
         write_stimulus(exact, quantise_video(clip.video), quantise_audio(clip.audio))
-    drawer.share(scene)
-    drawer.share(exact)
+    folder.share(scene)
+    folder.share(exact)
     return _screen("clean", "Clean", "clean", [["", "clean"]], prefix=f"clean{face}")
 
 
-def write_attacked(drawer: Drawer, subject: Subject, face: int, stored: Clip) -> dict:
+def write_attacked(folder: ResultFolder, subject: Subject, face: int, stored: Clip) -> dict:
     """The attacked clip as a file holds it. Returns its entry of ``screens``."""
     clip = subject.footage.clips[face]
-    write_scene(drawer.path / "attacked_scene.mp4", subject.scene(face), clip, stored, max_side=SIDE)
-    write_stimulus(drawer.path / "attacked_face.mp4", quantise_video(stored.video), quantise_audio(stored.audio))
+    write_scene(folder.path / "attacked_scene.mp4", subject.scene(face), clip, stored, max_side=SIDE)
+    write_stimulus(folder.path / "attacked_face.mp4", quantise_video(stored.video), quantise_audio(stored.audio))
     verdicts = [["adversarial", "adversarial"], ["stored", "stored"]]
     return _screen("adversarial", "Attacked", "attacked", verdicts, prefix="attacked")
 
 
-def write_noise(drawer: Drawer, subject: Subject, face: int, adversarial: Clip, eps: dict[str, float]) -> dict:
+def write_noise(folder: ResultFolder, subject: Subject, face: int, adversarial: Clip, eps: dict[str, float]) -> dict:
     """The perturbation alone, magnified to be seen (scene as a heat map, face grey) and heard: entry of ``screens``."""
     clip = subject.footage.clips[face]
     gain, volume = gains(eps)
@@ -70,8 +70,8 @@ def write_noise(drawer: Drawer, subject: Subject, face: int, adversarial: Clip, 
             for (frame, box), change in zip(frames, shown, strict=True):
                 yield heat[paste_back(np.full_like(frame, NEUTRAL), change, box)[..., 0]]
 
-    write_preview(drawer.path / "noise_scene.mp4", scenes(), sound)
-    write_stimulus(drawer.path / "noise_face.mp4", quantise_video(NEUTRAL + shown), quantise_audio(sound))
+    write_preview(folder.path / "noise_scene.mp4", scenes(), sound)
+    write_stimulus(folder.path / "noise_face.mp4", quantise_video(NEUTRAL + shown), quantise_audio(sound))
     parts = [f"picture × {gain:.0f}" if eps["video"] else "", f"sound × {volume:.0f}" if eps["audio"] else ""]
     screen = _screen("noise", "Noise alone, magnified", "noise", [], prefix="noise")
     return screen | {"note": ", ".join(part for part in parts if part)}
@@ -89,13 +89,13 @@ def envelope(audio: np.ndarray, gain: float = 1.0) -> list[list[float]]:
     return [[round(float(piece.min()), 4), round(float(piece.max()), 4)] for piece in pieces]
 
 
-def write_spectrogram(drawer: Drawer, noise: np.ndarray) -> dict:
+def write_spectrogram(folder: ResultFolder, noise: np.ndarray) -> dict:
     """Log-power spectrogram of the audio perturbation as a picture, low frequencies at the bottom."""
     _, _, spectrum = stft(noise, fs=SAMPLE_RATE, window="hann", nperseg=512, noverlap=352, scaling="spectrum")
     level = 20 * np.log10(np.abs(spectrum) + 1e-12)
     share = np.clip((level[::-1] - FLOOR) / (TOP - FLOOR), 0, 1)
     rgb = (colormaps["magma"](share)[..., :3] * 255).astype(np.uint8)
-    Image.fromarray(rgb).save(drawer.path / "noise_spectrogram.png")
+    Image.fromarray(rgb).save(folder.path / "noise_spectrogram.png")
     return {
         "file": "noise_spectrogram.png",
         "title": f"spectrogram of the noise, 0 to 8 kHz, {FLOOR:.0f} to {TOP:.0f} dBFS",
@@ -164,15 +164,15 @@ def _centres(points: np.ndarray, classes: np.ndarray) -> list[dict]:
     return [{"at": _rounded(mean), "speaking": bool(value)} for value, mean in means.items()]
 
 
-def write_view(drawer: Drawer, subject: Subject, face: int, view: dict) -> str:
+def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict) -> str:
     """Add what every view has and write view.json; its address."""
     track = subject.footage.tracks[face]
     height, width = subject.footage.size
     boxes = track.boxes / np.array([width, height, width, height], dtype=np.float32)
     scores = {name: [round(float(score), 3) for score in values] for name, values in view["scores"].items()}
     common = {"fps": FPS, "frames": len(track.boxes), "boxes": _rounded(boxes)}
-    (drawer.path / "view.json").write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
-    return drawer.url("view.json")
+    (folder.path / "view.json").write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
+    return folder.url("view.json")
 
 
 def strip(title: str, classes: np.ndarray) -> dict:

@@ -258,14 +258,14 @@ def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor
 
 
 def test_a_run_started_while_another_model_is_asked_is_kept(visitor, served, monkeypatch):
-    page, shelf = visitor.page, served.bench.shelf
+    page, detectors = visitor.page, served.context.detectors
     twin = served.folder / "checkpoints/talknet-twin.safetensors"
     shutil.copy(served.folder / "checkpoints/talknet-lite.safetensors", twin)
     page.reload()
     visitor.choose_sample()
     visitor.set_steps(1)
-    answers = shelf.get
-    monkeypatch.setattr(shelf, "get", lambda name: (time.sleep(1.5), answers(name))[1])
+    answers = detectors.get
+    monkeypatch.setattr(detectors, "get", lambda name: (time.sleep(1.5), answers(name))[1])
     page.click("#pp-model input")
     page.click("[role=option]:has-text('talknet-twin')")
     page.click("#pp-run")

@@ -14,12 +14,12 @@ from browser_support import FRAMES, write_face, write_model
 
 from pushpull.attacks import Step
 from pushpull.demo import models, panels, tables
-from pushpull.demo.errand import Errand
+from pushpull.demo.background import BackgroundTask
 from pushpull.demo.form import Form
 from pushpull.demo.intake import MAX_SECONDS, take_in
-from pushpull.demo.shelf import Shelf
-from pushpull.demo.truth import with_labels
-from pushpull.demo.vault import Vault
+from pushpull.demo.labels import with_labels
+from pushpull.demo.loaded import DetectorCache
+from pushpull.demo.storage import ResultStore
 from pushpull.demo.view import embeddings, envelope, gains
 from pushpull.detectors import CheckpointError, Outputs
 from pushpull.runs.spec import RunSpec
@@ -27,17 +27,17 @@ from pushpull.training.options import TrainOptions
 
 
 @pytest.fixture
-def vault(tmp_path):
-    return Vault(root=tmp_path / "vault")
+def store(tmp_path):
+    return ResultStore(root=tmp_path / "store")
 
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
     folder = tmp_path_factory.mktemp("subject")
-    return take_in(write_face(folder / "hopper.mp4"), Vault(root=folder / "vault"))
+    return take_in(write_face(folder / "hopper.mp4"), ResultStore(root=folder / "store"))
 
 
-# --- the vault ---
+# --- the store ---
 
 
 @pytest.mark.parametrize(
@@ -52,26 +52,26 @@ def subject(tmp_path_factory):
         ("own/..", "view.json"),
     ],
 )
-def test_nothing_but_a_drawers_own_files_is_found(vault, token, name, tmp_path):
-    drawer = vault.open()
-    (drawer.path / "view.json").write_text("{}")
-    (drawer.path / ".hidden").write_text("secret")
+def test_nothing_but_a_drawers_own_files_is_found(store, token, name, tmp_path):
+    folder = store.open()
+    (folder.path / "view.json").write_text("{}")
+    (folder.path / ".hidden").write_text("secret")
     (tmp_path / "secret").write_text("secret")
-    (drawer.path / "link.json").symlink_to(tmp_path / "secret")
-    assert vault.find(drawer.token, "view.json") == drawer.path / "view.json"
-    assert vault.find(token.replace("OWN", drawer.token).replace("own", drawer.token), name) is None
+    (folder.path / "link.json").symlink_to(tmp_path / "secret")
+    assert store.find(folder.token, "view.json") == folder.path / "view.json"
+    assert store.find(token.replace("OWN", folder.token).replace("own", folder.token), name) is None
 
 
-def test_old_drawers_are_swept_and_young_ones_stay(vault):
-    old, young = vault.open(), vault.open()
-    past = time.time() - vault.max_age - 1
+def test_old_drawers_are_swept_and_young_ones_stay(store):
+    old, young = store.open(), store.open()
+    past = time.time() - store.max_age - 1
     os.utime(old.path, (past, past))
-    assert vault.sweep() == 1
+    assert store.sweep() == 1
     assert not old.path.exists() and young.path.exists()
 
 
-def test_a_shared_file_outlives_its_first_drawer(vault):
-    first, second = vault.open(), vault.open()
+def test_a_shared_file_outlives_its_first_drawer(store):
+    first, second = store.open(), store.open()
     (first.path / "clip.mp4").write_bytes(b"bits")
     second.share(first.path / "clip.mp4")
     (first.path / "clip.mp4").unlink()
@@ -88,19 +88,19 @@ def test_an_errand_reports_and_returns():
         report("done")
         return 42
 
-    with Errand(work, every=0.01) as errand:
-        assert list(errand.reports()) == ["half", "done"]
-        assert errand.result() == 42
+    with BackgroundTask(work, every=0.01) as task:
+        assert list(task.reports()) == ["half", "done"]
+        assert task.result() == 42
 
 
 def test_what_the_work_raises_comes_out_of_result():
     def work(report):
         raise ValueError("no such face")
 
-    with Errand(work) as errand:
-        assert list(errand.reports()) == []
+    with BackgroundTask(work) as task:
+        assert list(task.reports()) == []
         with pytest.raises(ValueError, match="no such face"):
-            errand.result()
+            task.result()
 
 
 def test_leaving_stops_the_work_at_its_next_report():
@@ -112,8 +112,8 @@ def test_leaving_stops_the_work_at_its_next_report():
             done.append(index)
             time.sleep(0.01)
 
-    with Errand(work) as errand:
-        next(errand.reports())
+    with BackgroundTask(work) as task:
+        next(task.reports())
     time.sleep(0.2)
     count = len(done)
     assert count < 100
@@ -134,8 +134,8 @@ def test_the_work_and_the_threads_it_starts_let_others_go_first():
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     before = priority()
-    with Errand(work) as errand:
-        own, inner = errand.result()
+    with BackgroundTask(work) as task:
+        own, inner = task.result()
     assert own == inner > before
     assert priority() == before
 
@@ -146,7 +146,7 @@ def test_torchs_own_threads_let_others_go_first():
     code = """
 import os, threading, torch
 from pathlib import Path
-from pushpull.demo.errand import NICENESS, Errand
+from pushpull.demo.background import NICENESS, BackgroundTask
 
 def ticks(task):
     return sum(map(int, (task / "stat").read_text().rpartition(")")[2].split()[11:13]))
@@ -161,8 +161,8 @@ def burn(_report):
     return [os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in busy]
 
 burn(None)
-with Errand(burn) as errand:
-    found = errand.result()
+with BackgroundTask(burn) as task:
+    found = task.result()
 print(found)
 assert found and set(found) == {NICENESS}
 """
@@ -219,17 +219,17 @@ def test_a_short_clip_is_read_whole(subject):
     assert subject.source.path == "hopper.mp4" and len(subject.source.sha256) == 64
 
 
-def test_a_long_clip_is_cut_where_it_was_asked(tmp_path, vault):
+def test_a_long_clip_is_cut_where_it_was_asked(tmp_path, store):
     path = write_face(tmp_path / "long.mp4", frames=25 * 22)
-    part = take_in(path, vault, start=5.0)
+    part = take_in(path, store, start=5.0)
     assert part.cut and (part.start, part.length) == (5.0, MAX_SECONDS)
     assert 16.5 < part.footage.seconds <= MAX_SECONDS
     spec = Form("m").spec(part, 0)
     assert (spec.start, spec.seconds) == (5.0, MAX_SECONDS)
 
 
-def test_silence_is_noticed(tmp_path, vault):
-    assert take_in(write_face(tmp_path / "silent.mp4", silent=True), vault).silent
+def test_silence_is_noticed(tmp_path, store):
+    assert take_in(write_face(tmp_path / "silent.mp4", silent=True), store).silent
 
 
 def test_a_samples_labels_go_to_the_face_they_are_of(subject):
@@ -241,26 +241,26 @@ def test_a_samples_labels_go_to_the_face_they_are_of(subject):
     assert subject.footage.clips[0].labels is None
 
 
-# --- the shelf ---
+# --- the detectors ---
 
 
 def test_the_shelf_offers_the_preferred_model_first_and_sees_a_new_file(tmp_path):
-    shelf = Shelf(tmp_path, device="cpu")
-    assert shelf.cards() == {} and shelf.default() is None
+    detectors = DetectorCache(tmp_path, device="cpu")
+    assert detectors.cards() == {} and detectors.default() is None
     write_model(tmp_path, "another")
     write_model(tmp_path)
-    assert list(shelf.cards()) == ["talknet-lite", "another"]
-    first = shelf.get("talknet-lite")
-    assert shelf.get("talknet-lite") is first
+    assert list(detectors.cards()) == ["talknet-lite", "another"]
+    first = detectors.get("talknet-lite")
+    assert detectors.get("talknet-lite") is first
     later = time.time() + 10
     os.utime(tmp_path / "talknet-lite.safetensors", (later, later))
-    assert shelf.get("talknet-lite") is not first
+    assert detectors.get("talknet-lite") is not first
 
 
 @pytest.mark.parametrize("name, message", [("", "no model yet"), (None, "no model yet"), ("gone", "no model named")])
 def test_a_model_that_is_not_there_says_what_to_do(tmp_path, name, message):
     with pytest.raises(CheckpointError, match=message):
-        Shelf(tmp_path, device="cpu").get(name)
+        DetectorCache(tmp_path, device="cpu").get(name)
 
 
 # --- what is drawn ---

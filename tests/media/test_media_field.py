@@ -8,7 +8,7 @@ from media_support import FPS, RATE, ffmpeg, flash
 
 from pushpull import media, perturb
 from pushpull.demo.intake import take_in
-from pushpull.demo.vault import Vault
+from pushpull.demo.storage import ResultStore
 from pushpull.media import MediaError
 
 FIELD = Path(__file__).parents[3] / "shared/data/field"
@@ -65,7 +65,7 @@ def test_a_part_of_a_transport_stream_begins_with_its_own_picture(start):
     ("name", "seconds"), [("f5_seg1.mkv", 2.1), ("f5_id3tail.mp4", 1.6), ("f7_silentfirst.mp4", 1.6)]
 )
 def test_whole_files_are_taken_for_whole(name, seconds, tmp_path):
-    subject = take_in(FIELD / name, Vault(root=tmp_path))
+    subject = take_in(FIELD / name, ResultStore(root=tmp_path))
     assert subject.footage.seconds == pytest.approx(seconds, abs=0.05) and not subject.silent and not subject.cut
 
 
@@ -80,10 +80,10 @@ def test_a_silent_first_track_is_passed_over_and_that_is_said():
 def test_a_long_recording_without_a_duration_offers_another_part(tmp_path):
     from pushpull.demo.actions import about, trim_slider
 
-    subject = take_in(FIELD / "f8_noduration.webm", Vault(root=tmp_path))
+    subject = take_in(FIELD / "f8_noduration.webm", ResultStore(root=tmp_path))
     assert subject.cut and subject.footage.seconds == 20 and subject.seconds == pytest.approx(22, abs=0.1)
     assert "Seconds 0.0 to 20.0 of 22" in about(subject) and trim_slider(subject).maximum == pytest.approx(2, abs=0.1)
-    later = take_in(FIELD / "f8_noduration.webm", Vault(root=tmp_path), start=1.5)
+    later = take_in(FIELD / "f8_noduration.webm", ResultStore(root=tmp_path), start=1.5)
     assert later.start == 1.5 and later.footage.seconds == 20
 
 

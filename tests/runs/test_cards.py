@@ -11,7 +11,7 @@ from perturb_support import random_clip, write_detector
 
 from pushpull.data.speech import read_align
 from pushpull.data.talkset import find_videos
-from pushpull.demo.bench import Sample
+from pushpull.demo.context import Sample
 from pushpull.demo.models import label, model_card
 from pushpull.detectors import list_models, load_model
 from pushpull.files import read_text

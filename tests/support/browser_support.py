@@ -81,14 +81,14 @@ class Served:
         self.base = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}{prefix}"
 
     @property
-    def bench(self):
-        return self.app.state.bench
+    def context(self):
+        return self.app.state.context
 
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(10)
         for thread in threading.enumerate():
-            if thread.name == "errand":  # an interpreter that ends while torch works in a daemon thread aborts
+            if thread.name == "task":  # an interpreter that ends while torch works in a daemon thread aborts
                 thread.join(60)
 
 

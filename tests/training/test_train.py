@@ -279,10 +279,10 @@ def test_too_little_to_train_on_is_said(footage, tmp_path, monkeypatch):
     [
         (["--seed", "1"], "say what to train on: --data FOLDER"),
         (["--data", "/nowhere/at/all"], "no folder /nowhere/at/all"),
-        (["--data", "x", "--frames", "10", "--warmup_frames", "0"], "less than one step"),
+        (["--data", "x", "--frames", "10", "--warmup-frames", "0"], "less than one step"),
         (["--data", "x", "--schedule", "flat"], "schedule is cosine or exponential"),
         (["--data", "x", "--precision", "half"], "precision is auto"),
-        (["--data", "x", "--validation_clips", "1"], "0 or at least 2"),
+        (["--data", "x", "--validation-clips", "1"], "0 or at least 2"),
         (["--data", "x", "--batches.frames", "24", "--batches.shortest", "0.5"], "none of the warm-up's clips of 1 s"),
         (["--data", "x", "--seed", "-1"], "seed must not be negative"),
         (["--data", "x", "--size", "huge"], "huge"),

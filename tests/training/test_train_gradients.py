@@ -28,7 +28,7 @@ def gradients(out):
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(footage, tmp_path):
-    with pytest.raises(FloatingPointError, match="lower --learning_rate than 1e.30"):
+    with pytest.raises(FloatingPointError, match="lower --learning-rate than 1e.30"):
         run(tmp_path, learning_rate=1e30, ramp=1)
     state = tmp_path / "state.pt"
     # CachedPool is at most what was saved before, never running statistics that the bad step has spoilt.
@@ -52,5 +52,5 @@ def test_a_gradient_that_is_no_number_costs_its_step_alone(footage, tmp_path, mo
 def test_gradients_that_stay_no_numbers_stop_the_run(footage, tmp_path, monkeypatch):
     spoil_gradients(monkeypatch, range(100))
     monkeypatch.setattr(training, "MOST_USELESS", 2)
-    with pytest.raises(FloatingPointError, match="its gradient nan at step 2: .* lower --learning_rate"):
+    with pytest.raises(FloatingPointError, match="its gradient nan at step 2: .* lower --learning-rate"):
         run(tmp_path)

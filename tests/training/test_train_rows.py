@@ -54,8 +54,8 @@ def test_what_makes_no_sense_is_refused(footage, arguments, message, tmp_path, c
 
 
 def test_a_row_on_the_command_line_is_that_row(footage, tmp_path, capsys):
-    flags = ["--frames", "25", "--warmup_frames", "0", "--batches.frames", "25", "--batches.longest", "1"]
-    more = ["--data", "footage", "--validation_clips", "0", "--recalibration", "1", "--workers", "0"]
+    flags = ["--frames", "25", "--warmup-frames", "0", "--batches.frames", "25", "--batches.longest", "1"]
+    more = ["--data", "footage", "--validation-clips", "0", "--recalibration", "1", "--workers", "0"]
     assert main(["--row", "D3", *flags, *more, "--out", str(tmp_path), "--quiet"]) == 0
     card = json.loads((tmp_path / "talknet-lite-d3.json").read_text())
     assert card["row"] == "D3" and card["training"]["lambda1"] == card["training"]["lambda4"] == 0.1

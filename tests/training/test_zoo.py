@@ -105,7 +105,7 @@ def test_unknown_rows_are_refused(capsys):
     with pytest.raises(ValueError, match="got F1"):
         ZooOptions(rows="A,F1")
     with pytest.raises(SystemExit):
-        main(["--rows", "A", "--row_frames", "many"])
+        main(["--rows", "A", "--row-frames", "many"])
 
 
 @pytest.mark.slow

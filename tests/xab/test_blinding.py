@@ -117,7 +117,7 @@ def test_no_judge_does_better_than_guessing(harvest, name, question):
 
 
 def test_a_judge_who_may_look_inside_would_be_caught(harvest):
-    """The test above can fail: without the veil's padding the sizes tell everything."""
+    """The test above can fail: without the blinding's padding the sizes tell everything."""
     right = 0
     for (x, match, _), _, fetched in harvest:
         other = "B" if match == "A" else "A"

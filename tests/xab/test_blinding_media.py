@@ -8,7 +8,7 @@ import pytest
 
 from pushpull.media.stimulus import read_stimulus, write_stimulus
 from xab import selfcheck
-from xab.blinding import FRONT, StimulusDamaged, Wardrobe, veil, veiled_length
+from xab.blinding import FRONT, StimulusDamaged, Wardrobe, blind, blinded_length
 from xab.store import MediaFile, TrialMedia
 
 
@@ -25,18 +25,18 @@ def clips(tmp_path_factory):
 
 def test_the_veil_keeps_every_bit_and_gives_every_clip_one_length(clips, tmp_path):
     paths, video, audio = clips
-    length = veiled_length(max(path.stat().st_size for path in paths.values()))
+    length = blinded_length(max(path.stat().st_size for path in paths.values()))
     seen = set()
     for variant, path in paths.items():
         for key in (b"one", b"two"):
-            data = veil(path.read_bytes(), length=length, key=key)
+            data = blind(path.read_bytes(), length=length, key=key)
             assert len(data) == length
             seen.add(data)
             worn = tmp_path / f"{variant}-{key.decode()}.mp4"
             worn.write_bytes(data)
             frames, samples = read_stimulus(worn)
             assert np.array_equal(frames, video) and np.array_equal(samples, audio)
-        assert veil(path.read_bytes(), length=length, key=b"one") in seen
+        assert blind(path.read_bytes(), length=length, key=b"one") in seen
     assert len(seen) == 4
 
 
@@ -45,8 +45,8 @@ def test_no_sum_of_the_decoded_samples_is_left(clips):
     md5 = hashlib.md5(audio.tobytes()).digest()
     for path in paths.values():
         data = path.read_bytes()
-        assert md5 in data, "the encoder no longer writes the sum: the veil need not blank it"
-        assert md5 not in veil(data, length=veiled_length(len(data)), key=b"k")
+        assert md5 in data, "the encoder no longer writes the sum: the blinding need not blank it"
+        assert md5 not in blind(data, length=blinded_length(len(data)), key=b"k")
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_no_sum_of_the_decoded_samples_is_left(clips):
 )
 def test_what_is_no_such_file_is_refused(data, words):
     with pytest.raises(ValueError, match=words):
-        veil(data, length=4 * FRONT, key=b"k")
+        blind(data, length=4 * FRONT, key=b"k")
     with pytest.raises(ValueError, match="no room"):
-        veil(data, length=len(data) + 20, key=b"k")
+        blind(data, length=len(data) + 20, key=b"k")
 
 
 def media(paths, **changes) -> TrialMedia:

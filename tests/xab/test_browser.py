@@ -9,7 +9,7 @@ import re
 import pytest
 from xab_web import FRAMES, Person, Visitor, app, browser, sha  # noqa: F401
 
-from xab.blinding import veil, veiled_length
+from xab.blinding import blind, blinded_length
 
 SECRETS = ("genuine", "adversarial", "catch", "match", "bim", "sha256")
 
@@ -131,7 +131,7 @@ def test_every_stimulus_reaches_canvas_and_speaker_byte_for_byte(app, browser): 
         ceiling = max(stimulus.bytes for stimulus in pair.stimuli)
         for stimulus in pair.stimuli:
             data = (root / stimulus.path).read_bytes()
-            worn = veil(data, length=veiled_length(ceiling), key=stimulus.path.encode())
+            worn = blind(data, length=blinded_length(ceiling), key=stimulus.path.encode())
             url = f"{app.base}/media/{stimulus.path[6:30]}"
             page.route(url, answering(worn))
             assert decoded(page, url) == (stimulus.video_sha256, stimulus.audio_sha256), stimulus

@@ -9,7 +9,7 @@ from pushpull.detectors.checkpoint import CHECKPOINTS, find_checkpoint
 PREFERRED = "talknet-lite"
 
 
-class Shelf:
+class DetectorCache:
     """Checkpoints of one folder.
 
     Args:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pushpull.demo import panels
 from pushpull.demo.intake import Subject
-from pushpull.demo.shelf import Shelf
-from pushpull.demo.vault import Vault
+from pushpull.demo.loaded import DetectorCache
+from pushpull.demo.storage import ResultStore
 from pushpull.files import shipped_folder
 from pushpull.media import Limits, MediaError, read_frames
 from pushpull.runs.cards import find_clips, read_card
@@ -57,20 +57,20 @@ def poster(path: Path) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class DemoContext:
     """One per app.
 
     Args:
-        shelf: the models.
-        vault: where results go.
+        detectors: the models.
+        store: where results go.
         clips: the folder of the gallery's clips.
         stops: the running attacks that can be asked to stop, by visitor.
         known: samples whose faces were found before, by file, its time and where the part begins.
         cpu: held by the attack that runs; one that was cancelled may still be finishing its step.
     """
 
-    shelf: Shelf
-    vault: Vault
+    detectors: DetectorCache
+    store: ResultStore
     clips: Path = ASSETS
     stops: dict[str, threading.Event] = field(default_factory=dict)
     known: dict[tuple, Subject] = field(default_factory=dict)

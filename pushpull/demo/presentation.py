@@ -5,9 +5,9 @@ import torch
 
 from pushpull.clip import Clip
 from pushpull.demo import tables, view
-from pushpull.demo.bench import Bench
+from pushpull.demo.context import DemoContext
 from pushpull.demo.intake import Subject
-from pushpull.demo.vault import Drawer
+from pushpull.demo.storage import ResultFolder
 from pushpull.detectors import Outputs, device_of, reference_embeddings_of
 from pushpull.runs.run import Run
 from pushpull.runs.save import FILES, REPORT
@@ -34,30 +34,30 @@ def score(network, clip: Clip) -> tuple[np.ndarray, Outputs]:
     return outputs.margin[0].cpu().numpy(), outputs
 
 
-def clean_view(bench: Bench, subject: Subject, face: int, network) -> str:
+def clean_view(context: DemoContext, subject: Subject, face: int, network) -> str:
     """The untouched clip in the player; the address of its view."""
     clip = subject.footage.clips[face]
     scores, outputs = score(network, clip)
     classes = (scores > 0).astype(int) if clip.labels is None else clip.labels
-    drawer = bench.vault.open()
+    folder = context.store.open()
     content = {
         "description": "Speaking score of the clean clip, frame by frame",
-        "screens": [view.write_clean(drawer, subject, face)],
+        "screens": [view.write_clean(folder, subject, face)],
         "scores": {"clean": scores},
         "strips": [view.strip("says" if clip.labels is None else "truth", classes)],
         "sound": {"title": "sound", "clean": view.envelope(clip.audio)},
         "embeddings": view.embeddings(outputs, None, classes, {}, reference_embeddings_of(network)),
     }
-    return view.write_view(drawer, subject, face, content)
+    return view.write_view(folder, subject, face, content)
 
 
-def attacked_view(drawer: Drawer, subject: Subject, face: int, run: Run) -> str:
+def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run) -> str:
     """Clean and attacked clip and the noise between them in the player; the address of the view."""
     clip, eps, found = run.clip, run.eps, run.adversarial_clip
     screens = [
-        view.write_clean(drawer, subject, face),
-        view.write_attacked(drawer, subject, face, run.stored_clip),
-        view.write_noise(drawer, subject, face, found, eps),
+        view.write_clean(folder, subject, face),
+        view.write_attacked(folder, subject, face, run.stored_clip),
+        view.write_noise(folder, subject, face, found, eps),
     ]
     classes = run.labels[0].numpy()
     strips = [view.strip("says" if run.own_labels else "truth", classes)]
@@ -80,10 +80,10 @@ def attacked_view(drawer: Drawer, subject: Subject, face: int, run: Run) -> str:
             "clean": view.envelope(clip.audio),
             "noise": view.envelope(noise, volume) if eps["audio"] else None,
         },
-        "spectrogram": view.write_spectrogram(drawer, noise) if noise.any() else None,
+        "spectrogram": view.write_spectrogram(folder, noise) if noise.any() else None,
         "embeddings": view.embeddings(run.clean, run.adversarial, classes, ratios, run.reference_embeddings),
     }
-    return view.write_view(drawer, subject, face, content)
+    return view.write_view(folder, subject, face, content)
 
 
 def sentence(run: Run) -> str:
@@ -91,9 +91,9 @@ def sentence(run: Run) -> str:
     return tables.sentence(run.margins, run.eps, cancelled=run.result.cancelled, frozen=run.frozen)
 
 
-def downloads(drawer: Drawer, subject: Subject) -> str:
-    """Links to what ``write_results`` wrote into ``drawer``, as HTML."""
+def downloads(folder: ResultFolder, subject: Subject) -> str:
+    """Links to what ``write_results`` wrote into ``folder``, as HTML."""
     names = [*OFFERED, *(name for name in FILES if name not in OFFERED)]
-    names = [name for name in names if (drawer.path / name).exists()]
-    entries = [(drawer.url(name), TITLES[name], FILES[name]) for name in names]
+    names = [name for name in names if (folder.path / name).exists()]
+    entries = [(folder.url(name), TITLES[name], FILES[name]) for name in names]
     return tables.files(entries, f"python -m pushpull.perturb {subject.source.path} --from report.json --out again")

@@ -13,7 +13,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()-]*")
 
 
 @dataclass(frozen=True)
-class Drawer:
+class ResultFolder:
     """One folder of results.
 
     Args:
@@ -29,7 +29,7 @@ class Drawer:
         return f"results/{self.token}/{name}"
 
     def share(self, path: Path) -> None:
-        """Have ``path``, a file of another drawer, here too, without a second copy where the disk allows it."""
+        """Have ``path``, a file of another folder, here too, without a second copy where the disk allows it."""
         try:
             os.link(path, self.path / path.name)
         except OSError:
@@ -37,12 +37,12 @@ class Drawer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vault:
+class ResultStore:
     """All drawers.
 
     Args:
         root: the folder that holds them; made if needed, and nothing else may be kept in it.
-        max_age: seconds after which a drawer is deleted.
+        max_age: seconds after which a folder is deleted.
     """
 
     root: Path
@@ -51,16 +51,16 @@ class Vault:
     def __post_init__(self):
         self.root.mkdir(parents=True, exist_ok=True)
 
-    def open(self) -> Drawer:
-        """A new, empty drawer; old ones are cleared away first."""
+    def open(self) -> ResultFolder:
+        """A new, empty folder; old ones are cleared away first."""
         self.sweep()
         token = secrets.token_hex(16)
         path = self.root / token
         path.mkdir(mode=0o700)
-        return Drawer(token, path)
+        return ResultFolder(token, path)
 
     def find(self, token: str, name: str) -> Path | None:
-        """The file ``name`` of a drawer; None if there is none. Never anything outside the vault."""
+        """The file ``name`` of a folder; None if there is none. Never anything outside the store."""
         if not TOKEN.fullmatch(token) or not NAME.fullmatch(name):
             return None
         path = self.root / token / name

@@ -27,7 +27,7 @@ def step_back() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-class Errand:
+class BackgroundTask:
     """Run ``work(report)`` in a thread that yields the processor to everybody else's.
 
     A context manager: leaving it before the work is done stops the work at its next report. It is not waited for:
@@ -43,7 +43,7 @@ class Errand:
         self._news: queue.SimpleQueue = queue.SimpleQueue()
         self._stop = threading.Event()
         self._value = self._error = None
-        self._thread = threading.Thread(target=self._run, daemon=True, name="errand")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="task")
 
     def __enter__(self):
         self._thread.start()
