@@ -12,7 +12,7 @@ from pushpull.faces.find import Found
 from pushpull.faces.tracking import Track
 from pushpull.files import replacing, sha256
 
-VERSION = 1  # of detector, tracker and search; what another version found is not read
+VERSION = 2  # of detector, tracker and search; what another version found is not read
 MOST = 1000  # files that are remembered, of some ten kilobytes each; then the oldest go
 FOLDER = "PUSHPULL_CACHE"  # environment variable: another folder, or "off"
 
