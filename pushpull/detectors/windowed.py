@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pushpull.clip import FPS, SAMPLES_PER_FRAME
-from pushpull.detectors.base import Detector, Outputs, attack_copy
+from pushpull.detectors.base import Detector, Outputs, attack_copy, card_of
 
 AT_ONCE = 1500  # frames of windows in one call: what is needed for a minute bounds the memory of ten
 STEPS = {"audio": SAMPLES_PER_FRAME, "video": 1}  # elements along time that belong to one frame
@@ -37,6 +37,7 @@ class Windowed(nn.Module):
             raise ValueError(f"a window is at least two frames, {2 / FPS} s, long, got {seconds}")
         self.detector, self.seconds, self.frames = detector, seconds, round(seconds * FPS)
         self.card = dict(getattr(detector, "card", None) or {}) | {"window_seconds": seconds}
+        self.train(getattr(detector, "training", False))
 
     @property
     def reference_embeddings(self) -> dict[str, Tensor]:
@@ -91,6 +92,16 @@ class Windowed(nn.Module):
     def _shares(self, starts: list[int], clips: int) -> list[list[int]]:
         each = max(1, AT_ONCE // (self.frames * clips))
         return [starts[first : first + each] for first in range(0, len(starts), each)]
+
+
+def windowed(detector: Detector) -> Detector:
+    """The detector as its card wants long tracks scored: in windows of ``window_seconds``, or itself if it names none.
+
+    Raises:
+        ValueError: the card's ``window_seconds`` is no length.
+    """
+    seconds = card_of(detector).window_seconds
+    return detector if seconds is None or isinstance(detector, Windowed) else Windowed(detector, seconds)
 
 
 def window_starts(frames: int, window: int) -> list[int]:

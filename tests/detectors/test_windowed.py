@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from pushpull.detectors import TalkNet, TalkNetConfig, wrap
-from pushpull.detectors.windowed import Windowed, window_starts
+from pushpull.attacks import PGD, paper_budget
+from pushpull.detectors import Card, TalkNet, TalkNetConfig, load_detector, save_checkpoint, wrap
+from pushpull.detectors.windowed import Windowed, window_starts, windowed
 
 
 def inputs_of(frames, clips=1, seed=0):
@@ -24,8 +25,8 @@ def talknet():
 @pytest.mark.parametrize("frames", [1, 24, 25])
 def test_tracks_up_to_a_window_are_scored_as_before(talknet, frames):
     inputs = inputs_of(frames)
-    for whole, windowed in zip(talknet(inputs), Windowed(talknet, 1.0)(inputs), strict=True):
-        assert torch.equal(whole, windowed)
+    for whole, same in zip(talknet(inputs), Windowed(talknet, 1.0)(inputs), strict=True):
+        assert torch.equal(whole, same)
 
 
 @pytest.mark.parametrize("frames, window", [(26, 25), (50, 25), (63, 24), (10, 2), (7, 3)])
@@ -92,3 +93,28 @@ def test_wrong_windows_and_inputs_are_refused(talknet):
     with pytest.raises(ValueError, match="differ in length"):
         Windowed(talknet, 1.0)(inputs | {"audio": inputs["audio"][:, :640]})
     assert Windowed(talknet, 1.0).card["window_seconds"] == 1.0
+
+
+@pytest.mark.parametrize("seconds", [None, 0.8])
+def test_the_card_says_how_long_tracks_are_scored(talknet, tmp_path, seconds):
+    path = save_checkpoint(tmp_path / "mine", talknet, {} if seconds is None else {"window_seconds": seconds})
+    loaded, inputs = load_detector(path, "cpu"), inputs_of(60)
+    wanted = talknet(inputs) if seconds is None else Windowed(talknet, seconds)(inputs)
+    assert torch.allclose(loaded(inputs).margin, wanted.margin, atol=1e-4)
+    assert loaded.card.get("window_seconds") == seconds and loaded.card["sha256"] and not loaded.training
+    assert windowed(loaded) is loaded
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, "3", True, float("nan"), float("inf")])
+def test_a_card_with_a_wrong_window_is_refused(wrong):
+    with pytest.raises(ValueError, match="window_seconds"):
+        Card(window_seconds=wrong)
+
+
+def test_an_attack_on_a_long_track_attacks_what_is_scored(talknet):
+    scored, inputs = Windowed(talknet, 0.8), inputs_of(50)
+    labels = (scored(inputs).margin > 0).long()
+    result = PGD(steps=3).run(scored, inputs, labels, budgets=paper_budget(0.5), seed=0)
+    assert (scored(result.adversarial).margin * (2 * labels - 1)).mean() < (
+        scored(inputs).margin * (2 * labels - 1)
+    ).mean()
