@@ -3,8 +3,9 @@
 import threading
 from pathlib import Path
 
-from pushpull.detectors import CheckpointError, TalkNet, list_models, load_model
+from pushpull.detectors import CheckpointError, Detector, list_models, load_model
 from pushpull.detectors.checkpoint import CHECKPOINTS, find_checkpoint
+from pushpull.detectors.windowed import windowed
 
 PREFERRED = "talknet-lite"
 
@@ -20,7 +21,7 @@ class DetectorCache:
     def __init__(self, folder: Path = CHECKPOINTS, *, device: str = "auto"):
         self.folder, self.device = Path(folder), device
         self._lock = threading.Lock()
-        self._held: TalkNet | None = None
+        self._held: Detector | None = None
         self._stamp: tuple | None = None
 
     def cards(self) -> dict[str, dict]:
@@ -32,7 +33,7 @@ class DetectorCache:
         """The model that is chosen when nobody chose; None if there is none at all."""
         return next(iter(self.cards()), None)
 
-    def get(self, name: str) -> TalkNet:
+    def get(self, name: str) -> Detector:
         """The model, loaded if it is not the one in memory, or if its file has changed.
 
         Raises:
@@ -49,7 +50,7 @@ class DetectorCache:
         with self._lock:
             if stamp != self._stamp:
                 self._held = self._stamp = None  # free the old weights before the new ones come
-                self._held, self._stamp = load_model(path, self.device), stamp
+                self._held, self._stamp = windowed(load_model(path, self.device)), stamp
             return self._held
 
     def warm(self) -> threading.Thread:

@@ -105,13 +105,15 @@ class Card:
         trained_on: data that its weights come from.
         crop: of CROPS, the part of a picture that it was trained on.
         threshold: log-odds of speaking above which a frame counts as speech.
+        window_seconds: longer tracks are scored in windows of this length, see pushpull.detectors.windowed; None scores
+            all tracks whole.
         licence: of the weights.
         source: where the weights were had from.
         source_sha256: of the file that was had from there.
         sha256: of the file that the detector was loaded from.
 
     Raises:
-        ValueError: an unknown crop, or a threshold that is no finite number.
+        ValueError: an unknown crop, a threshold that is no finite number, or a window under 0.08 s.
     """
 
     name: str = "detector"
@@ -119,6 +121,7 @@ class Card:
     trained_on: str | None = None
     crop: str = "talknet_demo"
     threshold: float = 0.0
+    window_seconds: float | None = None
     licence: str | None = None
     source: str | None = None
     source_sha256: str | None = None
@@ -130,6 +133,11 @@ class Card:
         threshold = self.threshold
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not abs(threshold) < float("inf"):
             raise ValueError(f"threshold is a finite log-odds, got {threshold!r}")
+        window = self.window_seconds
+        if window is not None and (
+            isinstance(window, bool) or not isinstance(window, int | float) or not 0.08 <= window < float("inf")
+        ):
+            raise ValueError(f"window_seconds is a number of seconds, at least 0.08, or left out, got {window!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """What has been stated, as JSON can hold it."""

@@ -14,6 +14,7 @@ from pushpull.detectors.catalogue import COMMAND, PUBLISHED, published_by
 from pushpull.detectors.checkpoint import NAME, CheckpointError, list_models, load_model, resolve_device
 from pushpull.detectors.registry import architecture_of, get_architecture, list_architectures, recognise
 from pushpull.detectors.state import SAFETENSORS, read_state
+from pushpull.detectors.windowed import windowed
 from pushpull.files import replacing, sha256
 
 FOLDER_VARIABLE = "PUSHPULL_DETECTORS"
@@ -57,6 +58,8 @@ def find_detector(name: str) -> Path | None:
 def load_detector(name_or_path: str | Path, device: str | torch.device = "auto") -> Detector:
     """A detector, in evaluation mode; its architecture is recognised by its tensors.
 
+    One whose card has ``window_seconds`` scores longer tracks in windows, see :mod:`pushpull.detectors.windowed`.
+
     Args:
         name_or_path: a name that ``python -m pushpull.detectors`` lists, or the path of a ``.safetensors``,
             ``.model``, ``.pt`` or ``.pth`` file. Names are looked for in the folder that PUSHPULL_DETECTORS names,
@@ -74,12 +77,12 @@ def load_detector(name_or_path: str | Path, device: str | torch.device = "auto")
     device = resolve_device(device)
     path = _path_of(name_or_path)
     if path is None:
-        return load_model(name_or_path, device)
+        return windowed(load_model(name_or_path, device))
     if path.suffix == SAFETENSORS:
         metadata = _metadata(path)
         if "config" in metadata:
-            return load_model(path, device)
-        return _load_safetensors(path, metadata).to(device)
+            return windowed(load_model(path, device))
+        return windowed(_load_safetensors(path, metadata).to(device))
     return load_published(path).to(device)
 
 

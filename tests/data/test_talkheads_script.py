@@ -57,6 +57,30 @@ def test_jaw_and_voice_go_together_to_the_frame():
 
 
 @speaks
+@pytest.mark.parametrize("frames", [1, 2])
+def test_lips_lead_their_sound_by_what_the_script_says(frames):
+    script = replace(drawn("in_sync", 2), lead=0.0)
+    together, ahead = perform(script), perform(replace(script, lead=frames / 25))
+    assert np.array_equal(ahead.audio, together.audio) and np.array_equal(ahead.labels, together.labels)
+    assert ahead.labels.any()
+    starts = [[phone.start for phone in played.lips[0]] for played in (together, ahead)]
+    assert np.allclose(starts[0], np.array(starts[1]) + frames / 25)
+    # All of the mouth: also how far the jaw opens, which follows the voice's loudness.
+    assert np.array_equal(ahead.voices[0][: -640 * frames], together.voices[0][640 * frames :])
+    jaw, early = (animate(script.roles[0], played, 0, script.seed).units["jawOpen"] for played in (together, ahead))
+    assert np.abs(early[:-frames] - jaw[frames:]).max() < 0.02 and np.abs(early - jaw).max() > 0.1
+
+
+def test_each_clip_draws_its_lead_and_nothing_else_depends_on_it():
+    leads = [drawn("in_sync", number).lead for number in range(40)]
+    assert min(leads) >= 0 and max(leads) <= 0.06 and min(leads) < 0.01 and max(leads) > 0.05
+    exact = drawn("in_sync", 3, lead=0.0)
+    assert exact.lead == 0 and exact == replace(drawn("in_sync", 3), lead=0.0)
+    with pytest.raises(ValueError, match="lead"):
+        ScriptOptions(lead=0.3)
+
+
+@speaks
 def test_shifted_sound_is_the_same_sound_elsewhere():
     script = replace(drawn("shifted"), recording=replace(drawn("shifted").recording, noise="none", reverberation=0.0))
     moved, kept = perform(script), perform(replace(script, shift=0.0))
@@ -147,3 +171,10 @@ def test_an_ideal_sensor_changes_nothing_and_a_bad_one_repeats_itself():
     for _ in range(2):
         first = one(frame)
         assert np.array_equal(first, two(frame)) and not np.array_equal(first, frame)
+
+
+def test_a_long_clip_moves_without_overflow():
+    script = drawn("gesture", 1, seconds=120.0)
+    with np.errstate(over="raise", invalid="raise"):
+        motion = animate(replace(script.roles[0], act="chew"), perform(replace(script, threads=())), 0, 1)
+    assert np.isfinite(motion.turn).all() and len(motion.turn) == 3000

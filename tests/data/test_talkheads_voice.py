@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import butter, sosfiltfilt
 
 from pushpull.clip import SAMPLE_RATE
 from pushpull.data.talkheads import voice as voices
@@ -37,9 +38,10 @@ def test_phone_timings_are_those_of_the_samples(voice):
         inside = power[(at > pause.start + 0.03) & (at < pause.stop - 0.03)]
         assert inside.mean() < 0.01 * loud
     spoken = [p for p in said.phones if p.symbol]
-    # Sound begins with the first phone and ends with the last: nothing is off by a video frame.
+    # Of flite's first b, the voice in the closed mouth is quieter than what counts as audible; ends fade for all.
     audible = at[power > 0.003 * loud]
-    assert abs(audible[0] - spoken[0].start) < 0.05 and abs(audible[-1] - spoken[-1].stop) < 0.06
+    assert abs(audible[0] - spoken[0].start) < (0.05 if voice.engine == "flite" else 0.006)
+    assert abs(audible[-1] - spoken[-1].stop) < 0.06
 
 
 ESPEAK = [(name, pace) for name in ("m1", "m3", "f1", "f4") for pace in (0.8, 1.2)]
@@ -66,6 +68,40 @@ def test_a_vowel_begins_where_lips_that_were_closed_open(voice):
         apart.append((first + quiet + int(np.diff(level[quiet:]).argmax())) / SAMPLE_RATE - phone.start)
     assert len(apart) >= 5
     assert abs(np.median(apart)) < 0.016, f"{1000 * np.median(apart):.0f} ms"
+
+
+def opening(voice, consonant, text):
+    """Seconds from a vowel's first moment to the steepest rise of sound over 500 Hz, which closed lips hold back."""
+    said = say(voice, text)
+    high = sosfiltfilt(butter(4, 500, "highpass", fs=SAMPLE_RATE, output="sos"), said.audio.astype(float))
+    level = np.log(np.convolve(high**2, np.hanning(192) / np.hanning(192).sum(), "same") + 1e-9)
+    step, apart = SAMPLE_RATE // 100, []
+    for before, phone in zip(said.phones, said.phones[1:], strict=False):
+        if before.symbol.strip("ˈˌ").lower() != consonant or not phone.symbol:
+            continue
+        middle = (before.start + before.stop) / 2
+        first, last = (round(t * SAMPLE_RATE) for t in (middle - 0.01, min(phone.start + 0.04, phone.stop)))
+        rise = level[first + step : last] - level[first : last - step]
+        apart.append((first + int(rise.argmax()) + step // 2) / SAMPLE_RATE - phone.start)
+    assert len(apart) >= 5
+    return float(np.median(apart))
+
+
+@speaks
+@pytest.mark.parametrize(
+    "consonant, text",
+    [
+        ("b", "a baba bee, a baby, a bay by a bar, aba"),
+        ("m", "a mama me, a may, my mar, ama, a meal by a mile, a moon"),
+    ],
+)
+def test_the_synthesisers_agree_where_lips_open(consonant, text):
+    """Without the correction espeak-ng's vowels begin 17 (b) and 23 ms (m) later than flite's."""
+    found = {"espeak": [], "flite": []}
+    for voice in LATE:
+        found[voice.engine].append(opening(voice, consonant, text))
+    apart = np.mean(found["espeak"]) - np.mean(found["flite"])
+    assert abs(apart) < 0.010, f"{1000 * apart:.0f} ms"
 
 
 @speaks

@@ -18,6 +18,7 @@ from pushpull.data.ava.pool import read_ava
 from pushpull.data.ava.predictions import predict, write_predictions
 from pushpull.data.ava.prepare import prepare
 from pushpull.detectors.checkpoint import load_model, resolve_device
+from pushpull.detectors.windowed import windowed
 from pushpull.files import check_file
 from pushpull.metrics import average_precision, prevalence
 
@@ -91,7 +92,7 @@ def _score(given):
             f"the figure is of all tracks, but {len(promised) - len(pool)} lack media: see the command check"
         )
     device = resolve_device(given.device)
-    model = load_model(given.checkpoint, device)
+    model = windowed(load_model(given.checkpoint, device))
     scores = predict(model, pool, device=device, progress=partial(tqdm, unit="track"))
     scores, labels = write_predictions(given.root, "val", scores, given.out, header=given.header)
     print(f"wrote {given.out}: {len(labels)} rows, {100 * prevalence(labels):.2f} % speaking (the floor)")

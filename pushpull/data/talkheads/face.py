@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import expit
 
 from pushpull.clip import FPS
 from pushpull.data.talkheads.perform import MARGIN, Performance
@@ -88,7 +89,7 @@ def _bump(times, at, rise, fall):
 
 def _hold(times, start, stop, ramp):
     """(T,) 1 between ``start`` and ``stop`` with soft slopes of ``ramp`` seconds."""
-    return 1 / (1 + np.exp(-(times - start) * 4 / ramp)) / (1 + np.exp((times - stop) * 4 / ramp))
+    return expit((times - start) * 4 / ramp) * expit((stop - times) * 4 / ramp)
 
 
 def _expression(role, rng, times, talking, asymmetry):
@@ -144,7 +145,7 @@ def _steps(rng, times, rate, size):
     at = rng.exponential(1 / rate)
     while at < times[-1]:
         target = float(np.clip(rng.normal(0, size), -2.2 * size, 2.2 * size))
-        ease = 1 / (1 + np.exp(-(times - at) / rng.uniform(0.05, 0.1)))
+        ease = expit((times - at) / rng.uniform(0.05, 0.1))
         out = out + (target - out) * ease
         at += 0.3 + rng.exponential(1 / rate)
     return out

@@ -47,7 +47,7 @@ def perform(script: Script) -> Performance:
         at = margin + round(start * SAMPLE_RATE)
         if turn.lips:
             lips[turn.who] += [Phone(p.symbol, p.start - script.lead, p.stop - script.lead) for p in phones]
-            _add(voices[turn.who], said.audio, at)
+            _add(voices[turn.who], said.audio, at - round(script.lead * SAMPLE_RATE))
         if turn.heard:
             _add(heard, said.audio, at + round(script.shift * SAMPLE_RATE))
         if turn.lips and turn.heard and script.shift == 0:
