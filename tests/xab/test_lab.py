@@ -49,7 +49,7 @@ class Lab:
 
     @property
     def token(self) -> str:
-        return re.search(r'name="form_token" value="(\w+)"', self.page()).group(1)
+        return re.search(r'name="form_token" value="([\w-]+)"', self.page()).group(1)
 
     def post(self, path: str, **fields):
         return self.web.post(f"/xab/lab{path}", data={"form_token": self.token, **fields})
