@@ -68,6 +68,14 @@ class _Open:
 
     frames: list[int] = field(default_factory=list)
     faces: list[np.ndarray] = field(default_factory=list)
+    sure: int = 0  # of these, how many the detector was sure of
+
+    def add(self, frame: int, face: np.ndarray, sure: float) -> "_Open":
+        """Go on with ``face`` in ``frame``."""
+        self.frames.append(frame)
+        self.faces.append(face)
+        self.sure += bool(face[4] >= sure)
+        return self
 
 
 class Tracker:
@@ -104,11 +112,11 @@ class Tracker:
         free = set(range(len(faces)))
         while shared.size and shared.max() >= self.min_overlap:
             row, column = np.unravel_index(shared.argmax(), shared.shape)
-            self._open[row].frames.append(self._frame)
-            self._open[row].faces.append(faces[column])
+            self._open[row].add(self._frame, faces[column], self.sure)
             shared[row], shared[:, column] = -1, -1
             free.discard(int(column))
-        self._open += [_Open([self._frame], [faces[i]]) for i in sorted(free) if faces[i, 4] >= self.sure]
+        begun = (faces[i] for i in sorted(free) if faces[i, 4] >= self.sure)
+        self._open += [_Open().add(self._frame, face, self.sure) for face in begun]
 
     def current(self, count: int) -> list[np.ndarray]:
         """Boxes of the ``count`` youngest tracks that are followed now and long enough to stay."""
@@ -121,7 +129,7 @@ class Tracker:
         return sorted(done, key=lambda track: -track.weight)
 
     def _long_enough(self, track):
-        return sum(face[4] >= self.sure for face in track.faces) >= self.min_frames
+        return track.sure >= self.min_frames
 
     def _finished(self, track):
         frames, faces = np.array(track.frames), np.array(track.faces, np.float32)

@@ -1,5 +1,6 @@
 """Looking for faces in processes of their own: memory, faults, ends; and looking at some frames as good as at all."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -34,7 +35,11 @@ def family():
 
 
 def resident():
-    return sum(int((folder / "statm").read_text().split()[1]) for folder in family()) * os.sysconf("SC_PAGE_SIZE")
+    pages = 0
+    for folder in family():
+        with contextlib.suppress(OSError):  # it has just ended
+            pages += int((folder / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @linux
