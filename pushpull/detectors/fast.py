@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pushpull.detectors.lr_asd import Gate
-from pushpull.detectors.packed import PackedBlock, as_clips, as_pictures
 from pushpull.detectors.streams import AudioEncoder, Block, TwoStreams, VisualEncoder
-from pushpull.detectors.talknet.packed import packable
 
 
 class FoldedStep(nn.Module):
@@ -65,21 +63,31 @@ class FoldedBlock(nn.Module):
         branches, after = block.steps()
         self.branches = nn.ModuleList(nn.ModuleList(FoldedStep(*step) for step in branch) for branch in branches)
         self.after = nn.ModuleList(FoldedStep(*step) for step in after)
-        self.packed: PackedBlock | None = None  # made when first needed: on a CPU, once the weights are where they stay
 
     def forward(self, x: Tensor, frames: int = 1) -> Tensor:
         """``frames`` is T, for faces."""
-        if packable(x):
-            if self.packed is None:
-                self.packed = PackedBlock(self)
-            return self.packed(x, frames)
+        x = x.contiguous(memory_format=torch.channels_last)  # once for every branch
         first, *others = (_run(branch, x, frames) for branch in self.branches)
         return _run(self.after, sum(others, first), frames)
 
 
+def _as_clips(x: Tensor, frames: int) -> Tensor:
+    """(B T, C, h, w) -> (B, C, T, h w), both with channels last."""
+    pictures, channels, height, width = x.shape
+    flat = x.permute(0, 2, 3, 1).reshape(pictures // frames, frames, height * width, channels)
+    return flat.permute(0, 3, 1, 2)
+
+
+def _as_pictures(x: Tensor, height: int, frames: int) -> Tensor:
+    """(B, C, T, h w) -> (B T, C, h, w), both with channels last."""
+    clips, channels, _, pixels = x.shape
+    flat = x.permute(0, 2, 3, 1).reshape(clips * frames, height, pixels // height, channels)
+    return flat.permute(0, 3, 1, 2)
+
+
 def _run(steps: nn.ModuleList, x: Tensor, frames: int) -> Tensor:
     for step in steps:
-        x = as_pictures(step(as_clips(x, frames)), x.shape[2], frames) if step.along_time else step(x)
+        x = _as_pictures(step(_as_clips(x, frames)), x.shape[2], frames) if step.along_time else step(x)
     return x
 
 

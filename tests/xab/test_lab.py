@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
@@ -48,7 +49,7 @@ class Lab:
 
     @property
     def token(self) -> str:
-        return re.search(r'name="form_token" value="(\w+)"', self.page()).group(1)
+        return re.search(r'name="form_token" value="([\w-]+)"', self.page()).group(1)
 
     def post(self, path: str, **fields):
         return self.web.post(f"/xab/lab{path}", data={"form_token": self.token, **fields})
@@ -134,6 +135,25 @@ def test_a_generated_password_is_told_once_and_can_be_renewed(tmp_path):
     assert again.knows(cookie) and not again.knows(cookie[:-1] + ("0" if cookie[-1] != "0" else "1"))
     fresh = first.renew()
     assert again.admits(fresh) and not again.knows(cookie)
+
+
+@pytest.mark.parametrize("hours, known", [(0, True), (11.9, True), (12.1, False), (-1, False)])
+def test_a_login_lasts_twelve_hours(tmp_path, monkeypatch, hours, known):
+    gate, now = Gate(Settings(data=tmp_path / "data")), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    cookie = gate.cookie()
+    monkeypatch.setattr(time, "time", lambda: now + hours * 3600)
+    assert gate.knows(cookie) is known
+
+
+def test_what_is_signed_for_one_purpose_is_no_other(tmp_path):
+    gate, other = Gate(Settings(data=tmp_path / "data")), Gate(Settings(data=tmp_path / "other"))
+    cookie = gate.cookie()
+    token = gate.form_token(cookie)
+    assert gate.knows_form(cookie, token) and not other.knows_form(cookie, token) and not other.knows(cookie)
+    assert not gate.knows_form(cookie, cookie.rpartition(".")[2])
+    assert not gate.knows(f"{cookie.rpartition('.')[0]}.{gate.form_token(cookie.rpartition('.')[0])}")
+    assert not gate.knows(None) and not gate.knows_form(cookie, "\N{BLACK STAR}" * 64)
 
 
 def test_one_click_makes_the_papers_study(lab_pages):

@@ -9,7 +9,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pushpull.detectors.talknet.audio import AudioEncoder, SEBlock
 from pushpull.detectors.talknet.network import TalkNet
-from pushpull.detectors.talknet.packed import PackedLayer, packable
 from pushpull.detectors.talknet.visual import ResidualLayer, ResNet, VisualConv1D, VisualFrontend
 
 
@@ -42,13 +41,8 @@ class FoldedResidualLayer(nn.Module):
         self.conv1b = _folded(layer.conv1b, layer.bn1b)
         self.conv2b = _folded(layer.conv2b, layer.outbnb)
         self.register_buffer("scale", ScaleShift(layer.outbnb).scale)
-        self.packed: PackedLayer | None = None  # made when first needed: on a CPU, once the weights are where they stay
 
     def forward(self, x: Tensor) -> Tensor:
-        if packable(x):
-            if self.packed is None:
-                self.packed = PackedLayer(self)
-            return self.packed(x)
         shortcut = x if self.downsample is None else self.downsample(x)
         total = self.conv2a(F.relu_(self.conv1a(x))) + shortcut
         x = self.conv2b(F.relu_(self.conv1b(F.relu_(self.outbna(total)))))
