@@ -1,0 +1,50 @@
+"""Where examples come from, by the options of a command: held-out clips, or videos that the detectors label."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pushpull.data.sources import Corpus, read_sources
+from pushpull.data.talkset import TalkSetOptions
+from pushpull.evaluation.examples import Example, SetOptions, make_examples
+from pushpull.faces import TALKNET_DEMO, read_clips
+
+Cuts = dict[str, list[Example]]
+
+
+def held_out_examples(data: str, options: SetOptions, *, workers: int = 1, progress: Callable | None = None) -> Cuts:
+    """Examples of the sources in ``data`` (see ``pushpull.data.sources``), by crop.
+
+    Raises:
+        ValueError, FileNotFoundError: as ``read_sources`` and ``make_examples``.
+    """
+    pool: Corpus = read_sources(data, TalkSetOptions(), workers=workers, progress=progress)[options.split]
+    return {TALKNET_DEMO: make_examples(pool, options)}
+
+
+def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, most: int = 0) -> Cuts:
+    """Every face of some videos in pieces of ``frames`` frames, by crop; what is right is for detectors to say.
+
+    Args:
+        crops: as cards name them; each of the videos is read once for all of them.
+        frames: of a piece; a shorter rest is left out, a face with fewer is one piece. 0: every face is one piece.
+        most: pieces in all; 0 takes them all.
+
+    Raises:
+        MediaError: a video cannot be read, or shows no face.
+    """
+    crops = list(dict.fromkeys(crops))
+    cuts: Cuts = {crop: [] for crop in crops}
+    for path in paths:
+        footage = read_clips(path, crops=crops)
+        for crop in crops:
+            for number, clip in enumerate(footage.cut_as(crop), start=1):
+                length = frames if 0 < frames <= clip.frames else clip.frames
+                for start in range(0, clip.frames - length + 1, length):
+                    # Labels are the detectors' own; these hold their place.
+                    piece = replace(clip.span(start, start + length), labels=np.zeros(length, dtype=np.int64))
+                    name = f"{path.stem}-{number}-{start}"
+                    cuts[crop].append(Example(piece, "film", name, path.name))
+    return {crop: examples[: most or None] for crop, examples in cuts.items()}

@@ -1,0 +1,196 @@
+"""The files of an evaluation: results.json, results.csv, results.md and figure.png."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pushpull.evaluation.crafting import Evaluator
+from pushpull.evaluation.studies import WORST, Study
+from pushpull.files import replacing
+from pushpull.plots.style import save
+
+FORMAT = "pushpull-evaluation/1"
+
+
+def document(study: Study, evaluator: Evaluator, rows: Sequence[dict], told: dict) -> dict:
+    """Everything about an evaluation, ready for JSON.
+
+    Args:
+        told: what only the caller knows: "command", "options", "environment".
+    """
+    return {
+        "format": FORMAT,
+        "study": study.name,
+        "title": study.title,
+        **told,
+        "own_labels": evaluator.own_labels,
+        "set": {crop or "as given": digest for crop, digest in evaluator.hashes.items()},
+        "models": [
+            {
+                "name": name,
+                "row": subject.row,
+                "sha256": subject.sha256,
+                "threshold": float(subject.card.get("threshold") or 0.0),
+                "crop": subject.crop,
+                "crop_used": evaluator.crop_of(name) or evaluator.examples[0].clip.crop,
+                "seed": (subject.card.get("training") or {}).get("seed"),
+            }
+            for name, subject in evaluator.subjects.items()
+        ],
+        "examples": [
+            {"name": e.name, "kind": e.kind, "base": e.base, "source": e.source, "digest": e.digest}
+            for e in evaluator.examples
+        ],
+        "rows": list(rows),
+    }
+
+
+def write_results(folder: Path, found: dict, figure=None) -> dict[str, Path]:
+    """Write the files; {name: path}."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "results.json": json.dumps(found, indent=1, ensure_ascii=False) + "\n",
+        "results.csv": as_csv(found["rows"]),
+        "results.md": as_markdown(found),
+    }
+    paths = {}
+    for name, text in texts.items():
+        paths[name] = folder / name
+        with replacing(paths[name], "w") as file:
+            file.write(text)
+    if figure is not None:
+        paths["figure.png"] = save(figure, folder / "figure.png")
+    return paths
+
+
+def as_csv(rows: Sequence[dict]) -> str:
+    """Every row on a line; an interval is three columns, NAME, NAME_low and NAME_high."""
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    handle = io.StringIO()
+    table = csv.DictWriter(handle, columns, lineterminator="\n", restval="")
+    table.writeheader()
+    table.writerows(flat)
+    return handle.getvalue()
+
+
+def _flat(row: dict, prefix: str = "") -> dict:
+    found = {}
+    for name, value in row.items():
+        name = prefix + name.replace(" ", "_")
+        if isinstance(value, dict) and {"value", "low", "high"} <= set(value):
+            found |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
+            found |= {f"{name}_{key}": value[key] for key in ("p", "p_holm") if key in value}
+        elif isinstance(value, dict):
+            found |= _flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found
+
+
+def as_markdown(found: dict) -> str:
+    """The tables as people read them: what was done, then one table for each subset."""
+    kinds = Counter(example["kind"] for example in found["examples"])
+    sources = Counter(example["source"] for example in found["examples"])
+    bases = len({(example["source"], example["base"]) for example in found["examples"]})
+    lines = [
+        f"# {found['title']}",
+        "",
+        "```",
+        found["command"],
+        "```",
+        "",
+        f"{len(found['examples'])} examples from {bases} base clips "
+        f"({', '.join(f'{n} {name}' for name, n in sources.items())}; "
+        f"{', '.join(f'{n} {name}' for name, n in kinds.items())}), set {', '.join(found['set'].values())}. "
+        "Intervals are 95 %, by bootstrap over base clips. AP is AVA's average precision in percent; its floor, what "
+        "scores that say nothing get, stands beside it. Accuracies are percent of frames at each detector's own "
+        'threshold. "Never wrong" counts frames that no iterate of the attack decided wrongly.',
+        "",
+    ]
+    if found["own_labels"]:
+        lines += ["What counts as right is each detector's own decision on the unattacked clip.", ""]
+    for name in dict.fromkeys(row["set"] for row in found["rows"]):
+        lines += _table(name, [row for row in found["rows"] if row["set"] == name])
+    lines += ["## Detectors", "", "| name | row | crop | threshold | SHA-256 |", "|---|---|---|---|---|"]
+    for model in found["models"]:
+        crop = (
+            model["crop"] if model["crop"] == model["crop_used"] else f"{model['crop_used']}, not its {model['crop']}"
+        )
+        lines.append(
+            f"| {model['name']} | {model['row'] or '-'} | {crop} | {model['threshold']:g} | `{model['sha256'][:16]}` |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _table(name: str, rows: Sequence[dict]) -> list[str]:
+    first = rows[0]
+    lines = [
+        f"## Examples: {name}",
+        "",
+        f"{first['examples']} examples, {first['frames']} frames; floor of AP {100 * first['floor']:.1f}.",
+        "",
+        "| model | attacked by way of | attack | objective | changes | eps_av | AP clean | AP | AP, paper | "
+        "accuracy clean | accuracy | never wrong | stored | ECR sound, picture |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        paper = row["paper"]["mAP"] if row.get("paper") else None
+        cells = [
+            row["model"],
+            "itself" if row["source"] == row["model"] else row["source"],
+            f"**{WORST}**" if row["attack"] == WORST else f"{row['attack']}-{row['parameters'].get('steps', '')}",
+            row["objective"],
+            row["modality"],
+            f"{row['eps_av']:g}",
+            _percent(row["clean"]["average_precision"]),
+            _percent(row["adversarial"]["average_precision"], interval=True),
+            "" if paper is None else f"{paper:g}",
+            _percent(row["clean"]["frame_accuracy"]),
+            _percent(row["adversarial"]["frame_accuracy"], interval=True),
+            _percent(row["worst_case"], interval=True),
+            _percent(row["stored"]["frame_accuracy"]),
+            ", ".join(_ratio(row[key]) for key in ("ecr_a", "ecr_v")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, "", *_differences(rows)]
+
+
+def _differences(rows: Sequence[dict]) -> list[str]:
+    """What every detector's worst case is beside that of the first."""
+    lines = []
+    for row in rows:
+        for key in (key for key in row if key.startswith("minus ")):
+            found = row[key]["frame_accuracy"]
+            never = row[key]["worst_case"]
+            lines.append(
+                f"| {row['model']} {key} | {row['modality']} | {row['eps_av']:g} | {_points(found)} "
+                f"| {found['p_holm']:.3f} | {_points(never)} | {never['p_holm']:.3f} |"
+            )
+    if not lines:
+        return []
+    head = "| worst case of | changes | eps_av | accuracy, points | p (Holm) | never wrong, points | p (Holm) |"
+    return [head, "|---|---|---|---|---|---|---|", *lines, ""]
+
+
+def _percent(figure: dict | None, *, interval: bool = False) -> str:
+    if figure is None or figure["value"] is None:
+        return "-"
+    text = f"{100 * figure['value']:.1f}"
+    if interval and figure["low"] is not None:
+        text += f" [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+    return text
+
+
+def _points(figure: dict) -> str:
+    if figure["value"] is None:
+        return "-"
+    bounds = "" if figure["low"] is None else f" [{100 * figure['low']:+.1f}, {100 * figure['high']:+.1f}]"
+    return f"{100 * figure['value']:+.1f}{bounds}"
+
+
+def _ratio(figure: dict | None) -> str:
+    return "-" if figure is None or figure["value"] is None else f"{figure['value']:.3f}"

@@ -1,0 +1,153 @@
+"""Intervals and tests over base clips: frames of one clip, and examples made from one clip, are not independent.
+
+A base clip is one stretch of footage; every example made from it is drawn or left out with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+REPLICATES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its interval.
+
+    Args:
+        value: computed on everything.
+        low, high: bounds of the interval; nan where fewer than two base clips gave something.
+        clusters: base clips that it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    clusters: int
+
+    def to_dict(self) -> dict:
+        """JSON has no nan: what is not defined is None."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if np.isnan(x) else float(x) for name, x in numbers.items()} | {"clusters": self.clusters}
+
+
+class Clusters:
+    """Which examples belong to which base clip, and how often each was drawn in every replicate.
+
+    Two models measured on the same examples with the same ``seed`` share their replicates, so that differences are
+    paired.
+
+    Args:
+        names: the base clip of each example.
+        replicates: bootstrap replicates.
+        seed: of the draws.
+
+    Raises:
+        ValueError: no examples.
+    """
+
+    def __init__(self, names: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0):
+        if not len(names):
+            raise ValueError("an interval needs at least one example, got none")
+        order, inverse = np.unique(np.asarray(names), return_inverse=True)
+        self.count, self.examples = len(order), len(names)
+        draws = np.random.default_rng(seed).integers(self.count, size=(replicates, self.count))
+        times = np.stack([np.bincount(draw, minlength=self.count) for draw in draws])
+        self.weights = times[:, inverse]  # (replicates, examples): how often each example was drawn
+
+    def interval(self, replicates: np.ndarray, value: float) -> Estimate:
+        """Percentile interval of a number's replicates; those that are nan (nothing was drawn) are left out."""
+        known = replicates[~np.isnan(replicates)]
+        if self.count < 2 or not len(known):
+            return Estimate(value, np.nan, np.nan, self.count)
+        low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Estimate(value, float(low), float(high), self.count)
+
+    def ratio(self, top: np.ndarray, bottom: np.ndarray) -> tuple[float, np.ndarray]:
+        """sum(top) / sum(bottom) over examples: the value and its replicates; nan where ``bottom`` sums to 0."""
+        top, bottom = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = top.sum() / bottom.sum() if bottom.sum() else np.nan
+            return float(value), (self.weights @ top) / (self.weights @ bottom)
+
+    def average_precision(self, scores: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
+        """AVA's average precision over all frames of all examples (``pushpull.metrics``): value and replicates."""
+        lengths = [len(part) for part in scores]
+        owner = np.repeat(np.arange(len(scores)), lengths)
+        scores, labels = np.concatenate(scores), np.concatenate(labels) == 1
+        order = np.lexsort((labels, -scores))
+        hits, owner = labels[order].astype(np.float64), owner[order]
+        value = _average_precision(hits, np.ones(len(hits)))
+        return value, np.array([_average_precision(hits, weights[owner]) for weights in self.weights])
+
+
+def _average_precision(hits: np.ndarray, times: np.ndarray) -> float:
+    """Of frames in ranked order, each of which counts as often as ``times`` says."""
+    found = np.cumsum(hits * times)
+    if not len(found) or found[-1] == 0:
+        return np.nan
+    precision = found / np.maximum(np.cumsum(times), 1)
+    # Copies of a positive frame stand together, and precision rises over them: all take that of the last.
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((envelope * hits * times).sum() / found[-1])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One model minus another on the same examples.
+
+    Args:
+        estimate: of the difference, paired over base clips.
+        p: two-sided bootstrap p-value of "no difference".
+        p_holm: the same after Holm's correction over all rows of a table.
+    """
+
+    estimate: Estimate
+    p: float
+    p_holm: float
+
+    def to_dict(self) -> dict:
+        return self.estimate.to_dict() | {"p": self.p, "p_holm": self.p_holm}
+
+
+def differences(
+    clusters: Clusters, base: tuple[float, np.ndarray], others: dict[str, tuple[float, np.ndarray]]
+) -> dict[str, Difference]:
+    """Every one of ``others`` minus ``base``, all measured on the examples of ``clusters``.
+
+    Args:
+        base, others: a value and its replicates, of the same ``Clusters``.
+    """
+    found = {}
+    for name, (value, replicates) in others.items():
+        change = replicates - base[1]
+        known = change[~np.isnan(change)]
+        p = 1.0
+        if len(known):
+            # One is added to both: a p-value of 0 cannot be had from finitely many replicates.
+            p = min(1.0, 2 * (min((known <= 0).sum(), (known >= 0).sum()) + 1) / (len(known) + 1))
+        found[name] = (clusters.interval(change, value - base[0]), float(p))
+    corrected = holm({name: p for name, (_, p) in found.items()})
+    return {name: Difference(estimate, p, corrected[name]) for name, (estimate, p) in found.items()}
+
+
+def holm(p: dict[str, float]) -> dict[str, float]:
+    """Holm's step-down correction (Holm 1979): p-values that hold for all comparisons together."""
+    corrected, highest = {}, 0.0
+    for rank, name in enumerate(sorted(p, key=p.get)):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[name]))
+        corrected[name] = highest
+    return {name: corrected[name] for name in p}
+
+
+def bootstrap_mean(values: Sequence[float], names: Sequence[str], *, seed: int = 0) -> Estimate:
+    """Mean of one number per example, with its interval over base clips; examples whose number is nan do not count."""
+    values = np.asarray(values, dtype=np.float64)
+    there = ~np.isnan(values)
+    if not there.any():
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    clusters = Clusters(np.asarray(names)[there], seed=seed)
+    value, replicates = clusters.ratio(values[there], np.ones(int(there.sum())))
+    return clusters.interval(replicates, value)

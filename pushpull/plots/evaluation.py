@@ -1,0 +1,151 @@
+"""Figures of ``pushpull.evaluation``: rows beside the paper's, and what is left against the budget."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from pushpull.plots.style import BLUE, GREEN, INK, MUTED, PURPLE, SKY, VERMILLION, YELLOW, new_figure
+
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, YELLOW, SKY, INK, MUTED)
+MARKERS = "osD^vPX*"
+ATTACKS = {"BIM": (VERMILLION, "o"), "MIM": (PURPLE, "s"), "PGD": (INK, "D")}
+WORST = "worst case"
+
+
+def rows_figure(rows: Sequence[dict]) -> Figure:
+    """Table 1 as a picture: average precision and accuracy of every detector, clean and attacked, beside the paper's.
+
+    Args:
+        rows: of one study and one set of examples, as ``pushpull.evaluation.studies.study_rows`` gives them.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("a figure of an evaluation needs at least one row")
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    with new_figure(11, 0.42 * len(models) + 2.0) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        for place, model in enumerate(models):
+            mine = [row for row in rows if row["model"] == model]
+            _row(left, place, mine, lambda row: row["adversarial"]["average_precision"], "average_precision")
+            _row(right, place, mine, lambda row: row["adversarial"]["frame_accuracy"], "frame_accuracy")
+            for row in mine:
+                if row.get("paper") and row["attack"] in ATTACKS:
+                    left.plot(row["paper"]["mAP"], place + 0.3, "|", color=ATTACKS[row["attack"]][0], markersize=8)
+            worst = [row for row in mine if row["attack"] == WORST and row["worst_case"]]
+            for row in worst:
+                right.plot(100 * row["worst_case"]["value"], place, "x", color=INK, markersize=7, markeredgewidth=2)
+        left.axvline(100 * rows[0]["floor"], color=GREEN, linestyle="--", linewidth=1.2)
+        left.set(xlabel="AVA average precision (%); green: floor; small ticks: the paper's", xlim=(0, 102))
+        right.set(xlabel="frames decided right (%); cross: by every iterate of every attack", xlim=(0, 102))
+        for panel in (left, right):
+            panel.set_ylim(len(models) - 0.4, -0.6)
+            panel.grid(axis="y", visible=False)
+        left.set_yticks(range(len(models)), models)
+        handles = [left.plot([], [], "|", color=BLUE, markersize=13, markeredgewidth=2.5, label="not attacked")[0]]
+        handles += [left.plot([], [], m, color=c, label=name)[0] for name, (c, m) in ATTACKS.items()]
+        figure.legend(handles=handles, loc="outside upper right", ncols=4)
+        figure.suptitle(_conditions(rows), x=0.01, ha="left", fontsize=10, color=MUTED)
+    return figure
+
+
+def _row(panel, place, rows, figure_of, clean):
+    value = rows[0]["clean"][clean]
+    if value["value"] is not None:
+        panel.plot(100 * value["value"], place, "|", color=BLUE, markersize=13, markeredgewidth=2.5)
+    shown = [row for row in rows if row["attack"] in ATTACKS and row["objective"] != "margin"]
+    for offset, row in zip((-0.2, 0.0, 0.2), shown, strict=False):
+        found = figure_of(row)
+        if found["value"] is None:
+            continue
+        colour, marker = ATTACKS[row["attack"]]
+        if found["low"] is not None:
+            panel.hlines(
+                place + offset, 100 * found["low"], 100 * found["high"], color=colour, linewidth=1.2, alpha=0.6
+            )
+        panel.plot(100 * found["value"], place + offset, marker, color=colour, markersize=5)
+
+
+def budget_figure(rows: Sequence[dict], lines: Sequence[str], measure: str = "frame_accuracy") -> Figure:
+    """What is left against eps_av, a line for each combination of ``lines``.
+
+    Args:
+        rows: of one study and one set of examples.
+        lines: the keys of a row that tell lines apart, such as ("model",) or ("modality",).
+        measure: "frame_accuracy" or "average_precision".
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("a figure of an evaluation needs at least one row")
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row[key]) for key in lines), []).append(row)
+    with new_figure(7.6, 4.4) as figure:
+        axes = figure.subplots()
+        for number, (names, group) in enumerate(groups.items()):
+            group = sorted(group, key=lambda row: row["eps_av"])
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+            budgets = [0.0, *(row["eps_av"] for row in group)]
+            found = [group[0]["clean"][measure], *(row["adversarial"][measure] for row in group)]
+            values = [100 * (x["value"] if x["value"] is not None else float("nan")) for x in found]
+            axes.plot(budgets, values, marker=marker, color=colour, markersize=5, label=", ".join(names))
+            if all(x["low"] is not None for x in found):
+                low, high = ([100 * x[side] for x in found] for side in ("low", "high"))
+                axes.fill_between(budgets, low, high, color=colour, alpha=0.13, linewidth=0)
+        if measure == "average_precision":
+            axes.axhline(100 * rows[0]["floor"], color=GREEN, linestyle="--", linewidth=1.2, label="floor")
+        for row in rows:
+            if row.get("paper") and measure == "average_precision":
+                axes.plot(row["eps_av"], row["paper"]["mAP"], "*", color=INK, markersize=11)
+        name = "frames decided right (%)" if measure == "frame_accuracy" else "AVA average precision (%)"
+        axes.set(ylabel=name, ylim=(0, 103))
+        axes.set_xlabel("eps_av: sound moves by 1e-4 of full scale, picture by 0.1 grey levels for each")
+        axes.legend(loc="best", ncols=2 if len(groups) > 4 else 1)
+        axes.set_title(_conditions(rows), fontsize=10, color=MUTED)
+    return figure
+
+
+def matrix_figure(rows: Sequence[dict]) -> Figure:
+    """Transfer: frames still decided right; a row is the detector attacked by way of, a column the one that decides.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("a figure of an evaluation needs at least one row")
+    sources = list(dict.fromkeys(row["source"] for row in rows))
+    targets = list(dict.fromkeys(row["model"] for row in rows))
+    budgets = sorted({row["eps_av"] for row in rows})
+    with new_figure(1.0 + (0.9 * len(targets) + 1.6) * len(budgets), 1.9 + 0.55 * len(sources)) as figure:
+        panels = figure.subplots(1, len(budgets), squeeze=False)[0]
+        for panel, eps_av in zip(panels, budgets, strict=True):
+            values = [[_worst(rows, s, t, eps_av) for t in targets] for s in sources]
+            panel.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+            for y, line in enumerate(values):
+                for x, value in enumerate(line):
+                    panel.text(x, y, f"{value:.0f}", ha="center", va="center", color="black" if value > 55 else "white")
+            panel.set_xticks(range(len(targets)), targets, rotation=30, ha="right")
+            panel.set_yticks(range(len(sources)), sources)
+            panel.grid(False)
+            panel.set_title(f"eps_av {eps_av:g}", fontsize=10)
+        panels[0].set_ylabel("attacked by way of")
+        figure.suptitle("frames still decided right (%), the stronger of the attacks", x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _worst(rows, source, target, eps_av):
+    found = [
+        100 * row["adversarial"]["frame_accuracy"]["value"]
+        for row in rows
+        if (row["source"], row["model"], row["eps_av"]) == (source, target, eps_av)
+    ]
+    return min(found, default=float("nan"))
+
+
+def _conditions(rows) -> str:
+    budgets = sorted({row["eps_av"] for row in rows})
+    eps = f"eps_av {budgets[0]:g}" + (f" to {budgets[-1]:g}" if len(budgets) > 1 else "")
+    return f"{rows[0]['examples']} examples ({rows[0]['set']}), {eps}; bars and bands: 95 % over base clips"
