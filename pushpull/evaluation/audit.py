@@ -1,0 +1,292 @@
+"""An audit: many kinds of attack on one detector, and whether its figures come from robustness or bad gradients."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from pushpull.attacks import APGD, BIM, MIM, PGD, Noise, Square
+from pushpull.evaluation import checks
+from pushpull.evaluation.checks import Flag, flag, left
+from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
+from pushpull.evaluation.examples import Example
+from pushpull.evaluation.records import Record
+from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.summary import Subset, summarise, worst_of
+
+UNBOUNDED = 2550.0  # eps_av: the picture may become any picture, the sound move by a quarter of full scale
+NO_FLAG, MASKED, NOT_ROBUST = "no flag", "masked in this model", "not robust"
+PAPER, STRONG, BLACK_BOX, STEPS, BUDGETS, FREE = "paper", "strong", "black box", "steps", "budgets", "unbounded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """How hard an audit tries.
+
+    Args:
+        eps_av: the budget that the verdict is about.
+        steps: gradient steps of APGD.
+        restarts: random starts of APGD and PGD.
+        ladder: numbers of steps that are compared, comma-separated, rising.
+        budgets: budgets that must do more the larger they are, comma-separated, rising.
+        queries: of Square, which takes no gradients.
+        draws: of random noise of the full budget.
+        seed: of random starts.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    eps_av: float = 5.0
+    steps: int = 100
+    restarts: int = 5
+    ladder: str = "10,50,200"
+    budgets: str = "1,2,5,10,20"
+    queries: int = 5000
+    draws: int = 50
+    seed: int = 0
+
+    def __post_init__(self):
+        if min(self.steps, self.restarts, self.queries, self.draws) < 1 or self.eps_av <= 0:
+            raise ValueError("steps, restarts, queries and draws are at least 1 and eps_av above 0")
+        for name in ("ladder", "budgets"):
+            values = _numbers(getattr(self, name))
+            if len(values) < 2 or list(values) != sorted(set(values)) or values[0] <= 0:
+                raise ValueError(f"{name} is at least two rising numbers, got {getattr(self, name)!r}")
+
+    @classmethod
+    def quick(cls, **changes) -> "AuditOptions":
+        """A first look: minutes on two cores. It misses masking that only long attacks see."""
+        few = {"steps": 20, "restarts": 1, "ladder": "5,10,20", "budgets": "1,5,20", "queries": 100, "draws": 10}
+        return cls(**few | changes)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One attack of an audit: what it is called, which part it belongs to, and how it is run."""
+
+    name: str
+    part: str
+    condition: Condition
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What an audit found.
+
+    Args:
+        subject: the detector.
+        verdict: "no flag", "masked in this model", or "not robust at eps_av E".
+        flags: every question with its answer.
+        attacks: {name: figures}, each with "part" and what ``summarise`` gives; the first is the worst case.
+        clean: percent of frames right, unattacked.
+        paper_style: percent left by the worst of BIM, MIM and PGD with cross entropy, per clip.
+        worst: percent left by the worst of all, per clip.
+        constant: percent that the best constant answer gets.
+        facts: numbers that nobody need pass: typical log-odds, lengths of embeddings.
+        options: how hard it tried.
+        examples: how many.
+        set_hash: names them.
+    """
+
+    subject: Subject
+    verdict: str
+    flags: list[Flag]
+    attacks: dict[str, dict]
+    clean: float
+    paper_style: float
+    worst: float
+    constant: float
+    facts: dict
+    options: AuditOptions
+    examples: int
+    set_hash: str
+    records: dict[str, list[Record]] = field(repr=False, default_factory=dict)
+
+    def to_dict(self) -> dict:
+        """Ready for JSON."""
+        plain = {
+            name: getattr(self, name)
+            for name in ("verdict", "clean", "paper_style", "worst", "constant", "facts", "examples", "set_hash")
+        }
+        return {
+            "format": "pushpull-audit/1",
+            "model": self.subject.name,
+            "sha256": self.subject.sha256,
+            **plain,
+            "flags": [found.to_dict() for found in self.flags],
+            "options": asdict(self.options),
+            "attacks": self.attacks,
+        }
+
+
+def trials(subject: Subject, options: AuditOptions, reference: Subject | None) -> list[Trial]:
+    """Every attack of an audit, cheapest parts first."""
+    base = {"source": subject.name, "eps_av": options.eps_av, "seed": options.seed}
+
+    def trial(name, part, attack, **more) -> Trial:
+        return Trial(name, part, Condition(**base | {"attack": attack} | more))
+
+    ce, every = "inference_aware", "training_aware"
+    found = [
+        trial(f"{type(attack).__name__}, {words}", PAPER, attack, objective=objective)
+        for attack in (BIM(), MIM(), PGD(restarts=options.restarts))
+        for words, objective in (("deciding head", ce), ("all heads", every))
+    ]
+    found += [
+        trial(f"BIM, {words}", STRONG, BIM(), objective=objective)
+        for words, objective in (("margin", "margin"), ("frames not yet wrong", "ce_weighted"), ("scaled", "ce_scaled"))
+    ]
+    apgd = APGD(steps=options.steps, restarts=options.restarts)
+    found += [
+        trial(f"APGD, {words}", STRONG, apgd, objective=objective)
+        for words, objective in (("cross entropy", ce), ("margin", "margin"), ("features", "features"))
+    ]
+    found += [
+        trial(f"BIM, margin, {steps:g} steps", STEPS, BIM(steps=int(steps)), objective="margin")
+        for steps in _numbers(options.ladder)
+    ]
+    found += [
+        trial(f"BIM, margin, {modality}, eps_av {eps:g}", BUDGETS, BIM(), objective="margin", modality=modality,
+              eps_av=eps)
+        for modality in ("both", "video", "audio")
+        for eps in _numbers(options.budgets)
+    ]  # fmt: skip
+    found.append(trial("BIM, margin, unbounded", FREE, BIM(steps=20), objective="margin", eps_av=UNBOUNDED))
+    found.append(trial("noise", BLACK_BOX, Noise(steps=options.draws), objective="margin"))
+    found.append(trial("Square", BLACK_BOX, Square(steps=options.queries), objective="margin"))
+    if reference is not None:
+        by_way = {"source": reference.name, "targets": (subject.name,)}
+        found.append(trial(f"transfer from {reference.name}", BLACK_BOX, MIM(), objective=ce, **by_way))
+        found.append(
+            trial(f"transfer from {reference.name}, refined", STRONG, BIM(), objective="margin", begin=reference.name)
+        )
+    return found
+
+
+def audit(
+    detector,
+    examples: Sequence[Example],
+    options: AuditOptions = AuditOptions(),
+    *,
+    reference=None,
+    folder: Path | None = None,
+    batch: int = BATCH,
+    on_trial: Callable[[str, int, int], None] = lambda name, done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Audit:
+    """Audit one detector.
+
+    Args:
+        detector: any of the protocol, a name or a path.
+        examples: labelled, of the detector's crop; at least 100 for a verdict to be told to others.
+        reference: an undefended detector whose perturbations are tried on this one; None leaves that out.
+        folder: where records go, so that an interrupted audit goes on; None keeps nothing.
+        on_trial: called before every attack with its name, its number from 0, and how many there are.
+        cancelled: asked between steps; True raises KeyboardInterrupt.
+
+    Raises:
+        ValueError, CheckpointError: detector or examples do not fit.
+    """
+    subject = detector if isinstance(detector, Subject) else Subject.of(detector)
+    other = None if reference is None else reference if isinstance(reference, Subject) else Subject.of(reference)
+    if other is not None and other.sha256 == subject.sha256:
+        other = None
+    if other is not None and other.name == subject.name:
+        other = replace(other, name=f"{other.name} (reference)")
+    subjects = [subject] if other is None else [subject, other]
+    evaluator = Evaluator(subjects, examples, folder=folder, batch=batch, cancelled=cancelled)
+    planned, records = trials(subject, options, other), {}
+    for number, trial in enumerate(planned):
+        on_trial(trial.name, number, len(planned))
+        records[trial.name] = evaluator.run(trial.condition)[subject.name]
+    on_trial("", len(planned), len(planned))
+    return _concluded(subject, evaluator, options, planned, records)
+
+
+def _concluded(subject, evaluator, options, planned, records) -> Audit:
+    def of(*parts) -> list[list[Record]]:
+        return [records[trial.name] for trial in planned if trial.part in parts]
+
+    white_box = of(PAPER, STRONG) + [
+        records[t.name] for t in planned if t.part == STEPS and t.condition.eps_av == options.eps_av
+    ]
+    worst, paper_style = worst_of(white_box + of(BLACK_BOX)), worst_of(of(PAPER))
+    subset = Subset.of(evaluator.examples, seed=options.seed)
+    attacks = {"worst of all": {"part": "worst"} | summarise(subset, worst)}
+    attacks |= {t.name: {"part": t.part} | _told(t.condition) | summarise(subset, records[t.name]) for t in planned}
+    flags = _flags(subject, evaluator, options, planned, records, worst_of(white_box), of(BLACK_BOX))
+    labels = np.concatenate([record.labels for record in worst])
+    clean = 100 * float(np.mean(np.concatenate([(r.clean > 0) == (r.labels == 1) for r in worst])))
+    found = {
+        "clean": clean,
+        "paper_style": left(paper_style),
+        "worst": left(worst),
+        "constant": 100 * float(max(labels.mean(), 1 - labels.mean())),
+    }
+    return Audit(
+        subject=subject,
+        verdict=verdict(flags, found, options.eps_av),
+        flags=flags,
+        attacks=attacks,
+        **found,
+        facts={
+            "median_log_odds": float(np.median(np.abs(np.concatenate([record.clean for record in worst])))),
+            "norm_a": (attacks["worst of all"]["norm_a"] or {}).get("value"),
+            "norm_v": (attacks["worst of all"]["norm_v"] or {}).get("value"),
+        },
+        options=options,
+        examples=len(evaluator.examples),
+        set_hash=next(iter(evaluator.hashes.values())),
+        records=records,
+    )
+
+
+def verdict(flags: Sequence[Flag], found: dict[str, float], eps_av: float) -> str:
+    """What is to be said of a detector.
+
+    Where attacks as the paper's leave no more than a constant answer gets, nothing is masked: it is not robust. Where
+    they leave more and a flag is up, their figures are not to be believed.
+    """
+    not_robust = f"{NOT_ROBUST} at eps_av {eps_av:g}"
+    if found["paper_style"] <= found["constant"]:
+        return not_robust
+    if any(one.passed is False for one in flags):
+        return MASKED
+    return not_robust if found["worst"] <= found["constant"] else NO_FLAG
+
+
+def _flags(subject, evaluator, options, planned, records, white_box, black_box) -> list[Flag]:
+    def after(name: str) -> float:
+        return left(records[name])
+
+    ladder = [after(t.name) for t in planned if t.part == STEPS]
+    budgets = {
+        modality: [records[t.name] for t in planned if t.part == BUDGETS and t.condition.modality == modality]
+        for modality in ("both", "video", "audio")
+    }
+    zero = [r.zero_gradients for r in records["BIM, deciding head"] if r.zero_gradients is not None]
+    heads = evaluator.clean(subject.name)[0]
+    ce = after("BIM, deciding head")
+    with_heads = heads.logits_a is not None and heads.logits_v is not None
+    return [
+        flag("random", checks.randomness(subject, evaluator.cuts[evaluator.crop_of(subject.name)])),
+        flag("lying_gradients", checks.slope_error(subject, evaluator.cuts[evaluator.crop_of(subject.name)])),
+        flag("zero_gradients", max(zero) if zero else None),
+        flag("more_steps", ladder[-2] - ladder[-1]),
+        flag("margin_beats_ce", ce - after("BIM, margin")),
+        flag("scaled_beats_ce", ce - after("BIM, scaled")),
+        flag("all_heads_beat_one", ce - after("BIM, all heads") if with_heads else None),
+        flag("black_box_wins", checks.clips_won(black_box, white_box)),
+        flag("unbounded", after("BIM, margin, unbounded")),
+        flag("not_monotone", max(checks.won_back(found) for found in budgets.values())),
+    ]
+
+
+def _told(condition: Condition) -> dict:
+    return condition.to_dict() | {"parameters": asdict(condition.attack)}

@@ -1,0 +1,176 @@
+"""Attacks on many examples: what is recorded, that nothing is done twice, and that stopping loses nothing."""
+
+import numpy as np
+import pytest
+import torch
+from evaluation_support import Toy, toy_example, toy_examples
+
+from pushpull.attacks import BIM, PGD
+from pushpull.detectors import wrap
+from pushpull.evaluation.crafting import Condition, Evaluator
+from pushpull.evaluation.records import RecordStore
+from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.summary import Subset, chosen_correct, summarise, worst_of
+
+
+def evaluator(*detectors, examples=None, **options):
+    detectors = detectors or (Toy(),)
+    return Evaluator([Subject.of(d) for d in detectors], examples or toy_examples(), **options)
+
+
+def test_an_attack_within_reach_flips_every_frame_and_one_without_none():
+    # A clip's score is 0.3; a unit of eps_av moves the picture by 0.1 grey levels and the sound by 1e-4, times 1000.
+    found = evaluator()
+    for eps_av, left in ((0.5, 1.0), (3, 0.0)):
+        figures = summarise(Subset.of(found.examples), found.run(Condition(source="toy", eps_av=eps_av))["toy"])
+        assert figures["adversarial"]["frame_accuracy"]["value"] == left
+        assert figures["worst_case"]["value"] == left
+        assert figures["clean"]["average_precision"]["value"] == 1.0
+        assert figures["floor"] == 0.5
+
+
+@pytest.mark.parametrize("batch", (1, 4))
+def test_records_do_not_depend_on_the_batch(batch):
+    condition = Condition(source="toy", attack=PGD(steps=2, restarts=2), eps_av=2)
+    one, other = evaluator(batch=3).run(condition)["toy"], evaluator(batch=batch).run(condition)["toy"]
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a.adversarial, b.adversarial)
+        np.testing.assert_array_equal(a.ever, b.ever)
+
+
+def test_what_is_on_disk_is_read_and_not_attacked_again(tmp_path):
+    class Once(Toy):
+        def forward(self, inputs):
+            if torch.is_grad_enabled() and inputs["video"].requires_grad:
+                attacked.append(len(inputs["video"]))
+            return super().forward(inputs)
+
+    attacked, condition = [], Condition(source="toy", attack=BIM(steps=2))
+    first = evaluator(Once(), folder=tmp_path).run(condition)["toy"]
+    assert attacked
+    attacked.clear()
+    again = evaluator(Once(), folder=tmp_path).run(condition)["toy"]
+    assert not attacked
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_allclose(a.adversarial, b.adversarial, rtol=1e-5)
+        np.testing.assert_array_equal(a.ever, b.ever)
+        np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def test_a_stopped_evaluation_goes_on_with_what_is_missing_even_after_half_a_line(tmp_path):
+    condition = Condition(source="toy", attack=BIM(steps=2))
+    asked = []
+
+    def cancelled():
+        asked.append(1)
+        return len(asked) > 4  # in the second batch
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluator(folder=tmp_path, batch=2, cancelled=cancelled).run(condition)
+    path = next(tmp_path.glob("*.jsonl"))
+    with open(path, "a") as file:
+        file.write('[{"example": "toys/cl')
+    going_on = evaluator(folder=tmp_path, batch=2)
+    assert going_on.missing(condition) == 4
+    records = going_on.run(condition)["toy"]
+    whole = evaluator(batch=2).run(condition)["toy"]
+    assert [r.example for r in records] == [r.example for r in whole]
+    np.testing.assert_allclose([r.loss for r in records], [r.loss for r in whole], rtol=1e-5)
+
+
+def test_shards_together_have_every_example_once(tmp_path):
+    condition = Condition(source="toy", attack=BIM(steps=2))
+    counts = [
+        len(evaluator(folder=tmp_path, batch=1, shard=shard, shards=3).run(condition)["toy"]) for shard in range(3)
+    ]
+    assert counts == [2, 4, 6]  # each reads what the others have left
+    assert evaluator(folder=tmp_path).missing(condition) == 0
+    assert sum(len(path.read_text().splitlines()) for path in tmp_path.glob("*.jsonl")) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    ({"eps_av": 2.0}, {"seed": 1}, {"attack": BIM(steps=3)}, {"objective": "margin"}, {"modality": "audio"}),
+)
+def test_other_conditions_have_other_records(change):
+    base = {"source": "toy", "attack": BIM(steps=2)}
+    keys = [RecordStore(None, evaluator().key(Condition(**c))).name for c in (base, base | change)]
+    assert keys[0] != keys[1]
+
+
+def test_other_weights_or_examples_have_other_records():
+    condition = Condition(source="toy")
+    names = {RecordStore(None, found.key(condition)).name for found in (
+        evaluator(), evaluator(Toy(scale=1.0)), evaluator(examples=toy_examples(4)),
+    )}  # fmt: skip
+    assert len(names) == 2
+    changed = Toy()
+    changed.gain.data[0] = 2
+    assert Subject.of(changed).sha256 != Subject.of(Toy()).sha256
+
+
+def test_transfer_is_scored_by_the_target_and_iterates_are_the_sources_alone():
+    strong, weak = Toy("strong"), Toy("weak", shift=0.0, scale=3.0)
+    found = evaluator(strong, weak).run(Condition(source="strong", targets=("strong", "weak"), eps_av=3))
+    assert found["strong"][0].ever is not None and found["weak"][0].ever is None
+    assert [r.target for r in found["weak"]] == ["weak"] * 6
+    np.testing.assert_allclose(found["weak"][0].adversarial, 3 * found["strong"][0].adversarial, rtol=1e-4)
+
+
+def test_a_detector_decides_at_its_own_threshold():
+    subject = Subject.of(Toy(card={"threshold": 0.5}))
+    found = Evaluator([subject], toy_examples())
+    right = found.right("toy")
+    assert [r.all() for r in right] == [False, True] * 3  # a score of 0.3 is below 0.5
+    plain = Subject.of(Toy()).score(toy_examples()[0].clip.inputs()).margin
+    moved = subject.score(toy_examples()[0].clip.inputs()).margin
+    torch.testing.assert_close(moved, plain - 0.5)
+
+
+def test_a_detector_without_heads_or_embeddings_is_evaluated_and_says_what_is_missing():
+    detector = wrap(lambda audio, video: video.flatten(2).mean(-1) - 128, name="bare")
+    found = evaluator(detector)
+    records = found.run(Condition(source="bare", eps_av=4))["bare"]
+    figures = summarise(Subset.of(found.examples), records)
+    assert figures["adversarial"]["frame_accuracy"]["value"] == 0.0
+    assert figures["ecr_a"] is None and figures["norm_v"] is None
+    subject = found.subjects["bare"]
+    assert subject.objective("training_aware", found.clean("bare")[0]) == "inference_aware"
+
+
+def test_own_labels_are_what_the_detector_says_of_the_unattacked_clip():
+    wrong = [toy_example("clip", speaking=True, strength=-0.3)]
+    found = evaluator(examples=wrong, own_labels=True)
+    record = found.run(Condition(source="toy", eps_av=1))["toy"][0]
+    assert not record.labels.any() and found.right("toy")[0].all()
+
+
+def test_worst_of_takes_the_strongest_attack_of_each_clip_and_every_frame_that_any_won():
+    found = evaluator()
+    weak, strong = (found.run(Condition(source="toy", eps_av=eps))["toy"] for eps in (1, 3))
+    mixed = [[*weak[:3], *strong[3:]], [*strong[:3], *weak[3:]]]
+    worst = worst_of(mixed)
+    assert [r.adversarial.tolist() for r in worst] == [r.adversarial.tolist() for r in strong]
+    assert all(r.ever.all() for r in worst)
+    with pytest.raises(ValueError, match="no attacks"):
+        worst_of([])
+
+
+def test_correct_examples_are_those_that_all_models_get_right():
+    right = [[np.array([1, 1]), np.array([1, 0])], [np.array([1, 1]), np.array([1, 1])]]
+    assert chosen_correct(right).tolist() == [True, False]
+    assert chosen_correct(right, 0.5).tolist() == [True, True]
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Evaluator([], toy_examples()), "different names"),
+        (lambda: evaluator(Toy(), Toy()), "different names"),
+        (lambda: evaluator(examples=toy_examples() * 2), "each of them once"),
+        (lambda: Subset.of(toy_examples(), np.zeros(6)), "no example is in the set"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

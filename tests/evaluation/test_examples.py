@@ -1,0 +1,75 @@
+"""Which clips are attacked, and that the choice can be repeated."""
+
+import numpy as np
+import pytest
+
+from pushpull.clip import SAMPLES_PER_FRAME, Clip
+from pushpull.evaluation.examples import Example, SetOptions, from_clips, make_examples, set_hash
+
+
+class Pool(list):
+    def by_source(self):
+        half = len(self) // 2
+        return {"one": self[:half], "two": self[half:]}
+
+
+def pool(count=12, frames=40):
+    clips = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        labels = np.zeros(frames, np.int64)
+        labels[10:30] = 1
+        audio = rng.normal(0, 0.1, frames * SAMPLES_PER_FRAME).clip(-1, 1).astype(np.float32)
+        audio *= np.repeat(labels, SAMPLES_PER_FRAME)
+        video = rng.integers(0, 255, (frames, 112, 112), dtype=np.uint8)
+        clips.append(Clip(audio=audio, video=video, labels=labels, name=f"clip{number}"))
+    return Pool(clips)
+
+
+def test_half_speak_sources_take_turns_and_no_base_clip_gives_two_of_one_kind():
+    examples = make_examples(pool(), SetOptions(examples=10, frames=20))
+    speaking = [e for e in examples if e.kind == "in_sync"]
+    assert len(speaking) == 5 and len(examples) == 10
+    assert all(e.clip.labels.mean() > 0.5 for e in speaking)
+    assert not any(e.clip.labels.any() for e in examples if e.kind != "in_sync")
+    assert {e.source for e in speaking} == {"one", "two"}
+    assert len({e.base for e in speaking}) == 5
+    assert len({e.kind for e in examples}) >= 3
+
+
+def test_the_same_seed_gives_the_same_set_and_another_another():
+    first, again, other = (
+        set_hash(make_examples(pool(), SetOptions(examples=8, frames=20, seed=s))) for s in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_a_shorter_list_is_part_of_a_longer_one():
+    few, many = (make_examples(pool(), SetOptions(examples=n, frames=20)) for n in (4, 8))
+    assert {e.digest for e in few} <= {e.digest for e in many}
+
+
+def test_one_clip_moved_by_one_grey_level_is_another_set():
+    clips = pool(2)
+    before = set_hash(from_clips(clips))
+    clips[0].video[0, 0, 0] ^= 1
+    assert set_hash(from_clips(clips)) != before
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: make_examples(pool(), SetOptions(frames=100)), "has 100 frames"),
+        (lambda: make_examples(pool(2), SetOptions(frames=20)), "another beside it"),
+        (lambda: from_clips([]), "no clips"),
+        (
+            lambda: Example(pool(1)[0].__class__(audio=pool(1)[0].audio, video=pool(1)[0].video), "film", "x", "y"),
+            "no labels",
+        ),
+        (lambda: SetOptions(examples=1), "at least 2"),
+        (lambda: SetOptions(split="dev"), "split is"),
+    ],
+)
+def test_what_gives_no_examples_says_so(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
