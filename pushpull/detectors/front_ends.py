@@ -7,12 +7,16 @@ Framing. Frame k covers samples 160 k to 160 k + 400. The feature library behind
 with 80 zeros, and the official loader then repeats the clip's *first* frame to reach 4 T. Here the zero
 padding simply goes on, so the last frame holds the last 160 samples and 240 zeros: every frame the library
 computes is the same here, and the end of a clip does not see its start.
+
+torchaudio computes what it computes alike: the pre-emphasis of the MFCC, and the whole spectrogram. Its MFCC are
+others: mel triangles are not rounded to bins, the cosine transform is float32, frames are padded on both sides.
 """
 
 import functools
 
 import torch
 import torch.nn.functional as F
+import torchaudio.functional as audio_functional
 from torch import Tensor
 
 from pushpull.clip import SAMPLE_RATE
@@ -45,8 +49,8 @@ def mfcc(audio: Tensor, frames: int) -> Tensor:
     _check(audio, frames)
     with torch.autocast(audio.device.type, enabled=False):
         samples = _at_least_float32(audio) * FULL_SCALE
-        emphasised = torch.cat([samples[:, :1], samples[:, 1:] - PREEMPHASIS * samples[:, :-1]], dim=1)
-        power = _power(torch.fft.rfft(_frame(emphasised, frames), FFT)) / FFT
+        emphasised = audio_functional.preemphasis(samples, PREEMPHASIS)
+        power = _power(torch.fft.rfft(_padded(emphasised, frames).unfold(1, WINDOW, HOP), FFT)) / FFT
         mel, cosine = _mel_and_cosine(power.dtype, power.device)
         cepstra = _log_where_sound(power @ mel) @ cosine
         energy = _log_where_sound(power.sum(dim=-1, keepdim=True))
@@ -73,9 +77,18 @@ def log_spectrogram(audio: Tensor, frames: int) -> Tensor:
     _check(audio, frames)
     with torch.autocast(audio.device.type, enabled=False):
         samples = _at_least_float32(audio) * FULL_SCALE
-        window = torch.hann_window(WINDOW, dtype=samples.dtype, device=samples.device)
-        power = _power(torch.fft.rfft(_frame(samples, frames) * window)) / window.square().sum()
-        return torch.log1p(power)
+        power = audio_functional.spectrogram(
+            _padded(samples, frames),
+            pad=0,
+            window=torch.hann_window(WINDOW, dtype=samples.dtype, device=samples.device),
+            n_fft=WINDOW,
+            hop_length=HOP,
+            win_length=WINDOW,
+            power=2,
+            normalized="window",
+            center=False,
+        )
+        return torch.log1p(power.transpose(1, 2))
 
 
 FRONT_ENDS = {"mfcc": mfcc, "spectrogram": log_spectrogram}
@@ -92,10 +105,9 @@ def _at_least_float32(audio: Tensor) -> Tensor:
     return audio if audio.dtype == torch.float64 else audio.float()
 
 
-def _frame(samples: Tensor, frames: int) -> Tensor:
-    """(B, N) -> (B, frames, WINDOW): zero-padded or cut at the end to exactly ``frames`` windows."""
-    missing = (frames - 1) * HOP + WINDOW - samples.shape[1]
-    return F.pad(samples, (0, missing)).unfold(1, WINDOW, HOP)
+def _padded(samples: Tensor, frames: int) -> Tensor:
+    """(B, N) zero-padded or cut at the end to exactly ``frames`` windows."""
+    return F.pad(samples, (0, (frames - 1) * HOP + WINDOW - samples.shape[1]))
 
 
 def _power(spectrum: Tensor) -> Tensor:

@@ -12,75 +12,54 @@ from pushpull.media import Limits, MediaError
 from pushpull.media.ffmpeg import FFmpeg
 
 
-def write_text(path, text):
-    path.write_text(text)
-    return path
+def cut(mp4, path):
+    path.write_bytes(mp4.read_bytes()[: mp4.stat().st_size * 6 // 10])
 
 
-def broken(films, mp4, kind):
-    """A file of that kind, and what its message must say."""
-    path, whole = films / f"broken {kind}.mp4", mp4.read_bytes()
-    if kind == "missing":
-        return films / "nowhere.mp4", "no such file"
-    if kind == "folder":
-        return films, "folder"
-    if kind == "empty":
-        path.write_bytes(b"")
-        return path, "empty"
-    if kind == "text":
-        return write_text(path, "I am not a video.\n" * 200), "not a video"
-    if kind == "noise":
-        path.write_bytes(np.random.default_rng(1).bytes(20_000))
-        return path, "not a video"
-    if kind == "zeros":
-        path.write_bytes(bytes(20_000))
-        return path, "not a video"
-    if kind == "cut in half":
-        path.write_bytes(whole[: len(whole) * 6 // 10])
-        return path, "truncated"
-    if kind == "cut off before its index":
-        ffmpeg("-i", mp4, "-c", "copy", path)  # without faststart the index comes last
-        path.write_bytes(path.read_bytes()[:-2000])
-        return path, "truncated"
-    if kind == "webm cut":
-        path = path.with_suffix(".webm")
-        ffmpeg("-i", mp4, "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus", path)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-        return path, "truncated"
-    if kind == "fifo":
-        path.unlink(missing_ok=True)
-        os.mkfifo(path)
-        return path, "not a regular file"
-    if kind == "playlist":
-        return write_text(path, f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{mp4}\n#EXT-X-ENDLIST\n"), "not a video"
-    if kind == "playlist by name":
-        text = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{mp4}\n#EXT-X-ENDLIST\n"
-        return write_text(path.with_suffix(".m3u8"), text), "not a video"
-    if kind == "concat list":
-        return write_text(path, f"ffconcat version 1.0\nfile '{mp4}'\n"), "not a video"
-    if kind == "session description":
-        return write_text(path, "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 5004 RTP/AVP 96\n"), "not a video"
-    if kind == "dash manifest":
-        return write_text(path, f"<?xml version='1.0'?><MPD><Period><BaseURL>{mp4}</BaseURL></Period></MPD>"), "not a"
-    raise AssertionError(kind)
+def cut_before_its_index(mp4, path):
+    ffmpeg("-i", mp4, "-c", "copy", path)  # without faststart the index comes last
+    path.write_bytes(path.read_bytes()[:-2000])
 
 
+def cut_webm(mp4, path):
+    ffmpeg("-i", mp4, "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus", path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+
+
+def written(content):
+    """A maker of a file with ``content``; {mp4} in a text is a film beside it."""
+    if isinstance(content, bytes):
+        return lambda mp4, path: path.write_bytes(content)
+    return lambda mp4, path: path.write_text(content.format(mp4=mp4))
+
+
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{mp4}\n#EXT-X-ENDLIST\n"
+SESSION = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 5004 RTP/AVP 96\n"
+DASH = "<?xml version='1.0'?><MPD><Period><BaseURL>{mp4}</BaseURL></Period></MPD>"
+# What is wrong with the file, how it is made, its name's ending, and what the message says.
 BROKEN = [
-    "missing",
-    "folder",
-    "empty",
-    "text",
-    "noise",
-    "zeros",
-    "cut in half",
-    "cut off before its index",
-    "webm cut",
-] + ["fifo", "playlist", "playlist by name", "concat list", "session description", "dash manifest"]
+    ("missing", lambda mp4, path: None, ".mp4", "no such file"),
+    ("folder", lambda mp4, path: path.mkdir(), ".mp4", "folder"),
+    ("empty", written(b""), ".mp4", "empty"),
+    ("text", written("I am not a video.\n" * 200), ".mp4", "not a video"),
+    ("noise", written(np.random.default_rng(1).bytes(20_000)), ".mp4", "not a video"),
+    ("zeros", written(bytes(20_000)), ".mp4", "not a video"),
+    ("cut in half", cut, ".mp4", "truncated"),
+    ("cut off before its index", cut_before_its_index, ".mp4", "truncated"),
+    ("webm cut", cut_webm, ".webm", "truncated"),
+    ("fifo", lambda mp4, path: os.mkfifo(path), ".mp4", "not a regular file"),
+    ("playlist", written(PLAYLIST), ".mp4", "not a video"),
+    ("playlist by name", written(PLAYLIST), ".m3u8", "not a video"),
+    ("concat list", written("ffconcat version 1.0\nfile '{mp4}'\n"), ".mp4", "not a video"),
+    ("session description", written(SESSION), ".mp4", "not a video"),
+    ("dash manifest", written(DASH), ".mp4", "not a video"),
+]
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-def test_bad_files_say_what_is_wrong(films, mp4, kind):
-    path, says = broken(films, mp4, kind)
+@pytest.mark.parametrize("wrong, make, ending, says", BROKEN, ids=[row[0] for row in BROKEN])
+def test_bad_files_say_what_is_wrong(films, mp4, wrong, make, ending, says):
+    path = films / f"broken {wrong}{ending}"
+    make(mp4, path)
     for read in (media.read_audio, lambda path: list(media.read_frames(path))):
         with pytest.raises(MediaError, match=says) as error:
             read(path)
