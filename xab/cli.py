@@ -108,12 +108,12 @@ def create(settings: Settings, store: Store, options) -> int:
 
 def _setting(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
-    kinds = {field.name: field.type for field in fields(Design)}
-    if not equals or name not in kinds:
-        raise DesignError(f"--set {text}: write NAME=VALUE with a name among {', '.join(kinds)}")
-    if kinds[name] == tuple[str, ...]:
+    types = {field.name: field.type for field in fields(Design)}
+    if not equals or name not in types:
+        raise DesignError(f"--set {text}: write NAME=VALUE with a name among {', '.join(types)}")
+    if types[name] == tuple[str, ...]:
         return name, tuple(part.strip() for part in value.split(",") if part.strip())
-    if kinds[name] is bool:
+    if types[name] is bool:
         if value.lower() not in ("yes", "true", "1", "no", "false", "0"):
             raise DesignError(f"{name} must be yes or no, got {value!r}")
         return name, value.lower() in ("yes", "true", "1")

@@ -117,11 +117,11 @@ TABLES = {
 }
 CSV = "utf-8-sig"  # the encoding of every table: with the byte order mark that Excel wants
 FILES = (*TABLES, "study.json", "codebook.md")
-KINDS = {"csv": "text/csv", "json": "application/json", "md": "text/markdown"}
+CONTENT_TYPES = {"csv": "text/csv", "json": "application/json", "md": "text/markdown"}
 
 
 def kind_of(name: str) -> str:
-    return KINDS[name.rpartition(".")[2]]
+    return CONTENT_TYPES[name.rpartition(".")[2]]
 
 
 def one(store: Store, study_id: str, name: str) -> bytes:

@@ -16,7 +16,7 @@ EPS_VIDEO = 1e-1  # grey levels
 AUDIO_STEPS = 32768  # 16-bit steps in full scale
 ATTACKS = ("bim", "mim", "pgd", "fgsm", "noise")
 MODALITIES = ("both", "audio", "video")
-PLAIN_NAMES = {
+SHOWN_NAMES = {
     "both": "sound and picture",
     "audio": "sound only",
     "video": "picture only",
@@ -36,7 +36,7 @@ CONSENT = """You are asked to take part in a perception test. You will watch sho
 which of two clips is the same as a third one. It takes about {minutes} minutes.
 
 What is stored: your answers, how long you took, how often you played each clip, your browser's name and window \
-size, and, if you tell us, that you cannot hear the sound. No name, e-mail or address is asked for or kept; the link \
+size, and, if you tell us, that you cannot hear the sound. No name, e-mail or address is asked for or stored; the link \
 you were given is the only thing that identifies you, and it is erased after {retention_days} days.
 
 Taking part is voluntary. You can pause at any time and come back with the same link. You can withdraw at any time \
@@ -174,12 +174,12 @@ class Design:
     @classmethod
     def from_dict(cls, values: dict) -> "Design":
         """A design from JSON-like values; unknown keys and wrong types raise DesignError."""
-        kinds = {f.name: f.type for f in fields(cls)}
-        if unknown := sorted(set(values) - set(kinds)):
-            raise DesignError(f"unknown settings: {', '.join(unknown)}; known: {', '.join(kinds)}")
+        types = {f.name: f.type for f in fields(cls)}
+        if unknown := sorted(set(values) - set(types)):
+            raise DesignError(f"unknown settings: {', '.join(unknown)}; known: {', '.join(types)}")
         clean = {}
         for name, value in values.items():
-            kind = kinds[name]
+            kind = types[name]
             try:
                 if kind == tuple[str, ...]:
                     if isinstance(value, str) or not all(isinstance(item, str) for item in value):
@@ -296,7 +296,7 @@ def make_plan(*, seed: int, slot: int, pairs: list[PlannedPair]) -> list[Planned
 
     Within a volunteer the four arrangements occur equally often (within one) over the main trials, and within each
     stratum whose size divides by four exactly so. Over each block of four consecutive slots every main pair is seen
-    once in every arrangement. RunSpec is drawn anew for every volunteer; catch trials stand neither first nor last nor
+    once in every arrangement. Each volunteer has an order of their own; catch trials stand neither first nor last nor
     side by side where the number of main trials allows it.
     """
     main = [pair for pair in pairs if pair.phase == "main"]

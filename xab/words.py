@@ -1,6 +1,6 @@
 """What the statistics say, in sentences that may stand in a paper."""
 
-from .plan import PLAIN_NAMES
+from .plan import SHOWN_NAMES
 
 FEW = 5  # volunteers below which the bootstrap over them says little
 
@@ -148,4 +148,4 @@ def group_label(grouping: str, value) -> str:
         return f"volunteer {value}"
     if grouping == "position":
         return f"trial {value}"
-    return PLAIN_NAMES.get(value, str(value))
+    return SHOWN_NAMES.get(value, str(value))

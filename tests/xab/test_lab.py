@@ -34,8 +34,8 @@ class Lab:
         self.app = FastAPI()
         self.asked: list[str] = []
         self.inner = mount(self.app, self.settings)
-        self.inner.state.desk.__dict__["start_worker"] = self.asked.append
-        self.store = self.inner.state.desk.store
+        self.inner.state.context.__dict__["start_worker"] = self.asked.append
+        self.store = self.inner.state.context.store
         self.web = TestClient(self.app, follow_redirects=False)
 
     def log_in(self) -> "Lab":
@@ -98,7 +98,7 @@ def test_a_form_from_elsewhere_is_refused(lab_pages):
     study = lab_pages.ready()
     assert lab_pages.web.post(f"/xab/lab/{study}/delete", data={"title": "A small study"}).status_code == 403
     lab_pages.log_in()
-    for token in ("", "0" * 64, lab_pages.inner.state.desk.gate.form_token("another cookie")):
+    for token in ("", "0" * 64, lab_pages.inner.state.context.gate.form_token("another cookie")):
         answer = lab_pages.web.post(f"/xab/lab/{study}/delete", data={"title": "A small study", "form_token": token})
         assert answer.status_code == 403
     as_json = lab_pages.web.post(f"/xab/lab/{study}/delete", json={"form_token": lab_pages.token})

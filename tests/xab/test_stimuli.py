@@ -148,7 +148,7 @@ def test_a_killed_workers_study_is_taken_up(model, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make_study(store, study, data=tmp_path, assets=tmp_path, load=lambda *_: model)
     assert store.studies.get(study).made == 1
-    kept = {file.path for pair in store.studies.pairs(study) for file in pair.stimuli}
+    before = {file.path for pair in store.studies.pairs(study) for file in pair.stimuli}
     folder = stimuli_folder(tmp_path, study)
     (folder / "unfinished.mp4").write_bytes(b"half a pair")
     store.studies.cancel(study)
@@ -157,7 +157,7 @@ def test_a_killed_workers_study_is_taken_up(model, tmp_path, monkeypatch):
     pairs = store.studies.pairs(study)
     assert store.studies.get(study).state == "ready" and len(pairs) == 2
     files = {file.path for pair in pairs for file in pair.stimuli}
-    assert kept < files and {path.name for path in folder.iterdir()} == {Path(name).name for name in files}
+    assert before < files and {path.name for path in folder.iterdir()} == {Path(name).name for name in files}
     assert list(tmp_path.glob(f"selfcheck-{zlib.crc32(stimuli_sum()):08x}.mp4"))
     store.close()
 

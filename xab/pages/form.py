@@ -128,7 +128,7 @@ GROUPS = (
     ),
 )
 FIELDS = {field.name: field for _, group in GROUPS for field in group}
-KINDS = {entry.name: entry.type for entry in fields(Design)}
+TYPES = {entry.name: entry.type for entry in fields(Design)}
 
 
 def typed(design: Design) -> dict:
@@ -181,14 +181,14 @@ def design_of(shown: dict, choices: dict[str, list[str]]) -> tuple[Design | None
 
 
 def _converted(name: str, value):
-    kind = KINDS[name]
-    if kind is not int and kind is not float:
+    wanted_type = TYPES[name]
+    if wanted_type is not int and wanted_type is not float:
         return value
     text = value.strip().replace(",", ".").replace("\u2009", "")
     try:
-        return int(text) if kind is int else float(text)
+        return int(text) if wanted_type is int else float(text)
     except ValueError as error:
-        wanted = "a whole number" if kind is int else "a number"
+        wanted = "a whole number" if wanted_type is int else "a number"
         raise DesignError(f"{name} must be {wanted}, got {value[:40]!r}") from error
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from ..blinding import StimulusDamaged
 from ..export import CSV
 from ..files import clip_names, model_names, remove_stimuli
-from ..plan import PLAIN_NAMES, Design, paper_preset
+from ..plan import SHOWN_NAMES, Design, paper_preset
 from ..store import NotFound, Refused, Study
 from . import form
 from .entry import COOKIE, Entry, NotAdmitted, fields_of, first, go, up
@@ -26,14 +26,14 @@ STATES = {
 }
 
 
-def routes(desk, entry: Entry) -> APIRouter:
-    """Args: desk: see xab.pages."""
+def routes(context, entry: Entry) -> APIRouter:
+    """Args: context: see xab.pages."""
     router = APIRouter(include_in_schema=False, prefix="/lab")
     login, studies, designs, study = (
-        Login(desk, entry),
-        Studies(desk, entry),
-        Designs(desk, entry),
-        OneStudy(desk, entry),
+        Login(context, entry),
+        Studies(context, entry),
+        Designs(context, entry),
+        OneStudy(context, entry),
     )
     for path, get, post in (
         ("/login", login.page, login.enter),
@@ -61,8 +61,8 @@ def routes(desk, entry: Entry) -> APIRouter:
 class Login:
     """The way in and out."""
 
-    def __init__(self, desk, entry: Entry):
-        self._desk, self._entry = desk, entry
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry = context, entry
 
     async def page(self, request: Request):
         return self._entry.page(request, "login.html", wrong=False)
@@ -73,7 +73,7 @@ class Login:
         response = go(request)
         response.set_cookie(
             COOKIE,
-            self._desk.gate.cookie(),
+            self._context.gate.cookie(),
             # The browser's own choice is the folder of the login page, whatever a proxy calls it.
             path=None,
             httponly=True,
@@ -92,23 +92,23 @@ class Login:
 class Studies:
     """The list of all studies."""
 
-    def __init__(self, desk, entry: Entry):
-        self._desk, self._entry = desk, entry
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry = context, entry
 
     async def page(self, request: Request):
         self._entry.cookie(request)
-        rows = await self._desk.pool(self._progress)
+        rows = await self._context.pool(self._progress)
         return self._entry.page(
             request,
             "studies.html",
             rows=rows,
             states=STATES,
-            data=self._desk.settings.data,
-            where=self._desk.store.shown,
+            data=self._context.settings.data,
+            where=self._context.store.shown,
         )
 
     def _progress(self) -> list[dict]:
-        rows, store = [], self._desk.store
+        rows, store = [], self._context.store
         for study in store.studies.all():
             people = store.links.people(study.id)
             done = sum(person["finished_at"] is not None for person in people)
@@ -120,8 +120,8 @@ class Studies:
 class Designs:
     """The form: a new study, and the design of one that nobody has started."""
 
-    def __init__(self, desk, entry: Entry):
-        self._desk, self._entry, self._run = desk, entry, desk.pool
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry, self._run = context, entry, context.pool
 
     async def new(self, request: Request):
         self._entry.cookie(request)
@@ -135,13 +135,13 @@ class Designs:
 
     async def edit(self, request: Request, study_id: str):
         self._entry.cookie(request)
-        study = await self._run(self._desk.store.studies.get, study_id)
+        study = await self._run(self._context.store.studies.get, study_id)
         design = study.design
         return self._page(request, form.typed(design), await self._choices(), design=design, study=study)
 
     async def revise(self, request: Request, study_id: str):
         posted = await self._entry.form(request)
-        study = await self._run(self._desk.store.studies.get, study_id)
+        study = await self._run(self._context.store.studies.get, study_id)
         return await self._save(request, posted, form.read(posted), study)
 
     async def summary(self, request: Request):
@@ -156,19 +156,19 @@ class Designs:
         design, errors = form.design_of(shown, known)
         if errors:
             return self._page(request, shown, known, errors=errors, study=study, status=422)
-        store = self._desk.store
+        store = self._context.store
         if study is None:
             study_id = await self._run(store.studies.create, design)
         else:
             study_id = study.id
             await self._run(store.studies.revise, study_id, design)
-            await self._run(remove_stimuli, self._desk.settings.data, study_id)
+            await self._run(remove_stimuli, self._context.settings.data, study_id)
         if first(posted, "then") != "draft":
-            await self._run(start_making, self._desk, study_id)
+            await self._run(start_making, self._context, study_id)
         return go(request, f"/{study_id}")
 
     async def _choices(self) -> dict[str, list[str]]:
-        return await self._run(lambda: form.choices_of(clip_names(self._desk.settings.assets), model_names()))
+        return await self._run(lambda: form.choices_of(clip_names(self._context.settings.assets), model_names()))
 
     def _page(
         self, request: Request, shown, known, *, design: Design | None = None, study=None, errors=None, status=200
@@ -179,7 +179,7 @@ class Designs:
             "design.html",
             status=status,
             groups=form.GROUPS,
-            plain=PLAIN_NAMES,
+            names=SHOWN_NAMES,
             choices=known,
             shown=shown,
             errors=errors or {},
@@ -191,11 +191,11 @@ class Designs:
 class OneStudy:
     """A study's own page, and what can be done with it there."""
 
-    def __init__(self, desk, entry: Entry):
-        self._desk, self._entry, self._run = desk, entry, desk.pool
-        store = desk.store
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry, self._run = context, entry, context.pool
+        store = context.store
         self._actions = {
-            "make": lambda study_id, _posted: start_making(desk, study_id),
+            "make": lambda study_id, _posted: start_making(context, study_id),
             "cancel": lambda study_id, _posted: store.studies.cancel(study_id),
             "freeze": lambda study_id, _posted: store.studies.freeze(study_id),
             "archive": lambda study_id, _posted: store.studies.archive(study_id),
@@ -213,12 +213,12 @@ class OneStudy:
             **seen,
             state=STATES[seen["study"].state],
             summary=form.summary(seen["study"].design),
-            address=_address(self._desk, request),
-            log=self._desk.settings.data / "worker.log",
+            address=_address(self._context, request),
+            log=self._context.settings.data / "worker.log",
         )
 
     def _seen(self, study_id: str) -> dict:
-        store = self._desk.store
+        store = self._context.store
         study = store.studies.get(study_id)
         return {
             "study": study,
@@ -229,19 +229,19 @@ class OneStudy:
 
     async def progress(self, request: Request, study_id: str):
         self._entry.cookie(request)
-        study = await self._run(self._desk.store.studies.get, study_id)
+        study = await self._run(self._context.store.studies.get, study_id)
         return JSONResponse({"state": study.state, "made": study.made, "of": study.to_make, "note": study.note})
 
     async def fingerprint(self, request: Request, study_id: str):
         self._entry.cookie(request)
-        return JSONResponse({"fingerprint": await self._run(self._desk.store.results.fingerprint, study_id)})
+        return JSONResponse({"fingerprint": await self._run(self._context.store.results.fingerprint, study_id)})
 
     async def links(self, request: Request, study_id: str):
         """All links as CSV."""
         self._entry.cookie(request)
-        store = self._desk.store
+        store = self._context.store
         people, study = await self._run(lambda: (store.links.people(study_id), store.studies.get(study_id)))
-        address, trials = _address(self._desk, request), form.summary(study.design)["trials"]
+        address, trials = _address(self._context, request), form.summary(study.design)["trials"]
         table = io.StringIO()
         rows = csv.writer(table)
         rows.writerow(["volunteer", "link", "state", "answered", "of"])
@@ -254,16 +254,16 @@ class OneStudy:
 
     async def preview(self, request: Request, study_id: str):
         await self._entry.form(request)
-        token = await self._run(self._desk.store.links.preview_link, study_id)
+        token = await self._run(self._context.store.links.preview_link, study_id)
         return RedirectResponse(f"{up(request)}../xab?t={token}", 303)
 
     async def delete(self, request: Request, study_id: str):
         posted = await self._entry.form(request)
-        study = await self._run(self._desk.store.studies.get, study_id)
+        study = await self._run(self._context.store.studies.get, study_id)
         if first(posted, "title").strip() != study.title:
             raise Refused("not_confirmed", "nothing was deleted: type the study's title to confirm")
-        await self._run(self._desk.store.studies.delete, study_id)
-        await self._run(remove_stimuli, self._desk.settings.data, study_id)
+        await self._run(self._context.store.studies.delete, study_id)
+        await self._run(remove_stimuli, self._context.settings.data, study_id)
         return go(request)
 
     async def act(self, request: Request, study_id: str, action: str):
@@ -274,10 +274,10 @@ class OneStudy:
         return go(request, f"/{study_id}")
 
 
-def start_making(desk, study_id: str) -> None:
+def start_making(context, study_id: str) -> None:
     """Have the stimuli of a study made by a process of its own."""
-    desk.store.studies.request(study_id)
-    desk.start_worker(study_id)
+    context.store.studies.request(study_id)
+    context.start_worker(study_id)
 
 
 def refusals(entry: Entry):
@@ -287,14 +287,14 @@ def refusals(entry: Entry):
         if isinstance(error, NotAdmitted):
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
                 return go(request, "/login")
-            return entry.page(request, "refusal.html", status=403, message="Please log in first.", hint="login")
+            return entry.page(request, "refusal.html", status=403, message="Please log in first.", back="login")
         told = refusal(error)
         if isinstance(error, StimulusDamaged):
             message = str(error)
         else:
             message = error.message if isinstance(error, Refused) else "the database does not answer; try again soon"
         page = entry.page(
-            request, "refusal.html", status=told.status_code, message=form.sentence(message), hint="studies"
+            request, "refusal.html", status=told.status_code, message=form.sentence(message), back="studies"
         )
         if isinstance(wait := getattr(error, "wait", None), int):
             page.headers["retry-after"] = str(wait)
@@ -309,10 +309,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _address(desk, request: Request) -> str:
+def _address(context, request: Request) -> str:
     """Where volunteers find the test."""
-    if desk.settings.public_url:
-        return desk.settings.public_url.rstrip("/") + "/xab"
+    if context.settings.public_url:
+        return context.settings.public_url.rstrip("/") + "/xab"
     root, prefix = request.scope.get("root_path", ""), request.headers.get("x-forwarded-prefix", "").rstrip("/")
     if re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII) and not root.startswith(f"{prefix}/"):
         root = prefix + root

@@ -9,10 +9,10 @@ from .entry import Entry
 from .lab_planner import picture
 
 
-def routes(desk, entry: Entry) -> APIRouter:
-    """Args: desk: see xab.pages."""
+def routes(context, entry: Entry) -> APIRouter:
+    """Args: context: see xab.pages."""
     router = APIRouter(include_in_schema=False, prefix="/lab")
-    store, run = desk.store, desk.pool
+    store, run = context.store, context.pool
 
     @router.get("/{study_id}/results")
     async def results(request: Request, study_id: str):

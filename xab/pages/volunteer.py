@@ -87,10 +87,10 @@ class Judgment(Events):
     viewport: Viewport | None = None
 
 
-def routes(desk) -> APIRouter:
-    """Args: desk: see xab.pages."""
+def routes(context) -> APIRouter:
+    """Args: context: see xab.pages."""
     router = APIRouter(include_in_schema=False)
-    pages, steps = Pages(desk), Steps(desk)
+    pages, steps = Pages(context), Steps(context)
     for path, handler in (
         ("/", pages.whole),
         ("/static/{name}", pages.static),
@@ -106,8 +106,8 @@ def routes(desk) -> APIRouter:
 class Pages:
     """What a browser fetches: scripts, styles and clips."""
 
-    def __init__(self, desk):
-        self._desk, self._run = desk, desk.pool
+    def __init__(self, context):
+        self._context, self._run = context, context.pool
 
     async def whole(self, request: Request):
         # Without the slash, the page's own addresses begin with "xab/": they hold below any path of a proxy.
@@ -115,7 +115,7 @@ class Pages:
         return RedirectResponse("../xab" + (f"?{query}" if query else ""), 307)
 
     async def static(self, name: str):
-        path = self._desk.static_files.get(name)
+        path = self._context.static_files.get(name)
         return FileResponse(path, media_type=TYPES.get(path.suffix)) if path else Response(status_code=404)
 
     async def media(self, handle: str, request: Request):
@@ -123,18 +123,18 @@ class Pages:
         return ranged(data, request.headers.get("range"), "video/mp4")
 
     def _clip(self, handle: str) -> bytes:
-        return self._desk.wardrobe.get(self._desk.store.sessions.media(handle))
+        return self._context.clips.get(self._context.store.sessions.media(handle))
 
     async def selfcheck(self, request: Request):
-        path = await self._run(selfcheck.clip_path, self._desk.settings.data)
+        path = await self._run(selfcheck.clip_path, self._context.settings.data)
         return ranged(await self._run(path.read_bytes), request.headers.get("range"), "video/mp4")
 
 
 class Steps:
     """What the page asks and tells, as JSON."""
 
-    def __init__(self, desk):
-        self._sessions, self._run = desk.store.sessions, desk.pool
+    def __init__(self, context):
+        self._sessions, self._run = context.store.sessions, context.pool
 
     async def state(self, request: Request):
         ask = await parsed(request, Ask)
