@@ -7,6 +7,7 @@ adversarial twin in either order, and the volunteer says which of the two is the
 import json
 import random
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 
 # One frame at 25 per second. Not taken from pushpull.clip, which brings torch: the server starts without it.
 FRAME_SECONDS = 0.04
@@ -56,7 +57,7 @@ class Design:
     Args:
         title: what the experimenter calls it; volunteers see it.
         clips: file names below the assets folder; empty means every shipped clip.
-        models: checkpoints by name, each attacked in its own pairs.
+        models: detectors, each attacked in its own pairs: names as pushpull.detectors lists them, or files by path.
         attacks, modalities: one cell of pairs for each combination.
         eps_av: the paper's joint budget; eps_a = 1e-4 eps_av full scale, eps_v = 0.1 eps_av grey levels.
         speech, non_speech: pairs in each cell, by what the genuine face does.
@@ -110,7 +111,10 @@ class Design:
                 raise DesignError(message)
 
         need(0 < len(self.title.strip()) <= 200, "title must have 1 to 200 characters")
-        need(self.models, "models: name at least one checkpoint")
+        need(self.models, "models: name at least one detector")
+        labels = [model_label(name) for name in self.models]
+        need(all(0 < len(label) <= 200 for label in labels), "models: a detector's name has 1 to 200 characters")
+        need(len(set(labels)) == len(set(self.models)), "models: two files have the same name; rename one")
         need(self.attacks and set(self.attacks) <= set(ATTACKS), f"attacks must be among {', '.join(ATTACKS)}")
         need(self.modalities and set(self.modalities) <= set(MODALITIES), f"modalities: choose of {MODALITIES}")
         for name in ("clips", "models", "attacks", "modalities"):
@@ -217,6 +221,11 @@ def budget_units(eps_av: float) -> dict[str, float]:
 def paper_preset(**changes) -> Design:
     """Section 4.2 of the paper: 2 speech and 2 non-speech pairs for each of BIM, MIM, PGD; eps_av = 5; 5 volunteers."""
     return Design(**{"title": "Perception test, as in the paper", **changes})
+
+
+def model_label(model: str) -> str:
+    """What results call a detector: its name, or that of its file without the folders on this machine."""
+    return PurePath(model).name if "/" in model or "\\" in model else model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, fields
 
+from ..files import detector_path
 from ..plan import ATTACKS, MODALITIES, Design, DesignError, budget_units
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One field; ``kind`` is text, long, number, yes or many."""
+    """One field; ``kind`` is text, long, number, yes or many. ``other``: asks for what is not among the choices."""
 
     name: str
     label: str
     help: str
     kind: str = "number"
     unit: str = ""
+    other: str = ""
 
 
 GROUPS = (
@@ -39,7 +41,15 @@ GROUPS = (
         "Clips and attacks",
         (
             Field(name="clips", label="Clips", help="None chosen means every shipped clip.", kind="many"),
-            Field(name="models", label="Models", help="Each is attacked in pairs of its own.", kind="many"),
+            Field(
+                name="models",
+                label="Detectors",
+                help="Each is attacked in pairs of its own, on faces cut as it wants them. Listed is what is on this "
+                "machine; python -m pushpull.detectors shows what else can be fetched, and PUSHPULL_DETECTORS names a "
+                "folder of .model or .safetensors files.",
+                kind="many",
+                other="Or a file, by its path on this machine",
+            ),
             Field(name="attacks", label="Attacks", help="One cell of pairs for each.", kind="many"),
             Field(
                 name="modalities",
@@ -151,7 +161,7 @@ def read(posted: dict[str, list[str]]) -> dict:
     for name, field in FIELDS.items():
         given = posted.get(name, [])
         if field.kind == "many":
-            shown[name] = given
+            shown[name] = [value.strip() for value in given if value.strip()]
         elif field.kind == "yes":
             shown[name] = bool(given)
         else:
@@ -165,8 +175,8 @@ def design_of(shown: dict, choices: dict[str, list[str]]) -> tuple[Design | None
     for name, value in shown.items():
         try:
             values[name] = _converted(name, value)
-            if name in choices and (unknown := sorted(set(value) - set(choices[name]))):
-                raise DesignError(f"{name}: there is no {', '.join(unknown)} here")
+            if name in choices:
+                values[name] = [_choice(name, one, choices[name]) for one in value]
             Design.from_dict({name: values[name]})
         except DesignError as error:
             message = str(error)
@@ -178,6 +188,15 @@ def design_of(shown: dict, choices: dict[str, list[str]]) -> tuple[Design | None
         return Design.from_dict(values), {}
     except DesignError as error:
         return None, {"": sentence(str(error))}
+
+
+def _choice(name: str, value: str, known: list[str]) -> str:
+    """One of the known choices, or the absolute path of a detector's file."""
+    if value in known:
+        return value
+    if name == "models" and (path := detector_path(value)):
+        return path
+    raise DesignError(f"{name}: there is no {value} here")
 
 
 def _converted(name: str, value):

@@ -168,7 +168,13 @@ class Designs:
         return go(request, f"/{study_id}")
 
     async def _choices(self) -> dict[str, list[str]]:
-        return await self._run(lambda: form.choices_of(clip_names(self._context.settings.assets), model_names()))
+        def look() -> dict[str, list[str]]:
+            try:
+                return form.choices_of(clip_names(self._context.settings.assets), model_names())
+            except ValueError as error:
+                raise Refused("no_detectors", str(error)) from error
+
+        return await self._run(look)
 
     def _page(
         self, request: Request, shown, known, *, design: Design | None = None, study=None, errors=None, status=200
