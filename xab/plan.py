@@ -5,6 +5,7 @@ adversarial twin in either order, and the volunteer says which of the two is the
 """
 
 import json
+import math
 import random
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePath
@@ -63,7 +64,8 @@ class Design:
         speech, non_speech: pairs in each cell, by what the genuine face does.
         steps: iterations of the attack.
         on_grid: attack the values that files hold, so that what is stored keeps the budget: at eps_av = 5 no grey level
-            can move. Otherwise the result is rounded, and a stored value may exceed the budget by half a step.
+            can move. Otherwise the result is rounded, and a stored value may exceed the budget by half a unit. See
+            :func:`stored_limits`.
         seconds: length of a stimulus, rounded down to whole video frames.
         training, training_eps_av: trials with feedback before the test, and their (visible) budget.
         catch, catch_eps_av: hidden trials inside the test that a volunteer who attends passes.
@@ -218,9 +220,23 @@ def budget_units(eps_av: float) -> dict[str, float]:
     }
 
 
+def stored_limits(eps_av: float, *, on_grid: bool) -> dict[str, int]:
+    """The largest change that a stored file can hold: whole grey levels and whole 16-bit steps.
+
+    On the storage grid that is what fits in the budget. Otherwise the attack's result is rounded, half to even, which
+    adds up to half a unit: 0.5 grey levels become 1 or 0.
+    """
+    units, most = budget_units(eps_av), 0.0 if on_grid else 0.5
+    return {name: math.floor(units[name] + most + 1e-9) for name in ("video_levels", "audio_steps")}
+
+
 def paper_preset(**changes) -> Design:
-    """Section 4.2 of the paper: 2 speech and 2 non-speech pairs for each of BIM, MIM, PGD; eps_av = 5; 5 volunteers."""
-    return Design(**{"title": "Perception test, as in the paper", **changes})
+    """Section 4.2 of the paper: 2 speech and 2 non-speech pairs for each of BIM, MIM, PGD; eps_av = 5; 5 volunteers.
+
+    The attack's result is rounded to what files hold: on the storage grid no pixel could move within half a grey
+    level, and only the sound would be attacked.
+    """
+    return Design(**{"title": "Perception test, as in the paper", "on_grid": False, **changes})
 
 
 def model_label(model: str) -> str:

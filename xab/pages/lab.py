@@ -187,6 +187,8 @@ class Designs:
             groups=form.GROUPS,
             names=SHOWN_NAMES,
             choices=known,
+            ways=form.WAYS,
+            ways_help=form.WAYS_HELP,
             shown=shown,
             errors=errors or {},
             study=study,
