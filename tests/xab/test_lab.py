@@ -230,8 +230,8 @@ def test_the_papers_preset_changes_picture_and_sound():
 @pytest.mark.parametrize(
     "changes, on_grid, picture, sound",
     [
-        ({"eps_av": 5}, True, "0.5 grey levels of 256, is less than one grey level", "up to 16 steps of 65,536, within"),
-        ({"eps_av": 4}, False, "0.4 grey levels of 256, is less than half a grey level", "up to 13 steps of 65,536, within"),
+        ({"eps_av": 5}, True, "0.5 grey levels of 256, is less than one grey level", "up to 16 steps"),
+        ({"eps_av": 4}, False, "0.4 grey levels of 256, is less than half a grey level", "up to 13 steps"),
         ({"eps_av": 15}, False, "up to 2 grey levels of 256, 0.5 more than the budget", "up to 49"),
         ({"eps_av": 15}, True, "up to 1 grey level of 256, within the budget", "up to 49"),
         ({"eps_av": 5, "modalities": ("audio",)}, False, "Not attacked.", "up to 16"),

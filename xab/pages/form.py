@@ -8,7 +8,7 @@ from ..plan import ATTACKS, MODALITIES, Design, DesignError, budget_units, store
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One field. ``kind``: text, long, number, yes, either or many. ``other`` asks for what is no choice on the list."""
+    """One field. ``kind``: text, long, number, yes, either or many. ``other`` asks for what is not listed."""
 
     name: str
     label: str
