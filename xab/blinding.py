@@ -1,4 +1,4 @@
-"""The clothes a stimulus wears on its way to one volunteer: same length for every role, no bytes to compare.
+"""What is done to a stimulus on its way to one volunteer: same length for every role, no bytes to compare.
 
 An MP4 may hold `free` boxes, which players skip. One of random length and content goes before the media, one fills
 the file up to a length that all clips of the study share: of a trial, so that the match has no size of its own, and
@@ -45,10 +45,10 @@ def blind(data: bytes, *, length: int, key: bytes) -> bytes:
     if spare < 16:
         raise ValueError(f"{length} bytes leave no room to pad a file of {len(data)}")
     boxes = list(_boxes(data, 0, len(data)))
-    kinds = [kind for kind, _, _ in boxes]
-    if b"moov" not in kinds or b"mdat" not in kinds or kinds.index(b"mdat") < kinds.index(b"moov"):
+    names = [name for name, _, _ in boxes]
+    if b"moov" not in names or b"mdat" not in names or names.index(b"mdat") < names.index(b"moov"):
         raise ValueError("not an MP4 whose index comes before its media")
-    noise = hashlib.shake_256(b"xab veil" + key).digest(spare + 4)
+    noise = hashlib.shake_256(b"xab blinding" + key).digest(spare + 4)
     front = int.from_bytes(noise[:4], "big") % (min(FRONT, spare) - 7)
     pads = [struct.pack(">I4s", 8 + len(fill), b"free") + fill for fill in (noise[4 : 4 + front], noise[4 + front :])]
     moved = len(pads[0])
@@ -109,8 +109,8 @@ def _blank_flac(moov: bytearray, start: int, end: int) -> None:
                     moov[box + low : box + high] = bytes(high - low)
 
 
-class Wardrobe:
-    """Veiled clips by opaque name.
+class BlindedClips:
+    """Blinded clips by opaque name.
 
     All three clips of a trial are read, verified and blinded together at the first request for any of them: what is
     served afterwards comes from memory in equal lengths, so its timing tells nothing.
@@ -124,7 +124,7 @@ class Wardrobe:
         self._root = root
         self._secret = secret
         self._most = most
-        self._kept: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+        self._cache: OrderedDict[str, dict[str, bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, media: TrialMedia) -> bytes:
@@ -135,20 +135,20 @@ class Wardrobe:
         """
         name = media.handles["X"]
         with self._lock:
-            clips = self._kept.get(name)
+            clips = self._cache.get(name)
             if clips is not None:
-                self._kept.move_to_end(name)
+                self._cache.move_to_end(name)
         if clips is None:
-            clips = {role: self._dress(media, role) for role in ("X", "A", "B")}
+            clips = {role: self._blinded(media, role) for role in ("X", "A", "B")}
             with self._lock:
-                self._kept[name] = clips
-                while sum(len(clip) for kept in self._kept.values() for clip in kept.values()) > self._most:
-                    if len(self._kept) == 1:
+                self._cache[name] = clips
+                while sum(len(clip) for cached in self._cache.values() for clip in cached.values()) > self._most:
+                    if len(self._cache) == 1:
                         break
-                    self._kept.popitem(last=False)
+                    self._cache.popitem(last=False)
         return clips[media.role]
 
-    def _dress(self, media: TrialMedia, role: str) -> bytes:
+    def _blinded(self, media: TrialMedia, role: str) -> bytes:
         file = media.files[role]
         try:
             data = (self._root / file.path).read_bytes()

@@ -1,6 +1,7 @@
 """Studies without a browser. `python -m xab COMMAND --help` says what each command takes.
 
 python -m xab create --set eps_av=5 --set volunteers=14
+python -m xab create --set models=talknet-lite,lr-asd-ava
 python -m xab links STUDY 14 --address https://lab.example/xab
 python -m xab results STUDY
 python -m xab export STUDY results.zip
@@ -16,7 +17,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from . import export
-from .files import remove_stimuli
+from .files import detector_path, remove_stimuli
 from .plan import Design, DesignError, paper_preset
 from .report import make_report
 from .settings import Gate, Settings
@@ -62,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="one setting; lists with commas. Known: " + ", ".join(field.name for field in fields(Design)),
+        help="one setting; lists with commas; models are names that `python -m pushpull.detectors` lists, or paths of "
+        "files. Known: " + ", ".join(field.name for field in fields(Design)),
     )
     create.add_argument("--draft", action="store_true", help="do not make the stimuli yet")
     command("make", "make the stimuli that a study still lacks")
@@ -100,6 +102,9 @@ def create(settings: Settings, store: Store, options) -> int:
             raise DesignError(f"{options.json} must hold a JSON object of settings")
         values |= given
     values |= dict(_setting(text) for text in options.set)
+    if isinstance(values["models"], list | tuple):
+        # The stimuli may be made by another process, in another folder.
+        values["models"] = [detector_path(str(name)) or name for name in values["models"]]
     study = store.studies.create(Design.from_dict(values))
     print(study)
     options.study = study
@@ -108,12 +113,12 @@ def create(settings: Settings, store: Store, options) -> int:
 
 def _setting(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
-    kinds = {field.name: field.type for field in fields(Design)}
-    if not equals or name not in kinds:
-        raise DesignError(f"--set {text}: write NAME=VALUE with a name among {', '.join(kinds)}")
-    if kinds[name] == tuple[str, ...]:
+    types = {field.name: field.type for field in fields(Design)}
+    if not equals or name not in types:
+        raise DesignError(f"--set {text}: write NAME=VALUE with a name among {', '.join(types)}")
+    if types[name] == tuple[str, ...]:
         return name, tuple(part.strip() for part in value.split(",") if part.strip())
-    if kinds[name] is bool:
+    if types[name] is bool:
         if value.lower() not in ("yes", "true", "1", "no", "false", "0"):
             raise DesignError(f"{name} must be yes or no, got {value!r}")
         return name, value.lower() in ("yes", "true", "1")

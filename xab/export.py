@@ -9,7 +9,7 @@ import json
 import zipfile
 from dataclasses import asdict
 
-from .plan import budget_units
+from .plan import budget_units, model_label
 from .report import make_report
 from .store import Store
 
@@ -27,7 +27,7 @@ TABLES = {
         "pair": ("number", "the pair shown, as in stimuli.csv"),
         "clip": ("text", "file, face and start of the footage"),
         "speech": ("true, false", "whether the face speaks in this clip"),
-        "model": ("text", "the checkpoint that was attacked"),
+        "model": ("text", "the detector that was attacked"),
         "attack": ("text", "bim, mim, pgd, fgsm or noise"),
         "modality": ("both, audio, video", "what the attack was allowed to change"),
         "eps_av": ("paper's joint budget", "1e-4 eps_av of full scale in the sound, 0.1 eps_av grey levels"),
@@ -88,9 +88,17 @@ TABLES = {
         "frames": ("count", "video frames at 25 per second; 640 samples at 16 kHz for each"),
         "speech": ("true, false", "whether the face speaks"),
         "labels": ("text", "where that is known from: shipped with the clip, or the model's own opinion"),
-        "model": ("text", "the checkpoint attacked and scored"),
-        "model_sha256": ("hex", "of its weights"),
+        "model": ("text", "the detector attacked and scored, by its name or its file's"),
+        "model_sha256": ("hex", "of its weights; empty for a detector that came from no file"),
+        "model_architecture": ("text", "as pushpull calls it; empty for a detector of one's own"),
+        "model_trained_on": ("text", "the data that its weights come from, if its card says"),
+        "model_crop": ("talknet_demo, face_box", "how the face was cut, as this detector wants it"),
+        "model_threshold": ("log-odds", "above which it calls a frame speech"),
         "attack": ("text", "as in judgments.csv"),
+        "objective": (
+            "training_aware, inference_aware",
+            "what was maximised: the loss of all heads, where there are some",
+        ),
         "modality": ("both, audio, video", "as in judgments.csv"),
         "eps_av": ("paper's joint budget", "as in judgments.csv"),
         "nominal_eps_audio_full_scale": ("full scale", "largest change of a sample that was allowed"),
@@ -117,11 +125,11 @@ TABLES = {
 }
 CSV = "utf-8-sig"  # the encoding of every table: with the byte order mark that Excel wants
 FILES = (*TABLES, "study.json", "codebook.md")
-KINDS = {"csv": "text/csv", "json": "application/json", "md": "text/markdown"}
+CONTENT_TYPES = {"csv": "text/csv", "json": "application/json", "md": "text/markdown"}
 
 
 def kind_of(name: str) -> str:
-    return KINDS[name.rpartition(".")[2]]
+    return CONTENT_TYPES[name.rpartition(".")[2]]
 
 
 def one(store: Store, study_id: str, name: str) -> bytes:
@@ -212,7 +220,8 @@ def stimuli(store: Store, study_id: str) -> list[dict]:
         for file in pair.stimuli:
             sums[f"{file.twin}_video_sha256"] = file.video_sha256
             sums[f"{file.twin}_audio_sha256"] = file.audio_sha256
-        rows.append({**vars(pair), **pair.measures, **sums, "pair": pair.position})
+        facts = {f"model_{name}": value for name, value in pair.measures.get("detector", {}).items()}
+        rows.append({**vars(pair), **facts, **pair.measures, **sums, "pair": pair.position})
     return rows
 
 
@@ -229,7 +238,7 @@ def study_json(store: Store, study_id: str) -> dict:
         "frozen_digest": study.frozen_digest,
         "archived_at": study.archived_at,
         "withdrawn": study.withdrawn,
-        "design": asdict(study.design),
+        "design": asdict(study.design) | {"models": [model_label(name) for name in study.design.models]},
         "budget": budget_units(study.design.eps_av),
         "consents": store.results.consents(study_id),
         "headline": found.headline,

@@ -1,11 +1,11 @@
-"""What is on disk: clips and checkpoints to choose from, and the folders of stimuli."""
+"""What is on disk: clips and detectors to choose from, and the folders of stimuli."""
 
 import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CHECKPOINTS = ROOT / "checkpoints"
 SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".mpg")
+DETECTOR_SUFFIXES = (".safetensors", ".model", ".pt", ".pth")
 
 
 def clip_names(assets: Path) -> list[str]:
@@ -16,9 +16,21 @@ def clip_names(assets: Path) -> list[str]:
     return sorted(path.name for path in found if path.is_file())
 
 
-def model_names(checkpoints: Path = CHECKPOINTS) -> list[str]:
-    """The checkpoints that can be attacked, by name; read from the folder, as loading them takes torch."""
-    return sorted(path.stem for path in checkpoints.glob("[!.]*.safetensors"))
+def model_names() -> list[str]:
+    """The detectors that have a name and are on this machine, see pushpull.detectors.list_detectors.
+
+    Raises:
+        ValueError: PUSHPULL_DETECTORS names no folder.
+    """
+    from pushpull.detectors import list_detectors  # here: torch comes with it, and the server starts without
+
+    return [card["name"] for card in list_detectors() if card["where"] != "published"]
+
+
+def detector_path(name: str) -> str | None:
+    """The absolute path of a detector's file; None if ``name`` is none, but perhaps a detector's name."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.suffix in DETECTOR_SUFFIXES and path.is_file() else None
 
 
 def stimuli_folder(data: Path, study: str) -> Path:

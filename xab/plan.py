@@ -5,8 +5,10 @@ adversarial twin in either order, and the volunteer says which of the two is the
 """
 
 import json
+import math
 import random
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 
 # One frame at 25 per second. Not taken from pushpull.clip, which brings torch: the server starts without it.
 FRAME_SECONDS = 0.04
@@ -16,7 +18,7 @@ EPS_VIDEO = 1e-1  # grey levels
 AUDIO_STEPS = 32768  # 16-bit steps in full scale
 ATTACKS = ("bim", "mim", "pgd", "fgsm", "noise")
 MODALITIES = ("both", "audio", "video")
-PLAIN_NAMES = {
+SHOWN_NAMES = {
     "both": "sound and picture",
     "audio": "sound only",
     "video": "picture only",
@@ -36,7 +38,7 @@ CONSENT = """You are asked to take part in a perception test. You will watch sho
 which of two clips is the same as a third one. It takes about {minutes} minutes.
 
 What is stored: your answers, how long you took, how often you played each clip, your browser's name and window \
-size, and, if you tell us, that you cannot hear the sound. No name, e-mail or address is asked for or kept; the link \
+size, and, if you tell us, that you cannot hear the sound. No name, e-mail or address is asked for or stored; the link \
 you were given is the only thing that identifies you, and it is erased after {retention_days} days.
 
 Taking part is voluntary. You can pause at any time and come back with the same link. You can withdraw at any time \
@@ -56,13 +58,14 @@ class Design:
     Args:
         title: what the experimenter calls it; volunteers see it.
         clips: file names below the assets folder; empty means every shipped clip.
-        models: checkpoints by name, each attacked in its own pairs.
+        models: detectors, each attacked in its own pairs: names as pushpull.detectors lists them, or files by path.
         attacks, modalities: one cell of pairs for each combination.
         eps_av: the paper's joint budget; eps_a = 1e-4 eps_av full scale, eps_v = 0.1 eps_av grey levels.
         speech, non_speech: pairs in each cell, by what the genuine face does.
         steps: iterations of the attack.
         on_grid: attack the values that files hold, so that what is stored keeps the budget: at eps_av = 5 no grey level
-            can move. Otherwise the result is rounded, and a stored value may exceed the budget by half a step.
+            can move. Otherwise the result is rounded, and a stored value may exceed the budget by half a unit. See
+            :func:`stored_limits`.
         seconds: length of a stimulus, rounded down to whole video frames.
         training, training_eps_av: trials with feedback before the test, and their (visible) budget.
         catch, catch_eps_av: hidden trials inside the test that a volunteer who attends passes.
@@ -110,7 +113,10 @@ class Design:
                 raise DesignError(message)
 
         need(0 < len(self.title.strip()) <= 200, "title must have 1 to 200 characters")
-        need(self.models, "models: name at least one checkpoint")
+        need(self.models, "models: name at least one detector")
+        labels = [model_label(name) for name in self.models]
+        need(all(0 < len(label) <= 200 for label in labels), "models: a detector's name has 1 to 200 characters")
+        need(len(set(labels)) == len(set(self.models)), "models: two files have the same name; rename one")
         need(self.attacks and set(self.attacks) <= set(ATTACKS), f"attacks must be among {', '.join(ATTACKS)}")
         need(self.modalities and set(self.modalities) <= set(MODALITIES), f"modalities: choose of {MODALITIES}")
         for name in ("clips", "models", "attacks", "modalities"):
@@ -174,12 +180,12 @@ class Design:
     @classmethod
     def from_dict(cls, values: dict) -> "Design":
         """A design from JSON-like values; unknown keys and wrong types raise DesignError."""
-        kinds = {f.name: f.type for f in fields(cls)}
-        if unknown := sorted(set(values) - set(kinds)):
-            raise DesignError(f"unknown settings: {', '.join(unknown)}; known: {', '.join(kinds)}")
+        types = {f.name: f.type for f in fields(cls)}
+        if unknown := sorted(set(values) - set(types)):
+            raise DesignError(f"unknown settings: {', '.join(unknown)}; known: {', '.join(types)}")
         clean = {}
         for name, value in values.items():
-            kind = kinds[name]
+            kind = types[name]
             try:
                 if kind == tuple[str, ...]:
                     if isinstance(value, str) or not all(isinstance(item, str) for item in value):
@@ -214,9 +220,28 @@ def budget_units(eps_av: float) -> dict[str, float]:
     }
 
 
+def stored_limits(eps_av: float, *, on_grid: bool) -> dict[str, int]:
+    """The largest change that a stored file can hold: whole grey levels and whole 16-bit steps.
+
+    On the storage grid that is what fits in the budget. Otherwise the attack's result is rounded, half to even, which
+    adds up to half a unit: 0.5 grey levels become 1 or 0.
+    """
+    units, most = budget_units(eps_av), 0.0 if on_grid else 0.5
+    return {name: math.floor(units[name] + most + 1e-9) for name in ("video_levels", "audio_steps")}
+
+
 def paper_preset(**changes) -> Design:
-    """Section 4.2 of the paper: 2 speech and 2 non-speech pairs for each of BIM, MIM, PGD; eps_av = 5; 5 volunteers."""
-    return Design(**{"title": "Perception test, as in the paper", **changes})
+    """Section 4.2 of the paper: 2 speech and 2 non-speech pairs for each of BIM, MIM, PGD; eps_av = 5; 5 volunteers.
+
+    The attack's result is rounded to what files hold: on the storage grid no pixel could move within half a grey
+    level, and only the sound would be attacked.
+    """
+    return Design(**{"title": "Perception test, as in the paper", "on_grid": False, **changes})
+
+
+def model_label(model: str) -> str:
+    """What results call a detector: its name, or that of its file without the folders on this machine."""
+    return PurePath(model).name if "/" in model or "\\" in model else model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +321,7 @@ def make_plan(*, seed: int, slot: int, pairs: list[PlannedPair]) -> list[Planned
 
     Within a volunteer the four arrangements occur equally often (within one) over the main trials, and within each
     stratum whose size divides by four exactly so. Over each block of four consecutive slots every main pair is seen
-    once in every arrangement. RunSpec is drawn anew for every volunteer; catch trials stand neither first nor last nor
+    once in every arrangement. Each volunteer has an order of their own; catch trials stand neither first nor last nor
     side by side where the number of main trials allows it.
     """
     main = [pair for pair in pairs if pair.phase == "main"]

@@ -36,7 +36,7 @@ class Report:
 
 @lru_cache(maxsize=8)
 def _analysed(answers: tuple[Answer, ...], margin: float, confidence: float, exclude: bool) -> dict:
-    """CachedPool, because a page asks for its numbers once and for each of its figures."""
+    """Cached, because a page asks for its numbers once and for each of its figures."""
     return analyse(list(answers), margin=margin, confidence=confidence, exclude_failed_catch=exclude)
 
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
 from itsdangerous import TimestampSigner
 
 from .files import ROOT
@@ -19,9 +20,11 @@ SESSION_SECONDS = 12 * 3600
 SIGNATURE = {"key_derivation": "hmac", "digest_method": hashlib.sha384}
 
 
-def _default_data() -> Path:
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "pushpull" / "xab"
+def default_data() -> Path:
+    """The user's data folder of this system; where versions before had it, if that is there and this is not."""
+    now = platformdirs.user_data_path("pushpull", appauthor=False) / "xab"
+    before = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pushpull" / "xab"
+    return before if before.is_dir() and not now.exists() else now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ class Settings:
         """PUSHPULL_XAB_DATA, PUSHPULL_DATABASE_URL, PUSHPULL_XAB_ASSETS, PUSHPULL_XAB_PASSWORD, PUSHPULL_PUBLIC_URL."""
         env = os.environ
         return cls(
-            data=Path(env.get("PUSHPULL_XAB_DATA") or _default_data()).expanduser().absolute(),
+            data=Path(env.get("PUSHPULL_XAB_DATA") or default_data()).expanduser().absolute(),
             database_url=env.get("PUSHPULL_DATABASE_URL") or None,
             assets=Path(env.get("PUSHPULL_XAB_ASSETS") or ROOT / "assets").absolute(),
             password=env.get("PUSHPULL_XAB_PASSWORD") or None,

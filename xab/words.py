@@ -1,6 +1,6 @@
 """What the statistics say, in sentences that may stand in a paper."""
 
-from .plan import PLAIN_NAMES
+from .plan import SHOWN_NAMES
 
 FEW = 5  # volunteers below which the bootstrap over them says little
 
@@ -64,6 +64,10 @@ def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks:
         pairs: main pairs.
         failed_checks: volunteers who answered although their browser changed pixels or samples.
     """
+    return [*_of_what_was_shown(identical, pairs, failed_checks), *_of_the_answers(report), *_of_the_volunteers(report)]
+
+
+def _of_what_was_shown(identical: int, pairs: int, failed_checks: int) -> list[str]:
     said = []
     if identical:
         said.append(
@@ -75,6 +79,11 @@ def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks:
             f"{failed_checks} volunteer{'s' if failed_checks > 1 else ''} answered in a browser that does not show "
             "what is stored."
         )
+    return said
+
+
+def _of_the_answers(report: dict) -> list[str]:
+    said = []
     if deaf := report["cannot_hear"]:
         people = "volunteer" if len(deaf) == 1 else "volunteers"
         said.append(
@@ -107,6 +116,11 @@ def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks:
             f"{said_count} of {catch['trials']} catch trials {verb} passed: perhaps not everybody attended, or "
             "the loudspeakers were off."
         )
+    return said
+
+
+def _of_the_volunteers(report: dict) -> list[str]:
+    said, overall = [], report["overall"]
     if overall["trials"] and report["volunteers_in_primary"] < FEW:
         said.append(
             f"{report['volunteers_in_primary']} volunteers say little about people in general: the exact test takes "
@@ -134,4 +148,4 @@ def group_label(grouping: str, value) -> str:
         return f"volunteer {value}"
     if grouping == "position":
         return f"trial {value}"
-    return PLAIN_NAMES.get(value, str(value))
+    return SHOWN_NAMES.get(value, str(value))

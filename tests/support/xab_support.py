@@ -1,4 +1,4 @@
-"""What the XAB tests share: databases of both kinds, studies with stimuli, a volunteer."""
+"""What the XAB tests share: both databases, studies with stimuli, a volunteer."""
 
 import glob
 import os
@@ -91,7 +91,7 @@ def postgres():
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path):
-    """The URL of an empty database; every test that takes it runs on both kinds."""
+    """The URL of an empty database; every test that takes it runs on both."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'xab.sqlite'}"
         return

@@ -57,7 +57,7 @@ class ClipMaker:
 
     Args:
         settings: where.
-        strong: positions of pairs that differ as plainly as a catch trial's do.
+        strong: positions of pairs that differ as much as a catch trial's do.
     """
 
     def __init__(self, settings: Settings, *, strong: frozenset[int] = frozenset()):
@@ -137,11 +137,11 @@ class Served:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(10)
-        self.inner.state.desk.store.close()
+        self.inner.state.context.store.close()
 
     @property
     def store(self) -> Store:
-        return self.inner.state.desk.store
+        return self.inner.state.context.store
 
     @property
     def base(self) -> str:
@@ -222,7 +222,7 @@ class Visitor:
                 None if request.url.startswith((self.app.base, "blob:", "data:")) else self.troubles.append(request.url)
             ),
         )
-        page.set_default_timeout(60_000)  # other jobs may take the processor
+        page.set_default_timeout(60_000)  # other processes may take the processor
 
     def second_tab(self):
         page = self.context.new_page()

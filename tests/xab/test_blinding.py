@@ -1,7 +1,7 @@
 """Can anything that a volunteer's browser may fetch, short of watching, separate the genuine from the adversarial side?
 
 Every judge below turns what was fetched in a trial into a guess, and a judge that is right suspiciously often fails the
-test. The twins differ as much as an attack at eps_av = 300 makes them, so a leak of sizes or bytes would be plain.
+test. The twins differ as much as an attack at eps_av = 300 makes them, so a leak of sizes or bytes would show.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ def place(tmp_path_factory):
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     inner = mount(app, settings)
     clips = ClipMaker(settings, strong=frozenset({CATCH}))  # made once for all studies
-    yield TestClient(app), inner.state.desk.store, clips
-    inner.state.desk.store.close()
+    yield TestClient(app), inner.state.context.store, clips
+    inner.state.context.store.close()
 
 
 def truth(store) -> dict[str, tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""The veil, the wardrobe and the self-check clip: same bits inside, nothing outside that tells a twin."""
+"""Blinding, the cache of blinded clips and the self-check clip: same bits inside, nothing outside that tells a twin."""
 
 import hashlib
 import struct
@@ -8,14 +8,14 @@ import pytest
 
 from pushpull.media.stimulus import read_stimulus, write_stimulus
 from xab import selfcheck
-from xab.blinding import FRONT, StimulusDamaged, Wardrobe, blind, blinded_length
+from xab.blinding import FRONT, BlindedClips, StimulusDamaged, blind, blinded_length
 from xab.store import MediaFile, TrialMedia
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """{encoding: path} of one clip in both encodings, and its arrays."""
-    folder = tmp_path_factory.mktemp("veil")
+    folder = tmp_path_factory.mktemp("blinding")
     rng = np.random.default_rng(3)
     video = rng.integers(0, 256, (10, 112, 112)).astype(np.uint8)
     audio = rng.integers(-3000, 3000, 6400).astype(np.int16)
@@ -23,7 +23,7 @@ def clips(tmp_path_factory):
     return paths, video, audio
 
 
-def test_the_veil_keeps_every_bit_and_gives_every_clip_one_length(clips, tmp_path):
+def test_blinding_changes_no_bit_and_gives_every_clip_one_length(clips, tmp_path):
     paths, video, audio = clips
     length = blinded_length(max(path.stat().st_size for path in paths.values()))
     seen = set()
@@ -32,9 +32,9 @@ def test_the_veil_keeps_every_bit_and_gives_every_clip_one_length(clips, tmp_pat
             data = blind(path.read_bytes(), length=length, key=key)
             assert len(data) == length
             seen.add(data)
-            worn = tmp_path / f"{variant}-{key.decode()}.mp4"
-            worn.write_bytes(data)
-            frames, samples = read_stimulus(worn)
+            blinded = tmp_path / f"{variant}-{key.decode()}.mp4"
+            blinded.write_bytes(data)
+            frames, samples = read_stimulus(blinded)
             assert np.array_equal(frames, video) and np.array_equal(samples, audio)
         assert blind(path.read_bytes(), length=length, key=b"one") in seen
     assert len(seen) == 4
@@ -77,29 +77,29 @@ def media(paths, **changes) -> TrialMedia:
 
 def test_the_same_file_never_comes_as_the_same_bytes_twice(clips):
     paths, _, _ = clips
-    wardrobe = Wardrobe(paths[0].parent, b"secret")
+    cache = BlindedClips(paths[0].parent, b"secret")
     asked = media(paths)
-    worn = {role: wardrobe.get(TrialMedia(**{**vars(asked), "role": role})) for role in "XAB"}
-    assert len({len(data) for data in worn.values()}) == 1
-    assert worn["A"] != worn["B"]  # one file on both sides here: only the padding and its length differ
-    assert worn["A"].find(b"moov") != worn["B"].find(b"moov")
-    assert wardrobe.get(asked) is worn["X"]
+    blinded = {role: cache.get(TrialMedia(**{**vars(asked), "role": role})) for role in "XAB"}
+    assert len({len(data) for data in blinded.values()}) == 1
+    assert blinded["A"] != blinded["B"]  # one file on both sides here: only the padding and its length differ
+    assert blinded["A"].find(b"moov") != blinded["B"].find(b"moov")
+    assert cache.get(asked) is blinded["X"]
 
 
 @pytest.mark.parametrize("change", [{"file_sha256": "0" * 64}, {"path": "none.mp4"}])
 def test_a_damaged_file_is_never_shown(clips, change):
     paths, _, _ = clips
     with pytest.raises(StimulusDamaged):
-        Wardrobe(paths[0].parent, b"secret").get(media(paths, **change))
+        BlindedClips(paths[0].parent, b"secret").get(media(paths, **change))
 
 
-def test_the_wardrobe_keeps_its_size(clips):
+def test_the_cache_stays_small(clips):
     paths, _, _ = clips
-    wardrobe = Wardrobe(paths[0].parent, b"secret", most=1)
+    cache = BlindedClips(paths[0].parent, b"secret", most=1)
     for number in range(3):
         asked = media(paths)
-        wardrobe.get(TrialMedia(**{**vars(asked), "handles": {role: f"{number}{role}" for role in "XAB"}}))
-    assert len(wardrobe._kept) == 1
+        cache.get(TrialMedia(**{**vars(asked), "handles": {role: f"{number}{role}" for role in "XAB"}}))
+    assert len(cache._cache) == 1
 
 
 def test_the_self_check_knows_its_clip(tmp_path):

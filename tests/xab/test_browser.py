@@ -131,9 +131,9 @@ def test_every_stimulus_reaches_canvas_and_speaker_byte_for_byte(app, browser): 
         ceiling = max(stimulus.bytes for stimulus in pair.stimuli)
         for stimulus in pair.stimuli:
             data = (root / stimulus.path).read_bytes()
-            worn = blind(data, length=blinded_length(ceiling), key=stimulus.path.encode())
+            blinded = blind(data, length=blinded_length(ceiling), key=stimulus.path.encode())
             url = f"{app.base}/media/{stimulus.path[6:30]}"
-            page.route(url, answering(worn))
+            page.route(url, answering(blinded))
             assert decoded(page, url) == (stimulus.video_sha256, stimulus.audio_sha256), stimulus
     page.context.close()
 

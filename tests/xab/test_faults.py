@@ -81,6 +81,6 @@ def test_no_acknowledged_answer_is_lost_or_doubled_by_a_kill(settings):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # half a minute on two idle cores; other jobs may take most of them
+@pytest.mark.timeout(1200)  # half a minute on two idle cores; other processes may take most of them
 def test_fifty_volunteers_and_three_kills(settings):
     storm(settings, volunteers=50, trials=6, kills=3)

@@ -34,8 +34,8 @@ class Lab:
         self.app = FastAPI()
         self.asked: list[str] = []
         self.inner = mount(self.app, self.settings)
-        self.inner.state.desk.__dict__["start_worker"] = self.asked.append
-        self.store = self.inner.state.desk.store
+        self.inner.state.context.__dict__["start_worker"] = self.asked.append
+        self.store = self.inner.state.context.store
         self.web = TestClient(self.app, follow_redirects=False)
 
     def log_in(self) -> "Lab":
@@ -98,7 +98,7 @@ def test_a_form_from_elsewhere_is_refused(lab_pages):
     study = lab_pages.ready()
     assert lab_pages.web.post(f"/xab/lab/{study}/delete", data={"title": "A small study"}).status_code == 403
     lab_pages.log_in()
-    for token in ("", "0" * 64, lab_pages.inner.state.desk.gate.form_token("another cookie")):
+    for token in ("", "0" * 64, lab_pages.inner.state.context.gate.form_token("another cookie")):
         answer = lab_pages.web.post(f"/xab/lab/{study}/delete", data={"title": "A small study", "form_token": token})
         assert answer.status_code == 403
     as_json = lab_pages.web.post(f"/xab/lab/{study}/delete", json={"form_token": lab_pages.token})
@@ -213,10 +213,44 @@ def test_a_study_that_is_too_long_is_refused_as_a_whole(lab_pages):
 
 
 def test_the_summary_says_what_cannot_be_stored():
-    notes = form.summary(paper_preset(modalities=("both", "video")))["notes"]
+    notes = form.summary(paper_preset(modalities=("both", "video"), on_grid=True))["notes"]
     assert any("identical twins" in note for note in notes) and any("Only the sound" in note for note in notes)
     budget = form.summary(paper_preset())["budgets"]["test"]
     assert budget["audio_steps"] == pytest.approx(5e-4 * 32768) and budget["video_levels"] == 0.5
+
+
+def test_the_papers_preset_changes_picture_and_sound():
+    box = form.summary(paper_preset())
+    assert box["notes"] == []
+    (rounded,) = [way for way in box["stored"] if way["chosen"]]
+    assert rounded["picture"] == "Changes by up to 1 grey level of 256, 0.5 more than the budget."
+    assert rounded["sound"] == "Changes by up to 16 steps of 65,536, within the budget."
+
+
+@pytest.mark.parametrize(
+    "changes, on_grid, picture, sound",
+    [
+        ({"eps_av": 5}, True, "0.5 grey levels of 256, is less than one grey level", "up to 16 steps"),
+        ({"eps_av": 4}, False, "0.4 grey levels of 256, is less than half a grey level", "up to 13 steps"),
+        ({"eps_av": 15}, False, "up to 2 grey levels of 256, 0.5 more than the budget", "up to 49"),
+        ({"eps_av": 15}, True, "up to 1 grey level of 256, within the budget", "up to 49"),
+        ({"eps_av": 5, "modalities": ("audio",)}, False, "Not attacked.", "up to 16"),
+        ({"eps_av": 0.2}, True, "Nothing changes", "Nothing changes"),
+    ],
+)
+def test_each_choice_says_what_it_does(changes, on_grid, picture, sound):
+    said = form.stored(paper_preset(**changes), on_grid)
+    assert picture in said["picture"] and sound in said["sound"]
+
+
+@pytest.mark.parametrize("value, on_grid", [("yes", True), ("no", False)])
+def test_the_grid_is_a_choice_on_the_form(lab_pages, value, on_grid):
+    lab_pages.log_in()
+    assert lab_pages.post("/new", then="draft", **typed(on_grid=value)).status_code == 303
+    (study,) = lab_pages.store.studies.all()
+    assert study.design.on_grid is on_grid
+    page = lab_pages.page(f"/{study.id}/edit")
+    assert re.search(rf'name="on_grid" value="{value}"[^>]* checked', page)
 
 
 NASTY = "<script>alert(1)</script>\"'&'); DROP TABLE studies;--"

@@ -26,8 +26,8 @@ def lab(tmp_path):
     web = TestClient(below(PREFIX, app))
     answer = web.post(f"{XAB}/lab/login", data={"password": "right"})
     assert answer.status_code == 200 and answer.url.path == f"{XAB}/lab"
-    yield web, inner.state.desk.store
-    inner.state.desk.store.close()
+    yield web, inner.state.context.store
+    inner.state.context.store.close()
 
 
 def addresses(page: str) -> set[str]:

@@ -84,6 +84,17 @@ def test_at_the_papers_budget_no_grey_level_moves(model, tmp_path):
     assert make_pair(spec, spans()[0], model, design, tmp_path).measures["identical"] is True
 
 
+@pytest.mark.parametrize("eps_av", [4, 5, 15])
+@pytest.mark.parametrize("on_grid", [True, False])
+def test_what_is_stored_is_what_the_form_says(model, tmp_path, eps_av, on_grid):
+    design = small_design(attacks=("pgd",), eps_av=eps_av, steps=3, on_grid=on_grid)
+    spec = next(spec for spec in pair_specs(design) if spec.phase == "main")
+    measures = make_pair(spec, spans()[0], model, design, tmp_path).measures
+    limits = plan.stored_limits(eps_av, on_grid=on_grid)
+    assert measures["stored_video_max_levels"] == limits["video_levels"]
+    assert measures["stored_audio_max_steps"] == limits["audio_steps"]
+
+
 def test_spans_hold_one_class():
     clip = face(20)
     clip = Clip(audio=clip.audio, video=clip.video, labels=np.array([1] * 8 + [0] * 12), name="x")
@@ -148,7 +159,7 @@ def test_a_killed_workers_study_is_taken_up(model, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make_study(store, study, data=tmp_path, assets=tmp_path, load=lambda *_: model)
     assert store.studies.get(study).made == 1
-    kept = {file.path for pair in store.studies.pairs(study) for file in pair.stimuli}
+    before = {file.path for pair in store.studies.pairs(study) for file in pair.stimuli}
     folder = stimuli_folder(tmp_path, study)
     (folder / "unfinished.mp4").write_bytes(b"half a pair")
     store.studies.cancel(study)
@@ -157,7 +168,7 @@ def test_a_killed_workers_study_is_taken_up(model, tmp_path, monkeypatch):
     pairs = store.studies.pairs(study)
     assert store.studies.get(study).state == "ready" and len(pairs) == 2
     files = {file.path for pair in pairs for file in pair.stimuli}
-    assert kept < files and {path.name for path in folder.iterdir()} == {Path(name).name for name in files}
+    assert before < files and {path.name for path in folder.iterdir()} == {Path(name).name for name in files}
     assert list(tmp_path.glob(f"selfcheck-{zlib.crc32(stimuli_sum()):08x}.mp4"))
     store.close()
 

@@ -13,9 +13,9 @@ from xab.settings import Settings
 def client(tmp_path):
     app = create(Settings(data=tmp_path / "xab", password="test"))
     with TestClient(app) as client:
-        client.store = app.state.desk.store
+        client.store = app.state.context.store
         yield client
-        app.state.desk.store.close()
+        app.state.context.store.close()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_link_with_what_mail_programs_add_leads_to_the_right_one(before, after
     assert reply.status_code == 303 and reply.headers["location"] == "?t=_abc-DEF"
     assert reply.headers["referrer-policy"] == "no-referrer" and reply.headers["cache-control"] == "no-store"
     followed = web.get("/xab", params={"t": f"{before}_abc-DEF{after}"})
-    inner.state.desk.store.close()
+    inner.state.context.store.close()
     assert followed.url.path == "/xab" and followed.url.params["t"] == "_abc-DEF" and followed.status_code == 200
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_link_is_left_to_the_page_to_refuse(token, tmp_path):
     app = FastAPI()
     inner = mount(app, Settings(data=tmp_path, password="test"))
     reply = TestClient(app).get("/xab", params={"t": token}, follow_redirects=False)
-    inner.state.desk.store.close()
+    inner.state.context.store.close()
     assert reply.status_code == 200 and "<html" in reply.text
 
 
@@ -71,7 +71,7 @@ def test_the_page_allows_no_inline_code_and_no_other_host(tmp_path):
     app = FastAPI()
     inner = mount(app, Settings(data=tmp_path, password="test"))
     reply = TestClient(app).get("/xab/?t=abc")
-    inner.state.desk.store.close()
+    inner.state.context.store.close()
     assert str(reply.url).endswith("/xab?t=abc"), "one address, so that the page's own are relative to it"
     policy = reply.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy

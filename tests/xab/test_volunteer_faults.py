@@ -17,7 +17,7 @@ def visitor(app, browser):  # noqa: F811
 def test_offline_an_answer_waits_and_says_so(app, visitor):  # noqa: F811
     visitor.context.set_offline(True)
     visitor.answer("B")
-    visitor.page.get_by_text("Your answer is kept on this device").wait_for()
+    visitor.page.get_by_text("Your answer is stored on this device").wait_for()
     assert app.choices(visitor.study) == {}
     visitor.context.set_offline(False)
     visitor.await_trial(2)
@@ -57,7 +57,7 @@ def test_a_page_that_dies_before_the_reply_sends_its_answer_when_it_comes_back(a
     visitor.page.on("dialog", lambda dialog: dialog.accept())
     visitor.page.route("**/api/answer", lambda route: route.abort())
     visitor.answer("B")
-    visitor.page.get_by_text("Your answer is kept on this device").wait_for()
+    visitor.page.get_by_text("Your answer is stored on this device").wait_for()
     visitor.page.unroute("**/api/answer")
     visitor.page.reload()
     visitor.await_trial(2)
@@ -88,7 +88,7 @@ def test_an_answer_given_elsewhere_is_kept_and_told(app, visitor):  # noqa: F811
         visitor.page.wait_for_timeout(50)  # the page is telling the server what was played
     app.store.sessions.answer(visitor.token, handle=state["handle"], choice="B", nonce="another-device")
     visitor.answer("A").await_trial(2)
-    assert "your first answer is kept" in visitor.page.locator("#note").inner_text()
+    assert "your first answer counts" in visitor.page.locator("#note").inner_text()
     assert app.choices(visitor.study) == {1: ["B"]}
 
 
@@ -137,8 +137,8 @@ def test_a_clip_skipped_through_counts_as_not_played(app, browser):  # noqa: F81
         visitor.page.locator(".answer[data-side=A]").click(force=True)
         assert app.choices(study) == {}
         visitor.play("X").answer("A").await_trial(2)
-        kinds = {event["kind"] for event in app.store.results.events(study)}
-        assert {"ready", "play", "seek", "end_skipped", "ended", "answer"} <= kinds
+        names = {event["kind"] for event in app.store.results.events(study)}
+        assert {"ready", "play", "seek", "end_skipped", "ended", "answer"} <= names
 
 
 def test_sound_that_the_browser_holds_back_is_explained(app, browser):  # noqa: F811

@@ -1,4 +1,4 @@
-"""The web side of the test: plain pages and a JSON API below /xab, in the same process as the demo.
+"""The web side of the test: HTML pages and a JSON API below /xab, in the same process as the demo.
 
 No gradio here: its queue, its copies of files under names that hold their hashes, and its public description of
 every endpoint are what a blind test cannot have (docs/xab.md).
@@ -17,7 +17,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from ..blinding import StimulusDamaged, Wardrobe
+from ..blinding import BlindedClips, StimulusDamaged
 from ..files import ROOT
 from ..settings import Gate, Settings
 from ..store import Refused, Store, StoreError
@@ -32,14 +32,14 @@ STATIC = Path(__file__).parents[1] / "static"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class Context:
     """What the routes work with."""
 
     settings: Settings
     store: Store
     gate: Gate
     pool: Pool
-    wardrobe: Wardrobe
+    clips: BlindedClips
     start_worker: Callable[[str], None]
     static: Path = STATIC
     static_files: dict[str, Path] = field(default_factory=lambda: {path.name: path for path in STATIC.iterdir()})
@@ -70,17 +70,17 @@ def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -
     store = Store(settings.url)
     gate = Gate(settings)
     store.links.forget()
-    desk = Desk(
+    context = Context(
         settings=settings,
         store=store,
         gate=gate,
         pool=Pool(),
-        wardrobe=Wardrobe(settings.data / "stimuli", gate.secret),
+        clips=BlindedClips(settings.data / "stimuli", gate.secret),
         start_worker=worker or (lambda study: start_worker(settings, study)),
     )
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = desk
-    entry = Entry(desk)
+    app.state.context = context
+    entry = Entry(context)
     of_lab = lab.refusals(entry)
 
     async def refuse(request: Request, error: Exception) -> Response:
@@ -91,11 +91,11 @@ def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -
     for error in (Refused, StoreError, StimulusDamaged, NotAdmitted):
         app.add_exception_handler(error, refuse)
     app.add_middleware(Headers)
-    app.include_router(volunteer.routes(desk))
+    app.include_router(volunteer.routes(context))
     # The planner's address first: /lab/{study} would take it.
-    app.include_router(lab_planner.routes(desk, entry))
-    app.include_router(lab_results.routes(desk, entry))
-    app.include_router(lab.routes(desk, entry))
+    app.include_router(lab_planner.routes(context, entry))
+    app.include_router(lab_results.routes(context, entry))
+    app.include_router(lab.routes(context, entry))
     return app
 
 
@@ -114,7 +114,7 @@ def mount(app: FastAPI, settings: Settings | None = None) -> FastAPI:
         return FileResponse(STATIC / "volunteer.html", headers=HEADERS)
 
     app.mount("/xab", inner)
-    threading.Thread(target=keep_forgetting, args=(inner.state.desk.store,), daemon=True, name="retention").start()
+    threading.Thread(target=keep_forgetting, args=(inner.state.context.store,), daemon=True, name="retention").start()
     announce(inner)
     return inner
 
@@ -131,12 +131,12 @@ def keep_forgetting(store: Store) -> None:
 
 def announce(inner: FastAPI) -> None:
     """Say on the terminal where the data are and how the experimenter gets in."""
-    desk = inner.state.desk
-    print(f"XAB test: data in {desk.settings.data}, database {desk.store.shown}")
-    if desk.settings.password:
+    context = inner.state.context
+    print(f"XAB test: data in {context.settings.data}, database {context.store.shown}")
+    if context.settings.password:
         print("XAB test: experimenter's page at /xab/lab, password from PUSHPULL_XAB_PASSWORD")
-    elif desk.gate.generated:
-        print(f"XAB test: experimenter's page at /xab/lab, password: {desk.gate.generated}  (shown this once)")
+    elif context.gate.generated:
+        print(f"XAB test: experimenter's page at /xab/lab, password: {context.gate.generated}  (shown this once)")
     else:
         print("XAB test: experimenter's page at /xab/lab (password lost? python -m xab password)")
     with contextlib.suppress(OSError, ValueError):

@@ -45,14 +45,14 @@ class Throttle:
 
 
 class Entry:
-    """The door, the pen and the letter box of the experimenter's pages.
+    """The login of the experimenter's pages, their templates and their forms.
 
     Args:
-        desk: see xab.pages.
+        context: see xab.pages.
     """
 
-    def __init__(self, desk, *, throttle: Throttle | None = None):
-        self._desk = desk
+    def __init__(self, context, *, throttle: Throttle | None = None):
+        self._context = context
         self._throttle = throttle or Throttle()
         self._one_at_a_time = asyncio.Lock()  # checking a password is slow by design: it must not fill the pool
         self._templates = jinja2.Environment(
@@ -67,7 +67,7 @@ class Entry:
     def cookie(self, request: Request) -> str:
         """The cookie of somebody who is logged in; raises NotAdmitted."""
         value = request.cookies.get(COOKIE)
-        if not self._desk.gate.knows(value):
+        if not self._context.gate.knows(value):
             raise NotAdmitted
         return value
 
@@ -76,7 +76,7 @@ class Entry:
         async with self._one_at_a_time:
             if wait := self._throttle.wait():
                 raise TooMany(wait)
-            if await self._desk.pool(self._desk.gate.admits, password):
+            if await self._context.pool(self._context.gate.admits, password):
                 return True
             self._throttle.failed()
             return False
@@ -84,12 +84,12 @@ class Entry:
     def page(self, request: Request, template: str, *, status: int = 200, **values) -> HTMLResponse:
         """A page drawn from ``template``; everything that is filled in is escaped."""
         cookie = request.cookies.get(COOKIE)
-        known = self._desk.gate.knows(cookie)
+        known = self._context.gate.knows(cookie)
         text = self._templates.get_template(template).render(
             lab=f"{up(request)}lab",
             static=f"{up(request)}static",
             known=known,
-            form_token=self._desk.gate.form_token(cookie) if known else "",
+            form_token=self._context.gate.form_token(cookie) if known else "",
             **values,
         )
         return HTMLResponse(text, status)
@@ -98,7 +98,7 @@ class Entry:
         """The posted fields, once it is sure that they come from a page of ours and a person who is logged in."""
         cookie = self.cookie(request)
         fields = await fields_of(request)
-        if not self._desk.gate.knows_form(cookie, first(fields, "form_token")):
+        if not self._context.gate.knows_form(cookie, first(fields, "form_token")):
             raise Stale("stale_form", "this form is too old or from another login: open the page again")
         return fields
 

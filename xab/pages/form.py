@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, fields
 
-from ..plan import ATTACKS, MODALITIES, Design, DesignError, budget_units
+from ..files import detector_path
+from ..plan import ATTACKS, MODALITIES, Design, DesignError, budget_units, stored_limits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One field; ``kind`` is text, long, number, yes or many."""
+    """One field. ``kind``: text, long, number, yes, either or many. ``other`` asks for what is not listed."""
 
     name: str
     label: str
     help: str
     kind: str = "number"
     unit: str = ""
+    other: str = ""
 
 
 GROUPS = (
@@ -39,7 +41,15 @@ GROUPS = (
         "Clips and attacks",
         (
             Field(name="clips", label="Clips", help="None chosen means every shipped clip.", kind="many"),
-            Field(name="models", label="Models", help="Each is attacked in pairs of its own.", kind="many"),
+            Field(
+                name="models",
+                label="Detectors",
+                help="Each is attacked in pairs of its own, on faces cut as it wants them. Listed is what is on this "
+                "machine; python -m pushpull.detectors shows what else can be fetched, and PUSHPULL_DETECTORS names a "
+                "folder of .model or .safetensors files.",
+                kind="many",
+                other="Or a file, by its path on this machine",
+            ),
             Field(name="attacks", label="Attacks", help="One cell of pairs for each.", kind="many"),
             Field(
                 name="modalities",
@@ -55,10 +65,10 @@ GROUPS = (
             ),
             Field(
                 name="on_grid",
-                label="Attack the values that files hold",
-                help="What is stored then keeps the budget: below ε_av = 10 no grey level can move. Off: the result is "
-                "rounded, and a stored value may exceed the budget by half a step.",
-                kind="yes",
+                label="How the noise gets into a file",
+                help="A file holds whole grey levels and whole 16-bit steps: the fractions that an attack works with "
+                "cannot be stored.",
+                kind="either",
             ),
             Field(name="steps", label="Steps", help="Iterations of the attack.", unit="iterations"),
             Field(name="seconds", label="Length of a clip", help="Rounded down to whole video frames.", unit="seconds"),
@@ -127,8 +137,20 @@ GROUPS = (
         ),
     ),
 )
+# What each answer to the field on_grid does, in words.
+WAYS = {
+    False: "Attack in fractions, then round",
+    True: "Attack only what a file can hold (the storage grid)",
+}
+WAYS_HELP = {
+    False: "As in the paper. Picture: changes below half a grey level are lost; from half a level on they become "
+    "whole ones, so a pixel may exceed the budget by half a level. Sound: likewise, in steps too fine to matter.",
+    True: "Nothing exceeds the budget. Picture: below ε_av = 10, one grey level, no pixel can change. Sound: whole "
+    "16-bit steps within the budget.",
+}
+NO = "no"
 FIELDS = {field.name: field for _, group in GROUPS for field in group}
-KINDS = {entry.name: entry.type for entry in fields(Design)}
+TYPES = {entry.name: entry.type for entry in fields(Design)}
 
 
 def typed(design: Design) -> dict:
@@ -151,9 +173,9 @@ def read(posted: dict[str, list[str]]) -> dict:
     for name, field in FIELDS.items():
         given = posted.get(name, [])
         if field.kind == "many":
-            shown[name] = given
-        elif field.kind == "yes":
-            shown[name] = bool(given)
+            shown[name] = [value.strip() for value in given if value.strip()]
+        elif field.kind in ("yes", "either"):
+            shown[name] = bool(given) and given[0] != NO
         else:
             shown[name] = (given or [""])[0].replace("\r\n", "\n")
     return shown
@@ -165,8 +187,8 @@ def design_of(shown: dict, choices: dict[str, list[str]]) -> tuple[Design | None
     for name, value in shown.items():
         try:
             values[name] = _converted(name, value)
-            if name in choices and (unknown := sorted(set(value) - set(choices[name]))):
-                raise DesignError(f"{name}: there is no {', '.join(unknown)} here")
+            if name in choices:
+                values[name] = [_choice(name, one, choices[name]) for one in value]
             Design.from_dict({name: values[name]})
         except DesignError as error:
             message = str(error)
@@ -180,15 +202,24 @@ def design_of(shown: dict, choices: dict[str, list[str]]) -> tuple[Design | None
         return None, {"": sentence(str(error))}
 
 
+def _choice(name: str, value: str, known: list[str]) -> str:
+    """One of the known choices, or the absolute path of a detector's file."""
+    if value in known:
+        return value
+    if name == "models" and (path := detector_path(value)):
+        return path
+    raise DesignError(f"{name}: there is no {value} here")
+
+
 def _converted(name: str, value):
-    kind = KINDS[name]
-    if kind is not int and kind is not float:
+    wanted_type = TYPES[name]
+    if wanted_type is not int and wanted_type is not float:
         return value
     text = value.strip().replace(",", ".").replace("\u2009", "")
     try:
-        return int(text) if kind is int else float(text)
+        return int(text) if wanted_type is int else float(text)
     except ValueError as error:
-        wanted = "a whole number" if kind is int else "a number"
+        wanted = "a whole number" if wanted_type is int else "a number"
         raise DesignError(f"{name} must be {wanted}, got {value[:40]!r}") from error
 
 
@@ -198,16 +229,6 @@ def sentence(text: str) -> str:
 
 def summary(design: Design) -> dict:
     """What a design amounts to, for the box beside the form."""
-    notes = []
-    if design.on_grid and design.eps_av * 0.1 < 1:
-        if "video" in design.modalities:
-            notes.append("Picture-only pairs will be identical twins: no grey level can move within this budget.")
-        if "both" in design.modalities:
-            notes.append("Only the sound will change: half a grey level and less cannot be stored.")
-    if budget_units(design.eps_av)["audio_steps"] < 1 and set(design.modalities) & {"both", "audio"} and design.on_grid:
-        notes.append("The sound's budget is less than one 16-bit step: nothing can move.")
-    if "noise" in design.attacks and len(design.attacks) > 1:
-        notes.append("Noise is a control: its pairs count in the overall accuracy like the others.")
     cells = len(design.cells)
     return {
         "cells": cells,
@@ -225,8 +246,48 @@ def summary(design: Design) -> dict:
                 ("catch", design.catch_eps_av),
             )
         },
-        "notes": notes,
+        "stored": [stored(design, on_grid) for on_grid in WAYS],
+        "notes": _notes(design),
     }
+
+
+def stored(design: Design, on_grid: bool) -> dict:
+    """What one answer to the field on_grid does to picture and sound at the design's budget."""
+    budget, limits = budget_units(design.eps_av), stored_limits(design.eps_av, on_grid=on_grid)
+    changes = {}
+    for medium, size, unit, units in (
+        ("picture", "video_levels", "grey level of 256", "grey levels of 256"),
+        ("sound", "audio_steps", "step of 65,536", "steps of 65,536"),
+    ):
+        most, allowed = limits[size], budget[size]
+        if not {"both", "video" if medium == "picture" else "audio"} & set(design.modalities):
+            words = "Not attacked."
+        elif not most:
+            lost = f"less than {'one' if on_grid else 'half a'} {unit}"
+            words = f"Nothing changes: the budget, {allowed:.3g} {units}, is {lost}."
+        else:
+            over = f", {most - allowed:.2g} more than the budget" if most > allowed + 0.05 else ", within the budget"
+            words = f"Changes by up to {most} {unit if most == 1 else units}{over}."
+        changes[medium] = words
+    return {"way": WAYS[on_grid], "chosen": design.on_grid == on_grid, **changes}
+
+
+def _notes(design: Design) -> list[str]:
+    notes, attacked = [], set(design.modalities)
+    limits = stored_limits(design.eps_av, on_grid=design.on_grid)
+    if not limits["video_levels"]:
+        if "video" in attacked:
+            notes.append("Picture-only pairs will be identical twins: no grey level can move within this budget.")
+        if "both" in attacked:
+            notes.append(
+                "Only the sound will change: a grey level is more than this budget. Attack in fractions, then round, "
+                "from ε_av = 5 on, or choose ε_av = 10 or more, to change the picture too."
+            )
+    if not limits["audio_steps"] and attacked & {"both", "audio"}:
+        notes.append("The sound's budget is less than one 16-bit step: nothing can move.")
+    if "noise" in design.attacks and len(design.attacks) > 1:
+        notes.append("Noise is a control: its pairs count in the overall accuracy like the others.")
+    return notes
 
 
 def choices_of(clips: list[str], models: list[str]) -> dict[str, list[str]]:

@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from ..blinding import StimulusDamaged
 from ..export import CSV
 from ..files import clip_names, model_names, remove_stimuli
-from ..plan import PLAIN_NAMES, paper_preset
-from ..store import NotFound, Refused
+from ..plan import SHOWN_NAMES, Design, paper_preset
+from ..store import NotFound, Refused, Study
 from . import form
 from .entry import COOKIE, Entry, NotAdmitted, fields_of, first, go, up
 from .http import refusal
@@ -26,32 +26,54 @@ STATES = {
 }
 
 
-def routes(desk, entry: Entry) -> APIRouter:
-    """Args: desk: see xab.pages."""
+def routes(context, entry: Entry) -> APIRouter:
+    """Args: context: see xab.pages."""
     router = APIRouter(include_in_schema=False, prefix="/lab")
-    store, run = desk.store, desk.pool
+    login, studies, designs, study = (
+        Login(context, entry),
+        Studies(context, entry),
+        Designs(context, entry),
+        OneStudy(context, entry),
+    )
+    for path, get, post in (
+        ("/login", login.page, login.enter),
+        ("/logout", None, login.leave),
+        ("", studies.page, None),
+        ("/new", designs.new, designs.create),
+        ("/{study_id}/edit", designs.edit, designs.revise),
+        ("/summary", None, designs.summary),
+        ("/{study_id}", study.page, None),
+        ("/{study_id}/progress", study.progress, None),
+        ("/{study_id}/fingerprint", study.fingerprint, None),
+        ("/{study_id}/links.csv", study.links, None),
+        ("/{study_id}/preview", None, study.preview),
+        ("/{study_id}/delete", None, study.delete),
+        # Last: it would take the addresses above.
+        ("/{study_id}/{action}", None, study.act),
+    ):
+        if get:
+            router.add_api_route(path, get, methods=["GET"])
+        if post:
+            router.add_api_route(path, post, methods=["POST"])
+    return router
 
-    def choices() -> dict[str, list[str]]:
-        return form.choices_of(clip_names(desk.settings.assets), model_names())
 
-    def start_making(study_id: str) -> None:
-        store.studies.request(study_id)
-        desk.start_worker(study_id)
+class Login:
+    """The way in and out."""
 
-    # The way in and out
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry = context, entry
 
-    @router.get("/login")
-    async def login_page(request: Request):
-        return entry.page(request, "login.html", wrong=False)
+    async def page(self, request: Request):
+        return self._entry.page(request, "login.html", wrong=False)
 
-    @router.post("/login")
-    async def login(request: Request):
-        if not await entry.log_in(first(await fields_of(request), "password")):
-            return entry.page(request, "login.html", status=403, wrong=True)
+    async def enter(self, request: Request):
+        if not await self._entry.log_in(first(await fields_of(request), "password")):
+            return self._entry.page(request, "login.html", status=403, wrong=True)
         response = go(request)
         response.set_cookie(
             COOKIE,
-            desk.gate.cookie(),
+            self._context.gate.cookie(),
             # The browser's own choice is the folder of the login page, whatever a proxy calls it.
             path=None,
             httponly=True,
@@ -60,125 +82,174 @@ def routes(desk, entry: Entry) -> APIRouter:
         )
         return response
 
-    @router.post("/logout")
-    async def logout(request: Request):
-        await entry.form(request)
+    async def leave(self, request: Request):
+        await self._entry.form(request)
         response = go(request, "/login")
         response.set_cookie(COOKIE, "", max_age=0, path=None, httponly=True, samesite="lax")
         return response
 
-    # All studies
 
-    @router.get("")
-    async def studies(request: Request):
-        entry.cookie(request)
+class Studies:
+    """The list of all studies."""
 
-        def gather() -> list[dict]:
-            rows = []
-            for study in store.studies.all():
-                people = store.links.people(study.id)
-                done = sum(person["finished_at"] is not None for person in people)
-                started = sum(person["consent_at"] is not None for person in people)
-                rows.append({"study": study, "links": len(people), "started": started, "done": done})
-            return rows
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry = context, entry
 
-        rows = await run(gather)
-        return entry.page(request, "studies.html", rows=rows, states=STATES, data=desk.settings.data, where=store.shown)
-
-    # Design
-
-    @router.get("/new")
-    async def new(request: Request):
-        entry.cookie(request)
-        known = await run(choices)
-        design = paper_preset()
-        return _form_page(entry, request, form.typed(design), known, design=design)
-
-    @router.post("/new")
-    async def create(request: Request):
-        posted = await entry.form(request)
-        known = await run(choices)
-        preset = first(posted, "preset") == "paper"
-        return await save(request, posted, form.typed(paper_preset()) if preset else form.read(posted), known, None)
-
-    @router.get("/{study_id}/edit")
-    async def edit(request: Request, study_id: str):
-        entry.cookie(request)
-        study = await run(store.studies.get, study_id)
-        return _form_page(
-            entry, request, form.typed(study.design), await run(choices), design=study.design, study=study
+    async def page(self, request: Request):
+        self._entry.cookie(request)
+        rows = await self._context.pool(self._progress)
+        return self._entry.page(
+            request,
+            "studies.html",
+            rows=rows,
+            states=STATES,
+            data=self._context.settings.data,
+            where=self._context.store.shown,
         )
 
-    @router.post("/{study_id}/edit")
-    async def revise(request: Request, study_id: str):
-        posted = await entry.form(request)
-        study = await run(store.studies.get, study_id)
-        return await save(request, posted, form.read(posted), await run(choices), study)
+    def _progress(self) -> list[dict]:
+        rows, store = [], self._context.store
+        for study in store.studies.all():
+            people = store.links.people(study.id)
+            done = sum(person["finished_at"] is not None for person in people)
+            started = sum(person["consent_at"] is not None for person in people)
+            rows.append({"study": study, "links": len(people), "started": started, "done": done})
+        return rows
 
-    async def save(request, posted, shown, known, study):
-        design, errors = form.design_of(shown, known)
-        if errors:
-            return _form_page(entry, request, shown, known, errors=errors, study=study, status=422)
-        if study is None:
-            study_id = await run(store.studies.create, design)
-        else:
-            study_id = study.id
-            await run(store.studies.revise, study_id, design)
-            await run(remove_stimuli, desk.settings.data, study_id)
-        if first(posted, "then") != "draft":
-            await run(start_making, study_id)
-        return go(request, f"/{study_id}")
 
-    @router.post("/summary")
-    async def summary(request: Request):
-        posted = await entry.form(request)
-        design, errors = form.design_of(form.read(posted), await run(choices))
+class Designs:
+    """The form: a new study, and the design of one that nobody has started."""
+
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry, self._run = context, entry, context.pool
+
+    async def new(self, request: Request):
+        self._entry.cookie(request)
+        design = paper_preset()
+        return self._page(request, form.typed(design), await self._choices(), design=design)
+
+    async def create(self, request: Request):
+        posted = await self._entry.form(request)
+        preset = first(posted, "preset") == "paper"
+        return await self._save(request, posted, form.typed(paper_preset()) if preset else form.read(posted), None)
+
+    async def edit(self, request: Request, study_id: str):
+        self._entry.cookie(request)
+        study = await self._run(self._context.store.studies.get, study_id)
+        design = study.design
+        return self._page(request, form.typed(design), await self._choices(), design=design, study=study)
+
+    async def revise(self, request: Request, study_id: str):
+        posted = await self._entry.form(request)
+        study = await self._run(self._context.store.studies.get, study_id)
+        return await self._save(request, posted, form.read(posted), study)
+
+    async def summary(self, request: Request):
+        posted = await self._entry.form(request)
+        design, errors = form.design_of(form.read(posted), await self._choices())
         box = form.summary(design) if design else None
-        page = entry.page(request, "summary.html", summary=box)
+        page = self._entry.page(request, "summary.html", summary=box)
         return JSONResponse({"html": page.body.decode(), "errors": errors})
 
-    # One study
+    async def _save(self, request: Request, posted, shown, study: Study | None):
+        known = await self._choices()
+        design, errors = form.design_of(shown, known)
+        if errors:
+            return self._page(request, shown, known, errors=errors, study=study, status=422)
+        store = self._context.store
+        if study is None:
+            study_id = await self._run(store.studies.create, design)
+        else:
+            study_id = study.id
+            await self._run(store.studies.revise, study_id, design)
+            await self._run(remove_stimuli, self._context.settings.data, study_id)
+        if first(posted, "then") != "draft":
+            await self._run(start_making, self._context, study_id)
+        return go(request, f"/{study_id}")
 
-    @router.get("/{study_id}")
-    async def overview(request: Request, study_id: str):
-        entry.cookie(request)
+    async def _choices(self) -> dict[str, list[str]]:
+        def look() -> dict[str, list[str]]:
+            try:
+                return form.choices_of(clip_names(self._context.settings.assets), model_names())
+            except ValueError as error:
+                raise Refused("no_detectors", str(error)) from error
 
-        def gather() -> dict:
-            study = store.studies.get(study_id)
-            return {
-                "study": study,
-                "stale": store.studies.stale(study),
-                "people": store.links.people(study_id),
-                "fingerprint": store.results.fingerprint(study_id),
-            }
+        return await self._run(look)
 
-        seen = await run(gather)
-        return entry.page(
+    def _page(
+        self, request: Request, shown, known, *, design: Design | None = None, study=None, errors=None, status=200
+    ):
+        design = design or form.design_of(shown, known)[0]
+        return self._entry.page(
+            request,
+            "design.html",
+            status=status,
+            groups=form.GROUPS,
+            names=SHOWN_NAMES,
+            choices=known,
+            ways=form.WAYS,
+            ways_help=form.WAYS_HELP,
+            shown=shown,
+            errors=errors or {},
+            study=study,
+            summary=form.summary(design) if design else None,
+        )
+
+
+class OneStudy:
+    """A study's own page, and what can be done with it there."""
+
+    def __init__(self, context, entry: Entry):
+        self._context, self._entry, self._run = context, entry, context.pool
+        store = context.store
+        self._actions = {
+            "make": lambda study_id, _posted: start_making(context, study_id),
+            "cancel": lambda study_id, _posted: store.studies.cancel(study_id),
+            "freeze": lambda study_id, _posted: store.studies.freeze(study_id),
+            "archive": lambda study_id, _posted: store.studies.archive(study_id),
+            "links": lambda study_id, posted: store.links.add_links(study_id, _count(first(posted, "count"))),
+            "open": lambda study_id, posted: store.links.set_open_link(study_id, first(posted, "on") == "yes"),
+            "remove": lambda study_id, posted: store.links.delete_person(study_id, _count(first(posted, "volunteer"))),
+        }
+
+    async def page(self, request: Request, study_id: str):
+        self._entry.cookie(request)
+        seen = await self._run(self._seen, study_id)
+        return self._entry.page(
             request,
             "study.html",
             **seen,
             state=STATES[seen["study"].state],
             summary=form.summary(seen["study"].design),
-            address=_address(desk, request),
-            log=desk.settings.data / "worker.log",
+            address=_address(self._context, request),
+            log=self._context.settings.data / "worker.log",
         )
 
-    @router.get("/{study_id}/progress")
-    async def progress(request: Request, study_id: str):
-        entry.cookie(request)
-        study = await run(store.studies.get, study_id)
+    def _seen(self, study_id: str) -> dict:
+        store = self._context.store
+        study = store.studies.get(study_id)
+        return {
+            "study": study,
+            "stale": store.studies.stale(study),
+            "people": store.links.people(study_id),
+            "fingerprint": store.results.fingerprint(study_id),
+        }
+
+    async def progress(self, request: Request, study_id: str):
+        self._entry.cookie(request)
+        study = await self._run(self._context.store.studies.get, study_id)
         return JSONResponse({"state": study.state, "made": study.made, "of": study.to_make, "note": study.note})
 
-    @router.get("/{study_id}/fingerprint")
-    async def fingerprint(request: Request, study_id: str):
-        entry.cookie(request)
-        return JSONResponse({"fingerprint": await run(store.results.fingerprint, study_id)})
+    async def fingerprint(self, request: Request, study_id: str):
+        self._entry.cookie(request)
+        return JSONResponse({"fingerprint": await self._run(self._context.store.results.fingerprint, study_id)})
 
-    @router.get("/{study_id}/links.csv")
-    async def links_csv(request: Request, study_id: str):
-        entry.cookie(request)
-        people, study = await run(lambda: (store.links.people(study_id), store.studies.get(study_id)))
-        address, trials = _address(desk, request), form.summary(study.design)["trials"]
+    async def links(self, request: Request, study_id: str):
+        """All links as CSV."""
+        self._entry.cookie(request)
+        store = self._context.store
+        people, study = await self._run(lambda: (store.links.people(study_id), store.studies.get(study_id)))
+        address, trials = _address(self._context, request), form.summary(study.design)["trials"]
         table = io.StringIO()
         rows = csv.writer(table)
         rows.writerow(["volunteer", "link", "state", "answered", "of"])
@@ -189,41 +260,32 @@ def routes(desk, entry: Entry) -> APIRouter:
         headers = {"Content-Disposition": f'attachment; filename="links-{study_id}.csv"'}
         return Response(table.getvalue().encode(CSV), media_type="text/csv", headers=headers)
 
-    actions = {
-        "make": lambda study_id, _posted: start_making(study_id),
-        "cancel": lambda study_id, _posted: store.studies.cancel(study_id),
-        "freeze": lambda study_id, _posted: store.studies.freeze(study_id),
-        "archive": lambda study_id, _posted: store.studies.archive(study_id),
-        "links": lambda study_id, posted: store.links.add_links(study_id, _count(first(posted, "count"))) and None,
-        "open": lambda study_id, posted: store.links.set_open_link(study_id, first(posted, "on") == "yes") and None,
-        "remove": lambda study_id, posted: store.links.delete_person(study_id, _count(first(posted, "volunteer"))),
-    }
-
-    @router.post("/{study_id}/preview")
-    async def preview(request: Request, study_id: str):
-        await entry.form(request)
-        token = await run(store.links.preview_link, study_id)
+    async def preview(self, request: Request, study_id: str):
+        await self._entry.form(request)
+        token = await self._run(self._context.store.links.preview_link, study_id)
         return RedirectResponse(f"{up(request)}../xab?t={token}", 303)
 
-    @router.post("/{study_id}/delete")
-    async def delete(request: Request, study_id: str):
-        posted = await entry.form(request)
-        study = await run(store.studies.get, study_id)
+    async def delete(self, request: Request, study_id: str):
+        posted = await self._entry.form(request)
+        study = await self._run(self._context.store.studies.get, study_id)
         if first(posted, "title").strip() != study.title:
             raise Refused("not_confirmed", "nothing was deleted: type the study's title to confirm")
-        await run(store.studies.delete, study_id)
-        await run(remove_stimuli, desk.settings.data, study_id)
+        await self._run(self._context.store.studies.delete, study_id)
+        await self._run(remove_stimuli, self._context.settings.data, study_id)
         return go(request)
 
-    @router.post("/{study_id}/{action}")
-    async def act(request: Request, study_id: str, action: str):
-        posted = await entry.form(request)
-        if action not in actions:
+    async def act(self, request: Request, study_id: str, action: str):
+        posted = await self._entry.form(request)
+        if action not in self._actions:
             raise NotFound("no_page", "there is no such page")
-        await run(actions[action], study_id, posted)
+        await self._run(self._actions[action], study_id, posted)
         return go(request, f"/{study_id}")
 
-    return router
+
+def start_making(context, study_id: str) -> None:
+    """Have the stimuli of a study made by a process of its own."""
+    context.store.studies.request(study_id)
+    context.start_worker(study_id)
 
 
 def refusals(entry: Entry):
@@ -233,14 +295,14 @@ def refusals(entry: Entry):
         if isinstance(error, NotAdmitted):
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
                 return go(request, "/login")
-            return entry.page(request, "refusal.html", status=403, message="Please log in first.", hint="login")
+            return entry.page(request, "refusal.html", status=403, message="Please log in first.", back="login")
         told = refusal(error)
         if isinstance(error, StimulusDamaged):
             message = str(error)
         else:
             message = error.message if isinstance(error, Refused) else "the database does not answer; try again soon"
         page = entry.page(
-            request, "refusal.html", status=told.status_code, message=form.sentence(message), hint="studies"
+            request, "refusal.html", status=told.status_code, message=form.sentence(message), back="studies"
         )
         if isinstance(wait := getattr(error, "wait", None), int):
             page.headers["retry-after"] = str(wait)
@@ -249,32 +311,16 @@ def refusals(entry: Entry):
     return refuse
 
 
-def _form_page(entry, request, shown, known, *, design=None, study=None, errors=None, status=200):
-    design = design or form.design_of(shown, known)[0]
-    return entry.page(
-        request,
-        "design.html",
-        status=status,
-        groups=form.GROUPS,
-        plain=PLAIN_NAMES,
-        choices=known,
-        shown=shown,
-        errors=errors or {},
-        study=study,
-        summary=form.summary(design) if design else None,
-    )
-
-
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 9):
         raise Refused("bad_count", "a whole number is missing")
     return int(text)
 
 
-def _address(desk, request: Request) -> str:
+def _address(context, request: Request) -> str:
     """Where volunteers find the test."""
-    if desk.settings.public_url:
-        return desk.settings.public_url.rstrip("/") + "/xab"
+    if context.settings.public_url:
+        return context.settings.public_url.rstrip("/") + "/xab"
     root, prefix = request.scope.get("root_path", ""), request.headers.get("x-forwarded-prefix", "").rstrip("/")
     if re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII) and not root.startswith(f"{prefix}/"):
         root = prefix + root

@@ -48,15 +48,15 @@ def plan(numbers: dict) -> dict:
     )
 
 
-def routes(desk, entry: Entry) -> APIRouter:
-    """Args: desk: see xab.pages."""
+def routes(context, entry: Entry) -> APIRouter:
+    """Args: context: see xab.pages."""
     router = APIRouter(include_in_schema=False, prefix="/lab/planner")
 
     @router.get("")
     async def planner(request: Request):
         entry.cookie(request)
         numbers, typed, errors = read(request.query_params)
-        answer = await desk.pool(plan, numbers)
+        answer = await context.pool(plan, numbers)
         return entry.page(
             request,
             "planner.html",
@@ -81,7 +81,7 @@ def routes(desk, entry: Entry) -> APIRouter:
             needed = answer["needed"]["volunteers"] if answer["needed"] else None
             return plots.power_curve(answer["rows"], power=numbers["power"], needed=needed, theme=theme, form=form)
 
-        return picture(await desk.pool(draw), form)
+        return picture(await context.pool(draw), form)
 
     return router
 

@@ -8,11 +8,15 @@ from ..store import NotFound
 from .entry import Entry
 from .lab_planner import picture
 
+# What a detector's card may leave unsaid.
+FACTS = {"architecture": None, "trained_on": None, "licence": None, "sha256": None, "threshold": 0.0}
+CROPS = {"face_box": "the face's box", "talknet_demo": "nose to chin"}
 
-def routes(desk, entry: Entry) -> APIRouter:
-    """Args: desk: see xab.pages."""
+
+def routes(context, entry: Entry) -> APIRouter:
+    """Args: context: see xab.pages."""
     router = APIRouter(include_in_schema=False, prefix="/lab")
-    store, run = desk.store, desk.pool
+    store, run = context.store, context.pool
 
     @router.get("/{study_id}/results")
     async def results(request: Request, study_id: str):
@@ -52,7 +56,8 @@ def routes(desk, entry: Entry) -> APIRouter:
     async def stimuli(request: Request, study_id: str):
         entry.cookie(request)
         study, pairs = await run(lambda: (store.studies.get(study_id), store.studies.pairs(study_id)))
-        return entry.page(request, "stimuli.html", study=study, pairs=pairs)
+        facts = {pair.model: FACTS | pair.measures["detector"] for pair in pairs if "detector" in pair.measures}
+        return entry.page(request, "stimuli.html", study=study, pairs=pairs, detectors=facts, crops=CROPS)
 
     @router.get("/{study_id}/export/{name}")
     async def files(request: Request, study_id: str, name: str):

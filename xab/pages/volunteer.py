@@ -87,63 +87,92 @@ class Judgment(Events):
     viewport: Viewport | None = None
 
 
-def routes(desk) -> APIRouter:
-    """Args: desk: see xab.pages."""
+def routes(context) -> APIRouter:
+    """Args: context: see xab.pages."""
     router = APIRouter(include_in_schema=False)
-    sessions, run = desk.store.sessions, desk.pool
+    pages, steps = Pages(context), Steps(context)
+    for path, handler in (
+        ("/", pages.whole),
+        ("/static/{name}", pages.static),
+        ("/media/{handle}", pages.media),
+        ("/selfcheck.mp4", pages.selfcheck),
+    ):
+        router.add_api_route(path, handler, methods=["GET"])
+    for name in ("state", "join", "consent", "step", "check", "events", "answer", "withdraw"):
+        router.add_api_route(f"/api/{name}", getattr(steps, name), methods=["POST"])
+    return router
 
-    @router.get("/")
-    async def page(request: Request):
+
+class Pages:
+    """What a browser fetches: scripts, styles and clips."""
+
+    def __init__(self, context):
+        self._context, self._run = context, context.pool
+
+    async def whole(self, request: Request):
         # Without the slash, the page's own addresses begin with "xab/": they hold below any path of a proxy.
         query = request.url.query
         return RedirectResponse("../xab" + (f"?{query}" if query else ""), 307)
 
-    @router.get("/static/{name}")
-    async def static(name: str):
-        path = desk.static_files.get(name)
+    async def static(self, name: str):
+        path = self._context.static_files.get(name)
         return FileResponse(path, media_type=TYPES.get(path.suffix)) if path else Response(status_code=404)
 
-    @router.post("/api/state")
-    async def state(request: Request):
-        ask = await parsed(request, Ask)
-        return JSONResponse(await run(sessions.state, ask.t))
+    async def media(self, handle: str, request: Request):
+        data = await self._run(self._clip, handle[:64].replace("\x00", ""))
+        return ranged(data, request.headers.get("range"), "video/mp4")
 
-    @router.post("/api/join")
-    async def join(request: Request):
-        ask = await parsed(request, Ask)
-        return JSONResponse({"t": await run(sessions.issue, ask.t)})
+    def _clip(self, handle: str) -> bytes:
+        return self._context.clips.get(self._context.store.sessions.media(handle))
 
-    @router.post("/api/consent")
-    async def consent(request: Request):
+    async def selfcheck(self, request: Request):
+        path = await self._run(selfcheck.clip_path, self._context.settings.data)
+        return ranged(await self._run(path.read_bytes), request.headers.get("range"), "video/mp4")
+
+
+class Steps:
+    """What the page asks and tells, as JSON."""
+
+    def __init__(self, context):
+        self._sessions, self._run = context.store.sessions, context.pool
+
+    async def state(self, request: Request):
+        ask = await parsed(request, Ask)
+        return await self._state(ask)
+
+    async def _state(self, ask: Ask) -> JSONResponse:
+        return JSONResponse(await self._run(self._sessions.state, ask.t))
+
+    async def join(self, request: Request):
+        ask = await parsed(request, Ask)
+        return JSONResponse({"t": await self._run(self._sessions.issue, ask.t)})
+
+    async def consent(self, request: Request):
         ask = await parsed(request, Consent)
-        await run(sessions.consent, ask.t, ask.version, request.headers.get("user-agent", ""))
-        return JSONResponse(await run(sessions.state, ask.t))
+        await self._run(self._sessions.consent, ask.t, ask.version, request.headers.get("user-agent", ""))
+        return await self._state(ask)
 
-    @router.post("/api/step")
-    async def step(request: Request):
+    async def step(self, request: Request):
         ask = await parsed(request, Step)
-        await run(sessions.advance, ask.t, ask.step, hears=ask.hears)
-        return JSONResponse(await run(sessions.state, ask.t))
+        await self._run(self._sessions.advance, ask.t, ask.step, hears=ask.hears)
+        return await self._state(ask)
 
-    @router.post("/api/check")
-    async def check(request: Request):
+    async def check(self, request: Request):
         ask = await parsed(request, Check)
         report = ask.report.model_dump()
         passed = selfcheck.passed(report)
-        await run(sessions.check, ask.t, passed=passed, report=report)
-        return JSONResponse({"passed": passed, "state": await run(sessions.state, ask.t)})
+        await self._run(self._sessions.check, ask.t, passed=passed, report=report)
+        return JSONResponse({"passed": passed, "state": await self._run(self._sessions.state, ask.t)})
 
-    @router.post("/api/events")
-    async def events(request: Request):
+    async def events(self, request: Request):
         ask = await parsed(request, Events)
         rows = [event.model_dump() for event in ask.events]
-        return JSONResponse({"stored": await run(sessions.log, ask.t, ask.page, rows)})
+        return JSONResponse({"stored": await self._run(self._sessions.log, ask.t, ask.page, rows)})
 
-    @router.post("/api/answer")
-    async def answer(request: Request):
+    async def answer(self, request: Request):
         ask = await parsed(request, Judgment)
-        result = await run(
-            sessions.answer,
+        result = await self._run(
+            self._sessions.answer,
             ask.t,
             handle=ask.handle,
             choice=ask.choice,
@@ -155,22 +184,7 @@ def routes(desk) -> APIRouter:
         )
         return JSONResponse(result)
 
-    @router.post("/api/withdraw")
-    async def withdraw(request: Request):
+    async def withdraw(self, request: Request):
         ask = await parsed(request, Ask)
-        await run(sessions.withdraw, ask.t)
+        await self._run(self._sessions.withdraw, ask.t)
         return JSONResponse({"withdrawn": True})
-
-    @router.get("/media/{handle}")
-    async def media(handle: str, request: Request):
-        def find() -> bytes:
-            return desk.wardrobe.get(sessions.media(handle[:64].replace("\x00", "")))
-
-        return ranged(await run(find), request.headers.get("range"), "video/mp4")
-
-    @router.get("/selfcheck.mp4")
-    async def selfcheck_clip(request: Request):
-        path = await run(selfcheck.clip_path, desk.settings.data)
-        return ranged(await run(path.read_bytes), request.headers.get("range"), "video/mp4")
-
-    return router

@@ -3,7 +3,7 @@
 import { button, h } from "./element.js";
 import { explain, selfCheck } from "./selfcheck.js";
 
-export function check(state, desk) {
+export function check(state, app) {
   const title = h("h1", { tabindex: -1, text: "Checking your browser" });
   const lead = h("p", { text: "The test only makes sense if every pixel and every sample reaches you unchanged. This takes a second." });
   const rows = [
@@ -22,7 +22,7 @@ export function check(state, desk) {
     row.value.textContent = text;
   };
 
-  const start = () => run().catch((error) => desk.refused(error));
+  const start = () => run().catch((error) => app.refused(error));
 
   async function run() {
     outcome.replaceChildren();
@@ -30,8 +30,8 @@ export function check(state, desk) {
       row.node.dataset.now = "busy";
       row.value.textContent = "checking …";
     }
-    const report = await selfCheck(await desk.api.blob("selfcheck.mp4"));
-    const reply = await desk.api.post("check", { report });
+    const report = await selfCheck(await app.api.blob("selfcheck.mp4"));
+    const reply = await app.api.post("check", { report });
     if (closed) return;
     mark("picture", report.wrong_pixels === 0, said(report.wrong_pixels, "pixels"));
     mark("sound", report.wrong_samples === 0, said(report.wrong_samples, "samples"));
@@ -50,7 +50,7 @@ export function check(state, desk) {
     const stops = next.step === "check";
     title.textContent = stops ? "This browser will not do" : "Your browser changes the clips";
     lead.textContent = stops
-      ? "What you would see or hear is not what the study means to show, so it cannot go on here. Your place is kept: the same link works in another browser."
+      ? "What you would see or hear is not what the study means to show, so it cannot go on here. Nothing is lost: the same link works in another browser."
       : "You may go on; the experimenter will see that this check failed. Another browser would be better.";
     outcome.replaceChildren(
       h("div", { class: "advice" }, h("p", { text: what }), h("ul", {}, ...todo.map((text) => h("li", { text })))),
@@ -58,15 +58,15 @@ export function check(state, desk) {
     );
     if (stops) {
       title.focus();
-      desk.say(`${title.textContent}. ${what}`);
+      app.say(`${title.textContent}. ${what}`);
     } else finish(next);
   }
 
   function finish(next) {
-    const go = button("Continue", () => desk.show(next), { class: "button main" });
+    const go = button("Continue", () => app.show(next), { class: "button main" });
     outcome.append(go);
     go.focus();
-    desk.say(`${title.textContent}. ${lead.textContent}`);
+    app.say(`${title.textContent}. ${lead.textContent}`);
   }
 
   start();

@@ -2,7 +2,7 @@
 
 import { Refusal } from "./api.js";
 import { button, h } from "./element.js";
-import { keep } from "./keep.js";
+import { remember } from "./remember.js";
 import { setShortcuts, shortcutsOn } from "./keys.js";
 import { linkBox, withdrawn } from "./screens.js";
 
@@ -45,8 +45,8 @@ export function help() {
   );
 }
 
-export function pause(desk) {
-  desk.now?.pause?.();
+export function pause(app) {
+  app.now?.pause?.();
   dialog(
     "Pause",
     [h("p", { text: "Close this page whenever you like. Every answer is stored the moment you give it. Open the same link later, on this or another device, and you go on where you were:" }), linkBox()],
@@ -54,8 +54,8 @@ export function pause(desk) {
   );
 }
 
-export function withdraw(desk) {
-  desk.now?.pause?.();
+export function withdraw(app) {
+  app.now?.pause?.();
   dialog(
     "Withdraw and delete everything?",
     [h("p", { text: "All your answers and everything stored about you are deleted at once, for good. Your link stops working. This cannot be undone." })],
@@ -66,14 +66,14 @@ export function withdraw(desk) {
         async (event) => {
           event.currentTarget.setAttribute("aria-busy", "true");
           try {
-            await desk.api.post("withdraw");
+            await app.api.post("withdraw");
           } catch (error) {
             // Not found: an earlier try got through and only its reply was lost.
             if (!(error instanceof Refusal && error.status === 404)) throw error;
           }
-          keep(`answer-${desk.token}`, null);
+          remember(`answer-${app.token}`, null);
           close();
-          desk.present(withdrawn(), { foot: false });
+          app.present(withdrawn(), { foot: false });
         },
         { class: "button danger" },
       ),

@@ -1,4 +1,4 @@
-// What the volunteer does with the clips, in order. Events are kept until the server has acknowledged them; it knows
+// What the volunteer does with the clips, in order. Events stay until the server has acknowledged them; it knows
 // each by page and number, so sending one twice adds nothing.
 
 import { randomName } from "./element.js";

@@ -1,11 +1,11 @@
 // Single-key shortcuts, which can be switched off: a voice-input user's words must not answer a trial.
 
-import { keep, kept } from "./keep.js";
+import { remember, remembered } from "./remember.js";
 
-export const shortcutsOn = () => kept("keys") !== false;
-export const setShortcuts = (on) => keep("keys", on);
+export const shortcutsOn = () => remembered("keys") !== false;
+export const setShortcuts = (on) => remember("keys", on);
 
-/** Calls handle(key) for plain presses outside fields and dialogs; handle returns whether it knew the key. */
+/** Calls handle(key) for single presses outside fields and dialogs; handle returns whether it knew the key. */
 export function shortcuts(handle) {
   const listen = (event) => {
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;

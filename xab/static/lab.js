@@ -40,7 +40,7 @@ if (design) {
       const line = field.querySelector(":scope > .error");
       line.textContent = message;
       line.hidden = !message;
-      const input = field.querySelector("input:not([type=checkbox]), textarea");
+      const input = field.querySelector("input:not([type=checkbox], [type=radio]), textarea");
       if (input && message) input.setAttribute("aria-invalid", "true");
       else input?.removeAttribute("aria-invalid");
     }

@@ -1,4 +1,4 @@
-// The pages before and after the trials. Each takes the state and the desk and returns {title, nodes, close?}.
+// The pages before and after the trials. Each takes the state and the app and returns {title, nodes, close?}.
 
 import { button, h } from "./element.js";
 
@@ -19,19 +19,19 @@ function once(work) {
   };
 }
 
-export function open(_state, desk) {
+export function open(_state, app) {
   return {
     title: "Welcome",
     nodes: [
       heading("Welcome"),
       h("p", { text: "You are invited to a short perception test. Begin, and you get a link of your own." }),
       h("p", { class: "quiet", text: "Keep that link: with it you can pause and come back. Nothing is stored before you agree." }),
-      button("Begin", once(() => desk.join()), { class: "button main" }),
+      button("Begin", once(() => app.join()), { class: "button main" }),
     ],
   };
 }
 
-export function consent(state, desk) {
+export function consent(state, app) {
   const agree = h("input", { type: "checkbox", id: "agree" });
   const hint = h("p", { class: "todo", role: "status" });
   const go = once(async () => {
@@ -40,7 +40,7 @@ export function consent(state, desk) {
       agree.focus();
       return;
     }
-    await desk.step("consent", { version: state.version, agree: true });
+    await app.step("consent", { version: state.version, agree: true });
   });
   return {
     title: "Your consent",
@@ -55,7 +55,7 @@ export function consent(state, desk) {
   };
 }
 
-export function instructions(state, desk) {
+export function instructions(state, app) {
   const practice = state.training
     ? `First ${plural(state.training, "practice trial")} with answers shown, then ${plural(state.trials, "trial")}.`
     : `There are ${plural(state.trials, "trial")}.`;
@@ -75,7 +75,7 @@ export function instructions(state, desk) {
       h("p", { text: "If you cannot tell, guess: a guess is an honest answer here, and there is no way to fail." }),
       h("p", { class: "keys-line" }, "Keys, if you like: ", key("X"), " ", key("A"), " ", key("B"), " play, ", key("1"), " ", key("2"), " answer, ", key("Space"), " pauses, ", key("?"), " shows help."),
       h("p", { class: "quiet", text: "Headphones and a quiet room are best. Keep one screen and one brightness throughout." }),
-      button("Continue", once(() => desk.step("step", { step: "instructions" })), { class: "button main" }),
+      button("Continue", once(() => app.step("step", { step: "instructions" })), { class: "button main" }),
     ],
   };
 }
@@ -85,7 +85,7 @@ export function closed() {
     title: "Closed",
     nodes: [
       heading("This study is closed"),
-      h("p", { text: "The experimenter has ended it. Thank you for your interest. What you answered so far is kept, unless you withdraw." }),
+      h("p", { text: "The experimenter has ended it. Thank you for your interest. What you answered so far stays stored, unless you withdraw." }),
     ],
   };
 }
@@ -131,7 +131,7 @@ export function invalid() {
 }
 
 /** Another tab of this browser runs the test. */
-export function elsewhere(freed, desk) {
+export function elsewhere(freed, app) {
   return {
     title: freed ? "Continue here?" : "Open in another tab",
     nodes: [
@@ -141,7 +141,7 @@ export function elsewhere(freed, desk) {
           ? "You can go on here. Everything you answered is stored."
           : "That tab is the active one; this one rests, so that nothing gets mixed up. Go back to it, or go on here instead. Nothing is lost either way.",
       }),
-      button("Continue here", once(() => desk.takeOver()), { class: "button main" }),
+      button("Continue here", once(() => app.takeOver()), { class: "button main" }),
     ],
   };
 }

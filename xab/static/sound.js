@@ -5,15 +5,15 @@ import { Murmurs } from "./murmur.js";
 
 const COUNTS = [1, 2, 3, 4];
 
-export function sound(state, desk) {
-  if (state.needs_sound) return needed(state, desk);
+export function sound(state, app) {
+  if (state.needs_sound) return needed(state, app);
   const murmurs = new Murmurs();
   let count = null;
   const hint = h("p", { class: "todo", role: "status", text: "Turn your volume down, then play the sound." });
   const choices = COUNTS.map((number) =>
     h("button", { type: "button", class: "count", "aria-disabled": "true", onclick: () => choose(number) }, String(number)),
   );
-  const go = button("Continue", () => desk.step("step", { step: "sound" }).catch((error) => desk.refused(error)), {
+  const go = button("Continue", () => app.step("step", { step: "sound" }).catch((error) => app.refused(error)), {
     class: "button main",
     hidden: true,
   });
@@ -73,7 +73,7 @@ export function sound(state, desk) {
         {},
         h("summary", { text: "I cannot hear the sound" }),
         h("p", { text: "If you are deaf or hard of hearing, say so here. The experimenter will see that your answers rest on the picture alone; nothing else about you is asked." }),
-        button("I cannot hear the sound", () => desk.step("step", { step: "sound", hears: false })),
+        button("I cannot hear the sound", () => app.step("step", { step: "sound", hears: false })),
       ),
     ],
     close: () => murmurs.close(),
@@ -81,13 +81,13 @@ export function sound(state, desk) {
 }
 
 /** For who said that they cannot hear, in a study that does not take such answers. */
-function needed(state, desk) {
+function needed(state, app) {
   return {
     title: "Sound",
     nodes: [
       h("h1", { tabindex: -1, text: "This study needs sound" }),
       h("p", { text: "Thank you for saying so. In this study the clips differ in their sound, so it can only take answers of people who hear it. Nothing more is asked of you: you may close the page, or withdraw below, which deletes what was stored." }),
-      button("I can hear after all", () => desk.show({ ...state, needs_sound: false })),
+      button("I can hear after all", () => app.show({ ...state, needs_sound: false })),
     ],
   };
 }

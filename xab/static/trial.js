@@ -2,16 +2,16 @@
 
 import { button, h, list, randomName } from "./element.js";
 import { Refusal } from "./api.js";
-import { keep } from "./keep.js";
+import { remember } from "./remember.js";
 import { Player, ROLES } from "./player.js";
 import { shortcuts } from "./keys.js";
 
 const NUMBER = { A: 1, B: 2 };
 
 export class Trial {
-  /** `desk` has api, journal, say(text), next(note), token. */
-  constructor(state, desk) {
-    Object.assign(this, { state, desk });
+  /** `app` has api, journal, say(text), next(note), token. */
+  constructor(state, app) {
+    Object.assign(this, { state, app });
     this.sent = null;
     this.ready = null;
     this.answerable = null; // when an answer was first possible: response times count from here
@@ -19,9 +19,9 @@ export class Trial {
       seconds: state.seconds,
       played: state.played,
       onEvent: (kind, role, time) => {
-        desk.journal.add(kind, state.handle, role, Math.max(0, time));
+        app.journal.add(kind, state.handle, role, Math.max(0, time));
         // At once, so that a reload or another tab does not ask for the clip again.
-        if (kind === "ended") desk.journal.flush();
+        if (kind === "ended") app.journal.flush();
       },
       onChange: (whole, moving) => this.show(whole, moving),
       onFail: (role, why) => this.fail(role, why),
@@ -104,17 +104,17 @@ export class Trial {
   async load() {
     this.player.cover.textContent = "Loading the three clips …";
     try {
-      const { api } = this.desk;
+      const { api } = this.app;
       // Always all three, always together, in an order that is the same for everybody.
       const blobs = await Promise.all(ROLES.map((role) => api.blob(`media/${this.state.media[role]}`)));
       if (this.closed) return;
       await this.player.load(Object.fromEntries(ROLES.map((role, index) => [role, blobs[index]])));
     } catch (error) {
-      if (!this.closed) this.desk.next(error instanceof Refusal ? error.message : undefined);
+      if (!this.closed) this.app.next(error instanceof Refusal ? error.message : undefined);
       return;
     }
     this.ready = performance.now();
-    this.desk.journal.add("ready", this.state.handle);
+    this.app.journal.add("ready", this.state.handle);
     this.player.cover.textContent = "Press X, A and B to play them.";
     this.node.dataset.ready = "";
     this.show();
@@ -157,13 +157,13 @@ export class Trial {
     const open = this.ready !== null && missing.length === 0 && this.sent === null;
     if (open) this.answerable ??= performance.now();
     for (const answer of this.answers) answer.setAttribute("aria-disabled", String(!open));
-    if (this.sent === null) this.todo.textContent = this.hint(missing);
+    if (this.sent === null) this.todo.textContent = this.instruction(missing);
     if (whole && this.sent === null) {
-      this.desk.say(missing.length ? `Still to play: ${list(missing)}.` : "All played. You can answer now.");
+      this.app.say(missing.length ? `Still to play: ${list(missing)}.` : "All played. You can answer now.");
     }
   }
 
-  hint(missing) {
+  instruction(missing) {
     if (this.ready === null) return "The clips are being loaded.";
     const skipped = missing.filter((role) => this.player.skipped.has(role));
     if (skipped.length) return `A part of ${list(skipped)} was skipped: play it through once.`;
@@ -175,24 +175,24 @@ export class Trial {
     if (why === "blocked") {
       this.todo.textContent = `The browser held the sound back. Press ${role} once more.`;
     } else {
-      this.desk.journal.add("error", this.state.handle, role, 0);
+      this.app.journal.add("error", this.state.handle, role, 0);
       this.todo.textContent =
         "This browser cannot play the clip. Reload the page; if that does not help, open your link in a current Chrome, Edge or Firefox.";
     }
-    this.desk.say(this.todo.textContent);
+    this.app.say(this.todo.textContent);
   }
 
   async answer(side) {
     if (this.sent !== null || this.ready === null) return;
     if (this.player.missing.length) {
-      this.desk.say(this.hint(this.player.missing));
+      this.app.say(this.instruction(this.player.missing));
       this.todo.classList.remove("nudge");
       void this.todo.offsetWidth; // restarts the animation
       this.todo.classList.add("nudge");
       return;
     }
     this.player.pause();
-    const { journal } = this.desk;
+    const { journal } = this.app;
     journal.add("answer", this.state.handle, side, this.player.time());
     this.sent = {
       handle: this.state.handle,
@@ -208,24 +208,24 @@ export class Trial {
       ...journal.pending(),
     };
     // Survives a crash between here and the server's acknowledgement.
-    keep(`answer-${this.desk.token}`, this.sent);
+    remember(`answer-${this.app.token}`, this.sent);
     this.todo.textContent = "Storing your answer …";
     for (const answer of this.answers) {
       answer.setAttribute("aria-disabled", "true");
       answer.toggleAttribute("data-chosen", answer.dataset.side === side);
     }
     try {
-      const reply = await this.desk.submit(this.sent);
+      const reply = await this.app.submit(this.sent);
       if (!this.closed) this.stored(side, reply);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (!this.closed) this.desk.next(error.message);
+      if (!this.closed) this.app.next(error.message);
     }
   }
 
   stored(side, reply) {
     if (reply.correct === null) {
-      this.desk.next("Your answer is stored.");
+      this.app.next("Your answer is stored.");
       return;
     }
     const other = side === "A" ? "B" : "A";
@@ -233,7 +233,7 @@ export class Trial {
     const last = this.state.number === this.state.training;
     const words = reply.correct ? "Right" : "Not this time";
     this.todo.textContent = "";
-    const go = button(last ? "Start the test" : "Next practice trial", () => this.desk.next(), { class: "button main" });
+    const go = button(last ? "Start the test" : "Next practice trial", () => this.app.next(), { class: "button main" });
     this.after.replaceChildren(
       h(
         "div",
@@ -243,7 +243,7 @@ export class Trial {
       ),
       go,
     );
-    this.desk.say(`${words}: ${same} is the same as X.`);
+    this.app.say(`${words}: ${same} is the same as X.`);
     go.focus();
   }
 

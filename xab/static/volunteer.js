@@ -4,7 +4,7 @@
 import { Api, Refusal } from "./api.js";
 import { help, pause, withdraw } from "./dialogs.js";
 import { Journal } from "./journal.js";
-import { keep, kept } from "./keep.js";
+import { remember, remembered } from "./remember.js";
 import { shortcuts } from "./keys.js";
 import * as screens from "./screens.js";
 import { Tabs } from "./tabs.js";
@@ -13,7 +13,7 @@ import { Trial } from "./trial.js";
 const STEPS = ["consent", "instructions", "check", "sound", "trials"];
 const find = (id) => document.getElementById(id);
 
-class Desk {
+class App {
   constructor(token) {
     this.token = token;
     this.api = new Api(token, (wait) => this.line(wait));
@@ -63,12 +63,12 @@ class Desk {
     }
   }
 
-  /** An answer that a crash or reload kept from being acknowledged is sent now, under its old name. */
+  /** An answer whose acknowledgement a crash or reload cut off is sent now, under its old name. */
   async resend(state) {
-    const answer = kept(`answer-${this.token}`);
+    const answer = remembered(`answer-${this.token}`);
     if (!answer) return null;
     if (answer.handle !== state.handle) {
-      keep(`answer-${this.token}`, null);
+      remember(`answer-${this.token}`, null);
       return null;
     }
     await this.submit(answer).catch((error) => {
@@ -82,10 +82,10 @@ class Desk {
     try {
       const reply = await this.api.post("answer", answer);
       this.journal.acknowledged(answer.page === this.journal.page ? answer.events : []);
-      keep(`answer-${this.token}`, null);
+      remember(`answer-${this.token}`, null);
       return reply;
     } catch (error) {
-      if (error instanceof Refusal) keep(`answer-${this.token}`, null);
+      if (error instanceof Refusal) remember(`answer-${this.token}`, null);
       throw error;
     } finally {
       this.submitting = null;
@@ -105,7 +105,7 @@ class Desk {
   async join() {
     try {
       const { t } = await this.api.post("join");
-      keep(`own-${this.token}`, t);
+      remember(`own-${this.token}`, t);
       location.replace(`?t=${t}`);
     } catch (error) {
       this.refused(error);
@@ -121,10 +121,10 @@ class Desk {
   async show(state, note) {
     if (!this.tabs.active) return;
     if (state.step === "open") {
-      const own = kept(`own-${this.token}`);
-      keep(`own-${this.token}`, null); // asked once: it may have been withdrawn meanwhile
+      const own = remembered(`own-${this.token}`);
+      remember(`own-${this.token}`, null); // asked once: it may have been withdrawn meanwhile
       if (own && (await known(own))) {
-        keep(`own-${this.token}`, own);
+        remember(`own-${this.token}`, own);
         location.replace(`?t=${own}`);
         return;
       }
@@ -185,7 +185,7 @@ class Desk {
     find("line").hidden = !away;
     if (!away) return;
     const cause = navigator.onLine ? "The server does not answer right now." : "You are offline.";
-    const safe = this.submitting ? " Your answer is kept on this device and will be sent by itself." : "";
+    const safe = this.submitting ? " Your answer is stored on this device and will be sent by itself." : "";
     const text = `${cause}${safe} Trying again …`;
     if (find("line-text").textContent !== text) find("line-text").textContent = text;
   }
@@ -213,4 +213,4 @@ async function known(token) {
   }
 }
 
-new Desk(new URLSearchParams(location.search).get("t") ?? "").start();
+new App(new URLSearchParams(location.search).get("t") ?? "").start();

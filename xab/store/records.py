@@ -1,4 +1,4 @@
-"""The rows as values, and what several rooms of the store do with them."""
+"""The rows as values, and what several parts of the store do with them."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ class Pair:
 
 @lru_cache(maxsize=64)
 def _design(text: str) -> Design:
-    """CachedPool, because every request of every volunteer asks for it."""
+    """Cached, because every request of every volunteer asks for it."""
     return Design.from_dict(json.loads(text))
 
 

@@ -181,7 +181,7 @@ class Sessions:
             if trial["choice"] is not None:
                 if trial["nonce"] and trial["nonce"] == nonce and trial["choice"] == choice:
                     return {"duplicate": True, "correct": choice == trial["match"] if feedback else None}
-                raise Conflict("already_answered", "this trial has been answered already; your first answer is kept")
+                raise Conflict("already_answered", "this trial has been answered already; your first answer counts")
             position = trial["position"]
             if session["step"] != "trials" or position != trial["answered"] or trial["opened_at"] is None:
                 raise Conflict("not_current", "this is not the current trial")

@@ -101,7 +101,7 @@ class Studies:
         return study.state == "making" and self._db.clock() - (study.worker_at or 0) >= STALE_WORKER
 
     def cancel(self, study_id: str) -> None:
-        """Stop making stimuli; what is made is kept, and the worker ends at its next sign of life."""
+        """Stop making stimuli; what is made stays, and the worker ends at its next sign of life."""
         with self._db.write() as connection:
             study = load_study(connection, study_id, lock=True)
             if study.state != "making":

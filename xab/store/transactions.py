@@ -10,7 +10,7 @@ from .engine import StoreError
 
 
 class Database:
-    """An engine, a clock, and the two kinds of transaction."""
+    """An engine, a clock, and the two ways to use them: to read and to write."""
 
     def __init__(self, engine: sa.Engine, clock: Callable[[], float]):
         self.engine = engine

@@ -10,6 +10,19 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # What others refer to comes first.
+    _studies()
+    _consents()
+    _pairs()
+    _sessions()
+    _stimuli()
+    _checks()
+    _events()
+    _judgments()
+    _trials()
+
+
+def _studies() -> None:
     op.create_table(
         "studies",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -31,6 +44,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_studies")),
         sa.UniqueConstraint("open_token", name=op.f("uq_studies_open_token")),
     )
+
+
+def _consents() -> None:
     op.create_table(
         "consents",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -44,6 +60,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_consents")),
         sa.UniqueConstraint("study_id", "version", name=op.f("uq_consents_study_id_version")),
     )
+
+
+def _pairs() -> None:
     op.create_table(
         "pairs",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -64,6 +83,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pairs")),
         sa.UniqueConstraint("study_id", "position", name=op.f("uq_pairs_study_id_position")),
     )
+
+
+def _sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -88,6 +110,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("study_id", "slot", name=op.f("uq_sessions_study_id_slot")),
         sa.UniqueConstraint("token", name=op.f("uq_sessions_token")),
     )
+
+
+def _stimuli() -> None:
     op.create_table(
         "stimuli",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -103,6 +128,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stimuli")),
         sa.UniqueConstraint("pair_id", "twin", "encoding", name=op.f("uq_stimuli_pair_id_twin_encoding")),
     )
+
+
+def _checks() -> None:
     op.create_table(
         "checks",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -116,6 +144,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_checks")),
     )
     op.create_index(op.f("ix_checks_session_id"), "checks", ["session_id"], unique=False)
+
+
+def _events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -134,6 +165,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("session_id", "page", "seq", name=op.f("uq_events_session_id_page_seq")),
     )
+
+
+def _judgments() -> None:
     op.create_table(
         "judgments",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -150,6 +184,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_judgments")),
         sa.UniqueConstraint("session_id", "position", name=op.f("uq_judgments_session_id_position")),
     )
+
+
+def _trials() -> None:
     op.create_table(
         "trials",
         sa.Column("id", sa.Integer(), nullable=False),

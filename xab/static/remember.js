@@ -1,6 +1,6 @@
 // Small things that must outlive a reload. A browser that stores nothing (private mode, full disk) still works.
 
-export function keep(key, value) {
+export function remember(key, value) {
   try {
     if (value === null) localStorage.removeItem(`xab-${key}`);
     else localStorage.setItem(`xab-${key}`, JSON.stringify(value));
@@ -9,7 +9,7 @@ export function keep(key, value) {
   }
 }
 
-export function kept(key) {
+export function remembered(key) {
   try {
     return JSON.parse(localStorage.getItem(`xab-${key}`));
   } catch {
