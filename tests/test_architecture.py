@@ -25,6 +25,7 @@ ROOMS = [
     "pushpull.metrics",
     "pushpull.plots",
     "pushpull.data",
+    "pushpull.training",
     "pushpull.runs",
 ]
 SOURCES = sorted(
