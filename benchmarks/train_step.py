@@ -25,10 +25,10 @@ import pushpull  # noqa: E402, F401  isort: skip  (before torch: it says how lon
 import torch  # noqa: E402
 
 from pushpull.detectors import TalkNet, TalkNetConfig, resolve_device  # noqa: E402
-from pushpull.train import train  # noqa: E402
 from pushpull.training.figures import read_clips  # noqa: E402
 from pushpull.training.loss import training_batch, training_loss  # noqa: E402
 from pushpull.training.options import TrainOptions  # noqa: E402
+from pushpull.training.trainer import train  # noqa: E402
 
 # Steps at the start of each block that are not counted: the workers begin with empty queues, and on a GPU the first
 # batch of every length waits for its convolutions to be planned.

@@ -25,6 +25,7 @@ ROOMS = [
     "pushpull.metrics",
     "pushpull.plots",
     "pushpull.data",
+    "pushpull.training",
     "pushpull.runs",
 ]
 # Lines of a function from its ``def`` to its end, docstring not counted. A comment "# long: REASON" in its signature

@@ -10,8 +10,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from pushpull.detectors import Outputs
 from pushpull.files import PARTIAL, replacing
 from pushpull.training.avil import NAMES
+from pushpull.training.examples import Examples
 from pushpull.training.options import TrainOptions
 from pushpull.training.parallel import World
 
@@ -30,6 +32,25 @@ class Totals:
         """Over the batches of all processes, each of which has as many; and ``once``, what a step has one of."""
         means = {name: total.float() / self._count for name, total in self._sums.items()} | once
         return dict(zip(means, world.mean(torch.stack(list(means.values()))).tolist(), strict=True))
+
+
+class StepFigures(Totals):
+    """All that is told of one step: its losses, who was right about which kind of example, how long it waited."""
+
+    def __init__(self):
+        super().__init__()
+        self.waited = 0.0  # seconds, for its batches
+        self._right, self._kinds = [], []
+
+    def add(self, numbers: dict[str, Tensor], outputs: Outputs, examples: Examples) -> None:
+        """What one batch gave."""
+        super().add(numbers)
+        self._right.append(((outputs.margin > 0) == (examples.labels == 1)).detach())
+        self._kinds += examples.kinds
+
+    def accuracies(self) -> dict:
+        """Of this process's batches, see :func:`accuracies`."""
+        return accuracies(self._right, self._kinds)
 
 
 def accuracies(right: Sequence[Tensor], kinds: Sequence[str]) -> dict:

@@ -1,10 +1,34 @@
 """Batch normalisation's running statistics, estimated anew for weights that have stopped moving."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+
+
+class _NormsInTraining(nn.Module):
+    """A model of which :func:`torch.optim.swa_utils.update_bn` puts only the normalisations into training mode.
+
+    With dropout on, statistics behind it would not be those of the model in use.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs):
+        return self.model(inputs)
+
+    def train(self, mode: bool = True):
+        self.model.eval()
+        self.model.training = mode  # of the whole: a batch is then taken at once, not in spans
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.train(mode)
+        return self
 
 
 @torch.no_grad()
@@ -21,26 +45,19 @@ def recalibrate(model: nn.Module, batches: Iterable[dict[str, Tensor]]) -> None:
         batches: inputs like those the model will be used on, at least one.
 
     Raises:
-        ValueError: no batch was given.
+        ValueError: no batch was given; the old statistics stay.
     """
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    training = [(module, module.training) for module in model.modules()]
-    model.eval()
-    count = 0
+    batches = iter(batches)
     try:
-        for inputs in batches:
-            if count == 0:  # not earlier: without a batch the old statistics stay
-                for norm in norms:
-                    norm.reset_running_stats()
-                    norm.momentum = None  # a plain average
-                    norm.train()
-            model(inputs)
-            count += 1
+        first = next(batches)
+    except StopIteration:
+        raise ValueError("recalibration needs at least one batch") from None
+    modes = [(module, module.training) for module in model.modules()]
+    momenta = [(module, module.momentum) for module in model.modules() if isinstance(module, _BatchNorm)]
+    try:
+        update_bn(chain([first], batches), _NormsInTraining(model))
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, momentum in momenta:
             norm.momentum = momentum
-        for module, was in training:
-            module.training = was
-    if count == 0:
-        raise ValueError("recalibration needs at least one batch")
+        for module, mode in modes:
+            module.training = mode

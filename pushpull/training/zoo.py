@@ -26,13 +26,13 @@ from pushpull.data.mix import ExampleMix
 from pushpull.data.talkset import cores
 from pushpull.files import check_file, check_folder
 from pushpull.plots import save, zoo_figure
-from pushpull.train import train
 from pushpull.training.adversarial import Injection
 from pushpull.training.figures import as_told, attack_and_tell, read_clips
 from pushpull.training.options import TrainOptions
 from pushpull.training.robust import RobustOptions
 from pushpull.training.rows import ROWS, checkpoint_name
 from pushpull.training.stopping import end_politely
+from pushpull.training.trainer import train
 
 BASE, MORE = "base", "more"
 SUBSTITUTES = ("nc", "spec")

@@ -10,7 +10,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 import torch
 from pushpull.data import sources
-from pushpull.train import train
+from pushpull.training.trainer import train
 from rows_support import tiny
 from training_support import talker, talkset
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from training_support import talkset
 from pushpull.data import sources
 from pushpull.data.batches import Batching
 from pushpull.detectors import TalkNetConfig, load_model
-from pushpull.train import TrainOptions
 from pushpull.training.adversarial import Injection
+from pushpull.training.options import TrainOptions
 
 TINY = TrainOptions(
     data="footage",

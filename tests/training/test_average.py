@@ -9,9 +9,9 @@ from rows_support import tiny
 from pushpull.demo.models import label
 from pushpull.detectors import CheckpointError, TalkNet, TalkNetConfig, load_model, save_checkpoint
 from pushpull.train import main as train_main
-from pushpull.train import train
 from pushpull.training import average as module
 from pushpull.training.average import average, main
+from pushpull.training.trainer import train
 
 
 def network(seed, variant="talknet"):

@@ -7,8 +7,9 @@ import torch
 from rows_support import LITE, log_of, same, tiny
 
 from pushpull.detectors import TalkNet, TalkNetConfig, save_checkpoint
-from pushpull.train import main, train
+from pushpull.train import main
 from pushpull.training.distillation import Distillation, distillation_loss
+from pushpull.training.trainer import train
 
 
 @pytest.fixture

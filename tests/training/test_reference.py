@@ -7,9 +7,9 @@ from training_support import talkset
 
 from pushpull.data.sources import Corpus, Part
 from pushpull.detectors import TalkNet, load_model
-from pushpull.train import train
 from pushpull.training import reference
 from pushpull.training.reference import SPACES, reference_embeddings
+from pushpull.training.trainer import train
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,16 @@ import pytest
 import torch
 from training_support import talkset
 
-from pushpull import train as training
 from pushpull.data import sources
 from pushpull.data.batches import Batching
 from pushpull.data.mix import ExampleMix
 from pushpull.detectors import load_model
-from pushpull.train import TrainOptions, learning_rate, main, train, training_batch
+from pushpull.train import main
+from pushpull.training import trainer as training
+from pushpull.training.loss import learning_rate, training_batch
+from pushpull.training.options import TrainOptions
 from pushpull.training.stopping import Stopping, end_politely
+from pushpull.training.trainer import train
 
 # Two steps of warm-up, one clip of a second each, and four of two clips of ten frames; an epoch is three steps.
 TINY = TrainOptions(

@@ -9,15 +9,15 @@ import torch
 from rows_support import LITE, TINY, log_of, same, tiny
 from training_support import OFF
 
-from pushpull import train as training
 from pushpull.attacks import BIM, MIM, PGD
 from pushpull.data.augment import Augmentation
 from pushpull.data.batches import Batching, make_batch
 from pushpull.data.mix import ExampleMix
 from pushpull.detectors import TalkNet, attackable, load_model, save_checkpoint
-from pushpull.train import train
 from pushpull.training import inject as injecting
+from pushpull.training import trainer as training
 from pushpull.training.adversarial import Injection, load_set, make_set
+from pushpull.training.trainer import train
 
 
 class TestAdversarialData:

@@ -9,7 +9,7 @@ import torch
 from process_support import ENVIRONMENT, write_script
 from rows_support import log_of, same, tiny, weights
 
-from pushpull.train import train
+from pushpull.training.trainer import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 

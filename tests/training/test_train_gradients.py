@@ -4,8 +4,8 @@ import pytest
 import torch
 from rows_support import log_of, tiny
 
-from pushpull import train as training
-from pushpull.train import train
+from pushpull.training import trainer as training
+from pushpull.training.trainer import train
 
 
 def run(out, **options):

@@ -10,8 +10,9 @@ from training_support import OFF
 
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.detectors import TalkNet, TalkNetConfig
-from pushpull.train import TrainOptions, train
 from pushpull.training.loss import training_loss
+from pushpull.training.options import TrainOptions
+from pushpull.training.trainer import train
 
 
 def test_bfloat16_begins_alike_and_keeps_float_weights(footage, tmp_path):

@@ -12,8 +12,8 @@ import torch
 from process_support import ENVIRONMENT, write_script
 from rows_support import log_of, same, tiny, weights
 
-from pushpull import train as training
-from pushpull.train import train
+from pushpull.training import trainer as training
+from pushpull.training.trainer import train
 
 
 def test_two_processes_give_what_one_gives(tmp_path):

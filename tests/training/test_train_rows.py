@@ -8,15 +8,17 @@ import pytest
 import torch
 from rows_support import LITE, log_of, same, tiny
 
-from pushpull import train as training
 from pushpull.detectors import CheckpointError, TalkNet, TalkNetConfig, load_model, save_checkpoint
 from pushpull.files import sha256
-from pushpull.train import TrainOptions, main, train
+from pushpull.train import main
+from pushpull.training import trainer as training
 from pushpull.training.figures import attack_and_tell
 from pushpull.training.log import TrainLog, draw_curves
+from pushpull.training.options import TrainOptions
 from pushpull.training.robust import RobustOptions
 from pushpull.training.rows import ROWS, checkpoint_name, row_of
 from pushpull.training.start import warm_start
+from pushpull.training.trainer import train
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -11,7 +11,7 @@ from training_support import talker
 from pushpull.data import sources
 from pushpull.data.batches import Batching, make_batch
 from pushpull.data.mix import ExampleMix
-from pushpull.train import train
+from pushpull.training.trainer import train
 
 
 class Tracks:

@@ -1,0 +1,42 @@
+"""What one forward pass of training is given."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """A batch's own examples, augmented, and behind them the adversarial ones that joined it.
+
+    Args:
+        audio: (B, 640 T) full scale.
+        video: (B, T, 112, 112) grey levels, float32.
+        labels: (B, T) int64.
+        kinds: B names.
+        clean: the batch's own inputs, where ``audio`` and ``video`` are more or other than these.
+    """
+
+    audio: Tensor
+    video: Tensor
+    labels: Tensor
+    kinds: tuple[str, ...]
+    clean: dict[str, Tensor] | None = None
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What the network is given."""
+        return {"audio": self.audio, "video": self.video}
+
+    @property
+    def own(self) -> dict[str, Tensor]:
+        """The batch's own examples without what was done to fool a network."""
+        return self.inputs if self.clean is None else self.clean
+
+    def joined_by(self, audio: Tensor, video: Tensor, labels: Tensor) -> "Examples":
+        """The same with adversarial examples behind its own."""
+        own, extra = (self.audio, self.video, self.labels), (audio, video, labels)
+        audio, video, labels = map(torch.cat, zip(own, extra, strict=True))
+        kinds = (*self.kinds, *["adversarial"] * len(extra[0]))
+        return replace(self, audio=audio, video=video, labels=labels, kinds=kinds, clean=self.own)
