@@ -4,6 +4,7 @@ Usage:
     python app.py                          http://127.0.0.1:7860
     python app.py --host 0.0.0.0 --port 8000
     python app.py --clips FOLDER           show other sample clips
+    python app.py --model mine.safetensors a detector of your own, or a .py file that makes one
     python app.py --root-path /anna        behind a proxy that serves it at https://HOST/anna
 """
 
@@ -15,6 +16,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,12 +31,15 @@ from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.page import build_page
 from pushpull.demo.storage import ResultStore
 from pushpull.demo.theme import HEAD, STATIC, STYLE, theme
+from pushpull.detectors import CheckpointError, Detector, open_detector
 from pushpull.detectors.checkpoint import CHECKPOINTS
 from xab.pages import mount as mount_xab
 from xab.settings import Settings as XabSettings
 from xab.store import StoreError
 
 import gradio as gr  # isort: skip
+
+MODEL_HELP = "a detector of your own: a weights file, or a .py file that sets `detector`; again for more"
 
 # How every page of this process is mounted, the demo's and others'.
 MOUNT = {
@@ -56,6 +61,7 @@ def build_app(
     results: Path | None = None,
     xab: XabSettings | None = None,
     root_path: str = "",
+    detectors: Sequence[Detector] = (),
 ) -> FastAPI:
     """Everything that one process serves.
 
@@ -64,13 +70,16 @@ def build_app(
         checkpoints: folder of the models.
         results: folder for visitors' results; a temporary one that goes when the app ends if None.
         xab: where the XAB test keeps its things; None serves the demo alone.
+        detectors: shown beside those of the registry; the first is the one that is chosen when nobody chose.
         root_path: "/anna" where a proxy serves this below /anna and takes that away, "" elsewhere.
 
     Raises:
         StoreError: the database of the XAB test cannot be opened.
     """
     root = results or Path(tempfile.mkdtemp(prefix="pushpull-"))
-    context = DemoContext(detectors=DetectorCache(checkpoints), store=ResultStore(root=root), clips=clips)
+    context = DemoContext(
+        detectors=DetectorCache(checkpoints, given=detectors), store=ResultStore(root=root), clips=clips
+    )
 
     @asynccontextmanager
     async def lifespan(_app):
@@ -135,6 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=port_number, default=7860, help="1 to 65535 (7860)")
     parser.add_argument("--clips", type=Path, default=ASSETS, metavar="FOLDER", help="sample clips for the gallery")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, metavar="FOLDER", help="models to choose from")
+    parser.add_argument("--model", action="append", default=[], metavar="PATH", help=MODEL_HELP)
     parser.add_argument("--root-path", default="", metavar="/PATH", help="below which a proxy serves all of this")
     options = parser.parse_args(arguments)
     if options.root_path and not re.fullmatch(r"(/[\w.~-]+)+", options.root_path):
@@ -153,7 +163,11 @@ def main(arguments: list[str] | None = None) -> int:
             checkpoints=options.checkpoints,
             xab=XabSettings.from_env(),
             root_path=options.root_path,
+            detectors=[open_detector(path) for path in options.model],
         )
+    except (CheckpointError, ValueError) as error:
+        listener.close()
+        parser.error(str(error))
     except StoreError as error:
         listener.close()
         print(f"The XAB test's database cannot be opened: {error}", file=sys.stderr)

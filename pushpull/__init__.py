@@ -40,10 +40,12 @@ _HOMES = {
     "PGD": "pushpull.attacks",
     "paper_budget": "pushpull.attacks",
     "register_attack": "pushpull.attacks",
+    "Comparison": "pushpull.runs",
     "Run": "pushpull.runs",
     "RunSpec": "pushpull.runs",
     "Target": "pushpull.runs",
     "attack": "pushpull.runs",
+    "compare": "pushpull.runs",
 }
 __all__ = sorted(_HOMES)
 

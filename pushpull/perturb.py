@@ -4,12 +4,14 @@ Usage:
     python -m pushpull.perturb clip.mp4 --model talknet-lite --attack pgd --eps-av 5 --out result
     python -m pushpull.perturb clip.mp4 --list-faces
     python -m pushpull.perturb clip.mp4 --face 2 --attack bim --steps 20 --span 1.2:2.0 --say silent
+    python -m pushpull.perturb clip.mp4 --model talknet-lite,talknet-lite-e2,lr-asd-ava --transfer-from talknet-lite
     python -m pushpull.perturb --from result/report.json --out again
 """
 
 import argparse
 import io
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +21,10 @@ from tqdm import tqdm
 
 from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
-from pushpull.detectors import describe, device_of, load_detector
+from pushpull.detectors import describe, device_of, open_detector
 from pushpull.faces import Footage, read_clips
+from pushpull.runs.compare import compare_each, gather, name_all
+from pushpull.runs.compare_save import COMPARISON_FILES, check_comparison_folder, folder_name, write_comparison
 from pushpull.runs.labels import read_labels
 from pushpull.runs.report import Past, Source, read_report
 from pushpull.runs.run import Run, environment, execute, most_speaking
@@ -44,7 +48,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("clip", nargs="?", type=Path, default=None, help="a video that shows who speaks")
     add = parser.add_argument
-    add("--model", help="name or path of a checkpoint (talknet-lite)")
+    add("--model", metavar="NAME", help="a detector's name or file, or A,B,C to compare several (talknet-lite)")
+    add("--transfer-from", metavar="A", help="make the perturbation on A alone and score it on all models")
     add("--device", help="auto, cpu, cuda or mps (auto)")
     add("--face", type=int, metavar="N", help="which face, from 1 (the one the model says speaks most)")
     add("--list-faces", action="store_true", help="show the faces and stop")
@@ -106,15 +111,20 @@ def make_target(given: dict) -> Target:
     return Target(kind="span", start=start, stop=stop, speaking=speaking, hold=given.get("rest", "hold") == "hold")
 
 
-def read_faces(path: Path, spec: RunSpec, crop: str) -> Footage:
-    """The faces of the video, or of the part of it that is wanted, with a progress bar."""
+def read_faces(path: Path, spec: RunSpec, crops: Sequence[str]) -> Footage:
+    """The faces of the video, or of the part of it that is wanted, with a progress bar and a word on the sound."""
     with tqdm(total=100, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}|", leave=False) as bar:
 
         def progress(share, text):
             bar.set_description(text, refresh=False)
             bar.update(0 if share is None else 100 * share - bar.n)
 
-        return read_clips(path, start=spec.start, seconds=spec.seconds, crops=[crop], progress=progress)
+        footage = read_clips(path, start=spec.start, seconds=spec.seconds, crops=crops, progress=progress)
+    for remark in footage.remarks:
+        print(remark)
+    if footage.silent:
+        print("The sound is silent, so the model hears nobody: only an attack on the picture can do much.")
+    return footage
 
 
 def choose_face(footage: Footage, model, number: int | None) -> tuple[int, list[np.ndarray]]:
@@ -131,6 +141,13 @@ def choose_face(footage: Footage, model, number: int | None) -> tuple[int, list[
     if not 1 <= chosen <= len(margins):
         raise ValueError(f"there is no face {number}; the faces are\n{faces_table(footage, margins, 0)}")
     return chosen, margins
+
+
+def tell_faces(footage: Footage, margins: list[np.ndarray], face: int, given: dict, path: Path) -> None:
+    """Print the faces, where there is a choice or it was asked for."""
+    if len(margins) > 1 or "list_faces" in given:
+        print(f"{len(margins)} faces in {path.name}; the chosen one is marked:" if len(margins) > 1 else "1 face:")
+        print(faces_table(footage, margins, face))
 
 
 def attack(model, clip, spec: RunSpec, stopped_after: int | None = None) -> Run:
@@ -153,6 +170,8 @@ def perturb(given: dict) -> int:
     Raises:
         ValueError: they cannot be done; the message says why.
     """
+    if len(models := models_of(given)) > 1 or "transfer_from" in given:
+        return perturb_each(given, models)
     past = read_report(given["past"]) if "past" in given else None
     if past is not None and (extra := sorted(set(given) - PLACES)):
         names = ", ".join("--" + name.replace("_", "-") for name in extra)
@@ -162,17 +181,11 @@ def perturb(given: dict) -> int:
     out = given.get("out", Path(f"{path.stem}-{spec.attack_name}"))
     if "list_faces" not in given:
         check_folder(out, overwrite="overwrite" in given)
-    model = load_detector(given.get("model", spec.model), given.get("device", "auto"))
-    footage = read_faces(path, spec, describe(model)["crop"])
-    for remark in footage.remarks:
-        print(remark)
-    if footage.silent:
-        print("The sound is silent, so the model hears nobody: only an attack on the picture can do much.")
+    model = open_detector(given.get("model", spec.model), given.get("device", "auto"))
+    footage = read_faces(path, spec, [describe(model)["crop"]])
     wanted = spec.face if past is not None else given.get("face")
     face, margins = choose_face(footage, model, wanted)
-    if len(margins) > 1 or "list_faces" in given:
-        print(f"{len(margins)} faces in {path.name}; the chosen one is marked:" if len(margins) > 1 else "1 face:")
-        print(faces_table(footage, margins, face))
+    tell_faces(footage, margins, face, given, path)
     if "list_faces" in given:
         return 0
     clip = footage.clips[face - 1]
@@ -188,9 +201,84 @@ def perturb(given: dict) -> int:
     print(run_text(run))
     with tqdm(bar_format="{desc}", leave=False) as bar:
         write_results(out, run, source=source, say=lambda text: bar.set_description_str(f"writing {text}"))
-    written = {name: what for name, what in FILES.items() if (out / name).exists()}
-    print(f"\nIn {out}:\n" + "\n".join(f"  {name:22} {what}" for name, what in written.items()))
+    tell_files(out, FILES)
     return 0 if past is None else verdict(past, run)
+
+
+def tell_files(out: Path, files: dict[str, str]) -> None:
+    """Print those of ``files`` that are there, with what each is."""
+    written = {name: what for name, what in files.items() if (out / name).exists()}
+    print(f"\nIn {out}:\n" + "\n".join(f"  {name:22} {what}" for name, what in written.items()))
+
+
+def models_of(given: dict) -> list[str]:
+    """The detectors that ``--model`` names: one, or several with commas between them; a file's name may hold commas."""
+    named = given.get("model", "")
+    if not named or Path(named).is_file():
+        return [named] if named else []
+    return [name for name in (part.strip() for part in named.split(",")) if name]
+
+
+def perturb_each(given: dict, models: list[str]) -> int:
+    """The same for several detectors, and the comparison of them; the exit code.
+
+    Raises:
+        ValueError: as :func:`perturb`.
+    """
+    if "past" in given:
+        raise ValueError("--from repeats the run of one model; leave out --transfer-from, and give one --model")
+    if len(models) < 2:
+        raise ValueError("--transfer-from needs several models to score on: --model A,B,C --transfer-from A")
+    spec, path = make_spec(given | {"model": models[0]}), find_clip(given, None)
+    out = given.get("out", Path(f"{path.stem}-{spec.attack_name}-compared"))
+    detectors = name_all([open_detector(model, given.get("device", "auto")) for model in models])
+    told = dict(zip(detectors, models, strict=True))
+    if "list_faces" not in given:
+        check_comparison_folder(out, detectors, overwrite="overwrite" in given)
+    crops = list(dict.fromkeys(describe(detector)["crop"] for detector in detectors.values()))
+    footage = read_faces(path, spec, crops)
+    face, margins = choose_face(footage, next(iter(detectors.values())), given.get("face"))
+    tell_faces(footage, margins, face, given, path)
+    if "list_faces" in given:
+        return 0
+    spec = replace(spec, face=face)
+    if "labels" in given:
+        clip = footage.clips[face - 1]
+        spec = replace(spec, labels=read_labels(given["labels"], clip.frames, clip.origin.offset))
+    source = given.get("transfer_from")
+    source = next((name for name, model in told.items() if source in (name, model)), source)
+    found = attack_each(detectors, lambda detector: footage.cut_as(describe(detector)["crop"])[face - 1], spec, source)
+    # A report names the model as it was given here, so that it finds it again.
+    named = [(name, replace(run, spec=replace(run.spec, model=told[source or name]))) for name, run in found]
+    comparison = gather(named, list(detectors), source)
+    print("\n".join(comparison.table()), *comparison.remarks, sep="\n")
+    with tqdm(bar_format="{desc}", leave=False) as bar:
+        write_comparison(out, comparison, source=Source.of(path), say=lambda text: bar.set_description_str(text))
+    tell_files(out, COMPARISON_FILES | {f"{folder_name(name)}/": f"the run on {name}" for name in comparison.runs})
+    return 0
+
+
+def attack_each(detectors: dict, cut, spec: RunSpec, source: str | None) -> list[tuple[str, Run]]:
+    """``compare_each`` with a progress bar; Ctrl-C ends the attack that runs, keeps its best and skips the others."""
+    attacks = 1 if source else len(detectors)
+    found = []
+    with tqdm(total=attacks * spec.attack.restarts * (spec.attack.steps + 1), unit="step") as bar, Stopping() as stop:
+
+        def on_step(name: str, step: Step) -> bool:
+            bar.total += bool(step.random_start)
+            bar.set_description(name, refresh=False)
+            bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.flipped_share:.0%} of frames won", refresh=False)
+            bar.update()
+            return not stop.wanted
+
+        runs = compare_each(list(detectors), detectors.get, cut, spec, transfer_from=source, on_step=on_step)
+        for name, run in runs:
+            found.append((name, run))
+            if stop.wanted and source is None:
+                break
+    if len(found) < len(detectors) or found[0][1].result.cancelled:
+        print(f"Stopped early, with {found[-1][0]}: what there is of it is the best that was found.")
+    return found
 
 
 def find_clip(given: dict, past: Past | None) -> Path:

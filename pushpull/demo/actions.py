@@ -18,7 +18,7 @@ from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.intake import LIMITS, MAX_SECONDS, Subject, take_in
 from pushpull.demo.labels import with_labels
-from pushpull.demo.presentation import attacked_view, clean_view, downloads, score, sentence
+from pushpull.demo.presentation import attacked_view, clean_view, downloads, remarks, score, sentence
 from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
 from pushpull.runs.run import execute, most_speaking
@@ -113,7 +113,7 @@ class Actions:
                 return subject, None, None, 0
             tell((None, "asking the model about every face"))
             network = self.context.detectors.get(model)
-            scores = [score(network, clip)[0] for clip in subject.footage.clips]
+            scores = [score(network, clip)[0] for clip in subject.clips(network)]
             chosen = most_speaking(scores)
             tell((None, "preparing the player"))
             return subject, scores, clean_view(self.context, subject, chosen, network), chosen
@@ -180,7 +180,7 @@ class Actions:
         cleared = self._no_results()
         try:
             network = self.context.detectors.get(model)
-            scores = [score(network, clip)[0] for clip in subject.footage.clips]
+            scores = [score(network, clip)[0] for clip in subject.clips(network)]
             address = clean_view(self.context, subject, face, network)
         except Exception as error:
             return cleared | {ui.progress: self._refuse(error, "The model cannot be asked")}
@@ -233,7 +233,7 @@ class Actions:
             network = self.context.detectors.get(form.model)
             spec = form.spec(subject, face)
             with self.context.cpu:
-                run = execute(network, subject.footage.clips[face], spec, on_step)
+                run = execute(network, subject.clips(network)[face], spec, on_step)
             report("Preparing the player")
             folder = self.context.store.open()
             return run, folder, attacked_view(folder, subject, face, run)
@@ -252,7 +252,7 @@ class Actions:
                 ui.brakes: gr.Row(visible=False),
                 ui.sentence: sentence(run),
                 ui.theatre: panels.theatre(address),
-                ui.numbers: tables.numbers(run.metrics, f"Right is {run.reference}."),
+                ui.numbers: tables.numbers(run.metrics, f"Right is {run.reference}.", remarks(run)),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
 
@@ -290,7 +290,7 @@ class Actions:
             if not 1 <= face <= len(subject.footage.clips):
                 raise ValueError(f"there is no face {face}: the video shows {len(subject.footage.clips)}")
             network = self.context.detectors.get(model)
-            run = execute(network, subject.footage.clips[face - 1], form.spec(subject, face - 1))
+            run = execute(network, subject.clips(network)[face - 1], form.spec(subject, face - 1))
             folder = self.context.store.open()
             return folder, write_results(folder.path, run, source=subject.source, limits=LIMITS)
 

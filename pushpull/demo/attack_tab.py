@@ -7,7 +7,7 @@ import gradio as gr
 from pushpull.demo import models, panels
 from pushpull.demo.actions import RUN, STOP, Actions
 from pushpull.demo.context import DemoContext
-from pushpull.demo.form import ATTACK_NAMES, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES
+from pushpull.demo.form import AUTOMATIC, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES, attack_names
 from pushpull.demo.intake import MAX_SECONDS
 
 # Clicks on cards reach Python as `select` events.
@@ -96,7 +96,7 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
     ui.model = gr.Dropdown(models.choices(cards), value=name, label="Model under attack", elem_id="pp-model")
     ui.card = gr.HTML(models.model_card(cards.get(name)), js_on_load=None)
     with gr.Row():
-        ui.attack = choose(ATTACK_NAMES, "pgd", "Attack", elem_id="pp-attack", min_width=140)
+        ui.attack = choose(attack_names(), "pgd", "Attack", elem_id="pp-attack", min_width=140)
         ui.modality = choose(MODALITY_NAMES, "both", "What it may change", elem_id="pp-modality", min_width=140)
     hint = "5 is the paper's main point; 0 changes nothing"
     ui.eps = gr.Slider(0, 40, 5, step=0.5, label="Budget ε_av", info=hint, elem_id="pp-eps")
@@ -113,7 +113,7 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
             ui.steps = gr.Slider(1, 100, 10, step=1, label="Steps", elem_id="pp-steps", min_width=140)
             ui.restarts = gr.Slider(1, 10, 2, step=1, label="Starts (PGD, noise)", elem_id="pp-restarts", min_width=140)
         with gr.Row():
-            ui.objective = choose(OBJECTIVE_NAMES, "training_aware", "Objective", elem_id="pp-objective", min_width=170)
+            ui.objective = choose(OBJECTIVE_NAMES, AUTOMATIC, "Objective", elem_id="pp-objective", min_width=170)
             ui.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=80)
         hint = "Every step stays on 8-bit frames and 16-bit samples, so that adversarial and stored are one"
         ui.grid = gr.Checkbox(False, label="Storable values only", info=hint, elem_id="pp-grid")

@@ -1,12 +1,14 @@
 """What a visitor filled in, and the spec that it amounts to."""
 
 import math
+import re
 from dataclasses import dataclass
 
+from pushpull.attacks import ATTACKS
 from pushpull.demo.intake import Subject
 from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack
 
-ATTACK_NAMES = {
+ATTACK_WORDS = {
     "pgd": "PGD, random starts",
     "bim": "BIM, iterative",
     "mim": "MIM, with momentum",
@@ -20,11 +22,25 @@ TARGET_NAMES = {
     "speak": "Make this face speak",
     "span": "A span only",
 }
+AUTOMATIC = "automatic"
 OBJECTIVE_NAMES = {
-    "training_aware": "training-aware (all heads)",
+    AUTOMATIC: "all heads that the model has",
+    "training_aware": "training-aware (three heads)",
     "inference_aware": "inference-aware (final head)",
     "margin": "margin (no saturation)",
 }
+
+
+def attack_names() -> dict[str, str]:
+    """Every registered attack and what the page calls it: ours in words, others by name and the head of their doc."""
+    others = {name: f"{name}: {_head(attack.__doc__)}" for name, attack in ATTACKS.items() if name not in ATTACK_WORDS}
+    return {name: words for name, words in ATTACK_WORDS.items() if name in ATTACKS} | others
+
+
+def _head(doc: str | None) -> str:
+    """The first words of a docstring, without the sources in brackets."""
+    first = (doc or "").strip().split("\n", 1)[0]
+    return re.split(r"[.:(]", first, maxsplit=1)[0].strip() or "registered"
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class Form:
         span_start, span_stop: seconds from the face's first frame; for "span" only.
         span_speaking: whether the face is to speak in the span.
         steps, restarts: for attacks that have them.
-        objective: a name of ``OBJECTIVES``.
+        objective: a name of ``OBJECTIVES``, or "automatic": training-aware where the model has the heads for it.
         seed: of random starts.
         grid: stay on storable values throughout.
     """
@@ -55,7 +71,7 @@ class Form:
     span_speaking: bool = False
     steps: int = 10
     restarts: int = 2
-    objective: str = "training_aware"
+    objective: str = AUTOMATIC
     seed: int = 0
     grid: bool = False
 
@@ -71,7 +87,7 @@ class Form:
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
         wanted = {"steps": int(self.steps), "restarts": int(self.restarts), "grid": bool(self.grid)}
-        known = attack_parameters(self.attack) if self.attack in ATTACK_NAMES else {}
+        known = attack_parameters(self.attack) if self.attack in ATTACKS else {}
         span = {}
         if self.target == "span":
             span = {"start": self.span_start, "stop": self.span_stop, "speaking": bool(self.span_speaking)}
@@ -83,7 +99,7 @@ class Form:
             attack=make_attack(self.attack, **{name: value for name, value in wanted.items() if name in known}),
             modality=self.modality,
             eps_av=self.eps_av,
-            objective=self.objective,
+            objective=None if self.objective == AUTOMATIC else self.objective,
             target=Target(kind=self.target, **span),
             seed=int(self.seed),
         )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pushpull.clip import Clip
 from pushpull.demo.storage import ResultFolder, ResultStore
-from pushpull.faces import Footage, read_clips
+from pushpull.detectors import describe
+from pushpull.faces import FACE_BOX, TALKNET_DEMO, Footage, read_clips
 from pushpull.faces.scene import Scene
 from pushpull.media import Limits, measured_seconds, probe
 from pushpull.runs.report import Source
@@ -15,6 +17,7 @@ from pushpull.runs.report import Source
 MAX_SECONDS = 20.0  # a 20 s clip is 500 frames: the longest whose attack on two cores one still waits for
 MAX_BYTES = 200 * 1024**2
 MAX_FACES = 6
+CROPS = (TALKNET_DEMO, FACE_BOX)  # one reading of a file serves every detector
 LIMITS = Limits(max_seconds=MAX_SECONDS + 0.5, max_bytes=MAX_BYTES, timeout=120.0)
 ANY_LENGTH = Limits(max_seconds=24 * 3600.0, max_bytes=MAX_BYTES, timeout=120.0)
 
@@ -52,6 +55,17 @@ class Subject:
     def silent(self) -> bool:
         """Whether the sound holds nothing that could be speech."""
         return self.footage.silent
+
+    def clips(self, detector) -> list[Clip]:
+        """The faces as ``detector`` wants them cut, in the order of ``footage``; with their labels.
+
+        Raises:
+            ValueError: its card names a crop that is none of ours.
+        """
+        crop = describe(detector)["crop"]
+        if crop not in CROPS:
+            raise ValueError(f"the detector's card asks for the crop {crop!r}; there are {', '.join(CROPS)}")
+        return self.footage.cut_as(crop)
 
     def scene(self, face: int) -> Scene:
         """The wide picture around a face, from 0."""
@@ -94,6 +108,7 @@ def take_in(
         path,
         start=begin,
         seconds=length,
+        crops=CROPS,
         limits=LIMITS,
         max_tracks=MAX_FACES,
         progress=lambda share, say: report((share, say)),

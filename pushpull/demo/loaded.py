@@ -1,60 +1,95 @@
-"""The models a visitor can choose from: cards at once, weights when first needed, one in memory at a time."""
+"""The detectors a visitor can choose from: cards at once, weights when first needed, one in memory at a time."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
-from pushpull.detectors import CheckpointError, Detector, list_models, load_model
+from pushpull.detectors import CheckpointError, Detector, describe, list_detectors, load_detector, load_model
 from pushpull.detectors.checkpoint import CHECKPOINTS, find_checkpoint
 from pushpull.detectors.windowed import windowed
 
 PREFERRED = "talknet-lite"
+GIVEN = "given"  # ``where`` of the card of a detector that the app was started with
 
 
 class DetectorCache:
-    """Checkpoints of one folder.
+    """Everything in the registry, and the detectors that the app was started with.
+
+    Those are the checkpoints of a folder, the published detectors in the user's cache, the files of the folder that
+    PUSHPULL_DETECTORS names, and detectors in memory.
 
     Args:
         folder: where the checkpoints are.
-        device: as :func:`pushpull.detectors.load_model`.
+        given: detectors, the first of which is chosen when nobody chose; each goes by the name on its card.
+        device: as :func:`pushpull.detectors.load_detector`.
+
+    Raises:
+        ValueError: two of the given detectors have the same name.
     """
 
-    def __init__(self, folder: Path = CHECKPOINTS, *, device: str = "auto"):
+    def __init__(self, folder: Path = CHECKPOINTS, *, given: Sequence[Detector] = (), device: str = "auto"):
         self.folder, self.device = Path(folder), device
+        self.given = {str(describe(detector)["name"]): detector for detector in given}
+        if len(self.given) < len(given):
+            raise ValueError(f"two of the given detectors have the same name; there are: {', '.join(self.given)}")
         self._lock = threading.Lock()
         self._held: Detector | None = None
         self._stamp: tuple | None = None
 
+    def all_cards(self) -> dict[str, dict]:
+        """The cards by name: given ones, the preferred one, then the others; also of those to be fetched.
+
+        Each has ``where``: "given", "shipped", "published" (not on this machine yet) or the path of its file.
+
+        Raises:
+            CheckpointError: PUSHPULL_DETECTORS names no folder.
+        """
+        cards = {card["name"]: card for card in list_detectors(self.folder)}
+        cards |= {name: describe(detector) | {"name": name, "where": GIVEN} for name, detector in self.given.items()}
+        order = [*self.given, PREFERRED]
+
+        def rank(name: str) -> tuple[int, str]:
+            return order.index(name) if name in order else len(order), name
+
+        return {name: cards[name] for name in sorted(cards, key=rank)}
+
     def cards(self) -> dict[str, dict]:
-        """The cards by name, the preferred model first."""
-        cards = {card["name"]: card for card in list_models(self.folder)}
-        return dict(sorted(cards.items(), key=lambda item: (item[0] != PREFERRED, item[0])))
+        """Those of :meth:`all_cards` that can be used at once."""
+        return {name: card for name, card in self.all_cards().items() if card["where"] != "published"}
 
     def default(self) -> str | None:
-        """The model that is chosen when nobody chose; None if there is none at all."""
+        """The detector that is chosen when nobody chose; None if there is none at all."""
         return next(iter(self.cards()), None)
 
     def get(self, name: str) -> Detector:
-        """The model, loaded if it is not the one in memory, or if its file has changed.
+        """The detector, loaded if it is not the one in memory, or if its file has changed.
 
         Raises:
             CheckpointError: there is none of this name, or it cannot be read; the message says what to do.
         """
+        if name in self.given:
+            return self.given[name]
+        cards = self.cards()
         if not name:
             raise CheckpointError(
                 f"There is no model yet: {self.folder} holds no checkpoint. Train one with "
-                "`python -m pushpull.train`, or import an official TalkNet file with "
-                "`python -m pushpull.detectors.checkpoint --import FILE checkpoints/NAME`, then reload the page."
+                "`python -m pushpull.train`, or fetch a published one with `python -m pushpull.detectors fetch "
+                "lr-asd-ava`, then reload the page."
             )
-        path = find_checkpoint(name, self.folder)
+        if name not in cards:
+            raise CheckpointError(f"no detector is called {name!r} here; there are: {', '.join(cards) or 'none yet'}")
+        shipped = cards[name]["where"] == "shipped"
+        path = find_checkpoint(name, self.folder) if shipped else Path(cards[name]["where"])
         stamp = (path, path.stat().st_mtime_ns)
         with self._lock:
             if stamp != self._stamp:
                 self._held = self._stamp = None  # free the old weights before the new ones come
-                self._held, self._stamp = windowed(load_model(path, self.device)), stamp
+                load = load_model if shipped else load_detector
+                self._held, self._stamp = windowed(load(path, self.device)), stamp
             return self._held
 
     def warm(self) -> threading.Thread:
-        """Load the default model in the background, so that the first visitor need not wait for it."""
+        """Load the default detector in the background, so that the first visitor need not wait for it."""
 
         def load():
             if (name := self.default()) is not None:

@@ -4,6 +4,12 @@ from html import escape
 
 from pushpull.demo.panels import empty
 
+ARCHITECTURES = {"talknet": "TalkNet", "light-asd": "Light-ASD", "lr-asd": "LR-ASD"}
+VARIANTS = {
+    "talknet": "TalkNet",
+    "nctalknet": "TalkNet without cross-attention",
+    "spectalknet": "TalkNet on spectrograms",
+}
 LOSSES = ("L1", "L2", "L3", "L4")
 
 
@@ -11,7 +17,8 @@ def label(card: dict) -> str:
     """A checkpoint's entry in the list, such as "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"."""
     row, name = card.get("row"), card.get("name", "")
     if not row:
-        return f"{card['title']} ({name})" if isinstance(card.get("title"), str) and card["title"] else str(name)
+        words = card["title"] if isinstance(card.get("title"), str) and card["title"] else _origin(card)
+        return f"{words} ({name})" if words else str(name)
     training = card["training"] if isinstance(card.get("training"), dict) else {}
     losses = [loss for number, loss in enumerate(LOSSES, 1) if training.get(f"lambda{number}")]
     words = " + ".join(["CE", *losses])
@@ -26,6 +33,20 @@ def label(card: dict) -> str:
     return f"{row}: {words} ({name})"
 
 
+def _origin(card: dict) -> str:
+    """What it is and what it was trained on, as far as the card says; "" if neither."""
+    what, data = ARCHITECTURES.get(card.get("architecture"), card.get("architecture") or ""), card.get("trained_on")
+    return f"{what}, trained on {data.split(' (')[0]}" if what and isinstance(data, str) else str(what)
+
+
+def network(card: dict) -> str:
+    """The network in a word or two: "TalkNet, lite", "LR-ASD"; "a detector of one's own" where nothing is said."""
+    variant = VARIANTS.get(card.get("variant"), card.get("variant"))
+    what = variant or ARCHITECTURES.get(card.get("architecture"), card.get("architecture"))
+    parts = [str(part) for part in (what, card.get("size")) if part]
+    return ", ".join(parts) or "a detector of one's own"
+
+
 def choices(cards: dict[str, dict]) -> list[tuple[str, str]]:
     """(label, name) of every card, for a list to choose from."""
     return [(label(card), name) for name, card in cards.items()]
@@ -36,14 +57,16 @@ def model_card(card: dict | None) -> str:
     if card is None:
         return empty(
             "No model yet: the folder <code>checkpoints/</code> is empty. Train one with "
-            "<code>python -m pushpull.train</code>, or import an official TalkNet file."
+            "<code>python -m pushpull.train</code>, or fetch a published one in the Models tab."
         )
-    facts = [f"<b>{escape(str(card.get('variant', 'talknet')))}</b>, {escape(str(card.get('size', '')))}"]
+    facts = [f"<b>{escape(network(card))}</b>"]
     if isinstance(card.get("parameters"), int | float):
         facts.append(f"{card['parameters'] / 1e6:.2f} M parameters")
     if isinstance(card.get("bytes"), int | float):
         facts.append(f"{card['bytes'] / 1e6:.1f} MB")
     lines = [" · ".join(facts), *_figures(card)]
+    if isinstance(card.get("trained_on"), str):
+        lines.append(f"trained on {escape(card['trained_on'])}")
     if isinstance(card.get("summary"), str):
         lines.append(escape(card["summary"]))
     return f'<div class="pp-model">{"<br>".join(lines)}</div>'
@@ -53,8 +76,8 @@ def _figures(card):
     """Lines on how well it does and how well it holds; none where the card does not say."""
     lines = []
     try:
-        for source, kinds in card["heldout"]["sources"].items():
-            shown = {name: kinds[name]["ap"] for name in ("in_sync", "swapped", "shifted", "still") if name in kinds}
+        for source, tests in card["heldout"]["sources"].items():
+            shown = {name: tests[name]["ap"] for name in ("in_sync", "swapped", "shifted", "still") if name in tests}
             told = ", ".join(f"{escape(name.replace('_', ' '))} <b>{value:.0f}</b>" for name, value in shown.items())
             lines.append(f"AVA-AP on held-out {escape(str(source))}: {told}")
         robust = card["robust"]

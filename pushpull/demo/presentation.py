@@ -5,6 +5,7 @@ import torch
 
 from pushpull.clip import Clip
 from pushpull.demo import tables, view
+from pushpull.demo.clusters import embeddings
 from pushpull.demo.context import DemoContext
 from pushpull.demo.intake import Subject
 from pushpull.demo.storage import ResultFolder
@@ -14,6 +15,7 @@ from pushpull.runs.save import FILES, REPORT
 
 # The annotated video and the report first: most people want one of them.
 OFFERED = ("annotated.mp4", REPORT, "adversarial_face.mp4", "scores.csv", "scores.png", "perturbation.png")
+HEADS = {"logits_a": "sound", "logits_v": "picture"}
 TITLES = {
     "annotated.mp4": "Annotated video",
     REPORT: "Report (JSON)",
@@ -36,17 +38,17 @@ def score(network, clip: Clip) -> tuple[np.ndarray, Outputs]:
 
 def clean_view(context: DemoContext, subject: Subject, face: int, network) -> str:
     """The untouched clip in the player; the address of its view."""
-    clip = subject.footage.clips[face]
+    clip = subject.clips(network)[face]
     scores, outputs = score(network, clip)
     classes = (scores > 0).astype(int) if clip.labels is None else clip.labels
     folder = context.store.open()
     content = {
         "description": "Speaking score of the clean clip, frame by frame",
-        "screens": [view.write_clean(folder, subject, face)],
+        "screens": [view.write_clean(folder, subject, face, clip)],
         "scores": {"clean": scores},
         "strips": [view.strip("says" if clip.labels is None else "truth", classes)],
         "sound": {"title": "sound", "clean": view.envelope(clip.audio)},
-        "embeddings": view.embeddings(outputs, None, classes, {}, reference_embeddings_of(network)),
+        "embeddings": embeddings(outputs, None, classes, {}, reference_embeddings_of(network)),
     }
     return view.write_view(folder, subject, face, content)
 
@@ -55,9 +57,9 @@ def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run) -
     """Clean and attacked clip and the noise between them in the player; the address of the view."""
     clip, eps, found = run.clip, run.eps, run.adversarial_clip
     screens = [
-        view.write_clean(folder, subject, face),
-        view.write_attacked(folder, subject, face, run.stored_clip),
-        view.write_noise(folder, subject, face, found, eps),
+        view.write_clean(folder, subject, face, clip),
+        view.write_attacked(folder, subject, face, clip, run.stored_clip),
+        view.write_noise(folder, subject, face, clip, found, eps),
     ]
     classes = run.labels[0].numpy()
     strips = [view.strip("says" if run.own_labels else "truth", classes)]
@@ -66,10 +68,6 @@ def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run) -
         counted = run.aimed if run.aimed is not None else torch.ones_like(run.targets, dtype=torch.bool)
         strips.append(view.strip("aim", np.where(counted[0].numpy(), wanted, -1)))
     noise, (_, volume) = found.audio - clip.audio, view.gains(eps)
-    # Measured on z where the detector has it, else on e.
-    measured = {name[-1]: name for name in run.clean.embeddings}
-    found = {name: run.metrics["adversarial"][f"ecr_{letter}"] for letter, name in measured.items()}
-    ratios = {name: value for name, value in found.items() if value is not None}
     content = {
         "description": "Speaking score before and after the attack, frame by frame",
         "screens": screens,
@@ -81,9 +79,29 @@ def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run) -
             "noise": view.envelope(noise, volume) if eps["audio"] else None,
         },
         "spectrogram": view.write_spectrogram(folder, noise) if noise.any() else None,
-        "embeddings": view.embeddings(run.clean, run.adversarial, classes, ratios, run.reference_embeddings),
+        "embeddings": run_clusters(run),
     }
     return view.write_view(folder, subject, face, content)
+
+
+def run_clusters(run: Run) -> dict:
+    """Where the frames of an attacked clip lie before and after, see :func:`pushpull.demo.clusters.embeddings`."""
+    # Measured on z where the detector has it, else on e.
+    measured = {name[-1]: name for name in run.clean.embeddings}
+    found = {name: run.metrics["adversarial"][f"ecr_{letter}"] for letter, name in measured.items()}
+    ratios = {name: value for name, value in found.items() if value is not None}
+    return embeddings(run.clean, run.adversarial, run.labels[0].numpy(), ratios, run.reference_embeddings)
+
+
+def remarks(run: Run) -> list[str]:
+    """What the detector does not have and what was therefore left out, in sentences."""
+    words = []
+    if lacking := [word for name, word in HEADS.items() if getattr(run.clean, name) is None]:
+        objective = run.spec.objective.replace("_", "-")
+        words.append(f"This model has no head for {' and '.join(lacking)} alone: the objective was {objective}.")
+    if not run.clean.embeddings:
+        words.append("It gives no embeddings, so there is no embedding change ratio (ECR).")
+    return words
 
 
 def sentence(run: Run) -> str:

@@ -1,16 +1,23 @@
 """The results in words, numbers and files, as HTML."""
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
 from pushpull.metrics import COLUMNS, METRICS, Metrics
 
-KINDS = {"audio": "sound", "video": "picture"}
+MODALITY_WORDS = {"audio": "sound", "video": "picture"}
 
 
-def numbers(metrics: Metrics, reference: str) -> str:
-    """The metrics, a row each, one column per version of the clip; ``reference`` says what counted as right."""
+def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> str:
+    """The metrics, a row each, one column per version of the clip.
+
+    Args:
+        metrics: of one run.
+        reference: what counted as right.
+        remarks: sentences on what was left out, and why.
+    """
     columns = [name for name in COLUMNS if name in metrics.columns]
     head = "".join(f'<th scope="col" class="n">{COLUMNS[name]}</th>' for name in columns)
     body = []
@@ -20,7 +27,8 @@ def numbers(metrics: Metrics, reference: str) -> str:
             continue
         cells = "".join(f'<td class="n">{"–" if value is None else metric.write(value)}</td>' for value in values)
         body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')
-    about = f"<p>{escape(reference)} {metrics['clean']['frames']} frames.</p>"
+    words = " ".join((reference, f"{metrics['clean']['frames']} frames.", *remarks))
+    about = f"<p>{escape(words)}</p>"
     table = f'<table class="pp-table"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     return f'<h3>Numbers</h3>{about}<div class="pp-scroll">{table}</div>'
 
@@ -50,7 +58,7 @@ def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled
         f"Stored as an ordinary file it is <em>{kept}</em>, and {survived or 'none'} changed sides.",
     ]
     for name in frozen:
-        words.append(f"The {KINDS[name]} could not move at all: its budget is below one storage step.")
+        words.append(f"The {MODALITY_WORDS[name]} could not move at all: its budget is below one storage step.")
     if cancelled:
         words.append("You stopped it early: this is the best it had found.")
     return f'<p class="pp-sentence" role="status">{" ".join(words)}</p>'

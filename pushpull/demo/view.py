@@ -13,16 +13,13 @@ from matplotlib import colormaps
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 from scipy.signal import stft
-from torch import Tensor
 
 from pushpull.clip import FPS, SAMPLE_RATE, Clip
 from pushpull.demo.intake import Subject
 from pushpull.demo.storage import ResultFolder
-from pushpull.detectors import Outputs
 from pushpull.faces import paste_back
 from pushpull.faces.scene import write_scene
 from pushpull.media import quantise_audio, quantise_video, write_preview, write_stimulus
-from pushpull.plots.embeddings import fit_plane
 
 SIDE = 640  # pixels, longer side of the whole-scene previews
 BINS = 24  # waveform columns per second
@@ -34,31 +31,32 @@ LOUD = 0.25  # of full scale: how loud noise at eps is played
 FLOOR, TOP = -130.0, -50.0  # dB full scale of the spectrogram's darkest and brightest colour
 
 
-def write_clean(folder: ResultFolder, subject: Subject, face: int) -> dict:
+def write_clean(folder: ResultFolder, subject: Subject, face: int, clip: Clip) -> dict:
     """The untouched clip: whole scene as H.264, face bit-exact. Returns its entry of ``screens``."""
-    clip = subject.footage.clips[face]
     subject.folder.path.mkdir(exist_ok=True)  # swept away if the visitor came back after hours
-    scene, exact = (subject.folder.path / f"clean{face}_{shot}.mp4" for shot in ("scene", "face"))
-    if not (scene.exists() and exact.exists()):
+    scene, exact = (subject.folder.path / f"{name}.mp4" for name in (f"clean{face}_scene", f"clean{face}_{clip.crop}"))
+    if not scene.exists():
         write_preview(scene, (frame for frame, _ in subject.scene(face).frames(SIDE)), clip.audio)
+    if not exact.exists():
         write_stimulus(exact, quantise_video(clip.video), quantise_audio(clip.audio))
-    folder.share(scene)
-    folder.share(exact)
-    return _screen("clean", "Clean", "clean", [["", "clean"]], prefix=f"clean{face}")
+    for path in (scene, exact):
+        folder.share(path)
+    screen = _screen("clean", "Clean", "clean", [["", "clean"]], prefix="clean")
+    return screen | {"files": {"scene": scene.name, "face": exact.name}}
 
 
-def write_attacked(folder: ResultFolder, subject: Subject, face: int, stored: Clip) -> dict:
-    """The attacked clip as a file holds it. Returns its entry of ``screens``."""
-    clip = subject.footage.clips[face]
+def write_attacked(folder: ResultFolder, subject: Subject, face: int, clip: Clip, stored: Clip) -> dict:
+    """The attacked ``clip`` as a file holds it. Returns its entry of ``screens``."""
     write_scene(folder.path / "attacked_scene.mp4", subject.scene(face), clip, stored, max_side=SIDE)
     write_stimulus(folder.path / "attacked_face.mp4", quantise_video(stored.video), quantise_audio(stored.audio))
     verdicts = [["adversarial", "adversarial"], ["stored", "stored"]]
     return _screen("adversarial", "Attacked", "attacked", verdicts, prefix="attacked")
 
 
-def write_noise(folder: ResultFolder, subject: Subject, face: int, adversarial: Clip, eps: dict[str, float]) -> dict:
+def write_noise(
+    folder: ResultFolder, subject: Subject, face: int, clip: Clip, adversarial: Clip, eps: dict[str, float]
+) -> dict:
     """The perturbation alone, magnified to be seen (scene as a heat map, face grey) and heard: entry of ``screens``."""
-    clip = subject.footage.clips[face]
     gain, volume = gains(eps)
     shown = (adversarial.video - clip.video.astype(np.float32)) * gain
     sound = np.clip((adversarial.audio - clip.audio) * volume, -1, 1).astype(np.float32)
@@ -68,7 +66,7 @@ def write_noise(folder: ResultFolder, subject: Subject, face: int, adversarial: 
     def scenes():
         with closing(subject.scene(face).frames(SIDE)) as frames:
             for (frame, box), change in zip(frames, shown, strict=True):
-                yield heat[paste_back(np.full_like(frame, NEUTRAL), change, box)[..., 0]]
+                yield heat[paste_back(np.full_like(frame, NEUTRAL), change, box, clip.crop)[..., 0]]
 
     write_preview(folder.path / "noise_scene.mp4", scenes(), sound)
     write_stimulus(folder.path / "noise_face.mp4", quantise_video(NEUTRAL + shown), quantise_audio(sound))
@@ -102,75 +100,13 @@ def write_spectrogram(folder: ResultFolder, noise: np.ndarray) -> dict:
     }
 
 
-OWN_PLANE = (
-    "This model brings no reference embeddings, so the plane is that of the two principal components of this clip's "
-    "clean frames, for clean and attacked frames alike."
-)
-REFERENCE_PLANE = (
-    "The plane is that of the two principal components of the model's reference embeddings, of clips held out from its "
-    "training: the faint dots, and the class centres."
-)
-LAYERS = {
-    "z": ("after cross-attention, z", {"z_v": "picture, z_v", "z_a": "sound, z_a"}),
-    "e": ("before it, e", {"e_v": "picture, e_v", "e_a": "sound, e_a"}),
-}
-
-
-def embeddings(
-    clean: Outputs,
-    attacked: Outputs | None,
-    classes: np.ndarray,
-    ecr: dict[str, float],
-    reference: dict[str, Tensor] | None = None,
-) -> dict:
-    """Clean and attacked frames in the plane of the reference embeddings, or of the clean frames.
-
-    Args:
-        clean, attacked: outputs for a batch of one.
-        classes: (T,) 1 speaking, 0 not.
-        ecr: ``z_a`` and ``z_v`` to their embedding change ratio, where known.
-        reference: what the model brings, see pushpull.training.reference; empty or None if nothing.
-    """
-    layers = []
-    for layer, (title, parts) in LAYERS.items():
-        if any(getattr(clean, name) is None for name in parts):
-            continue
-        plots = []
-        for name, caption in parts.items():
-            points = [getattr(outputs, name)[0].cpu().double().numpy() for outputs in (clean, attacked) if outputs]
-            known, of = (
-                (reference[name].double().numpy(), reference["labels"].numpy()) if reference else (None, classes)
-            )
-            plane = fit_plane(points[0] if known is None else known)
-            placed = [plane.transform(frames) for frames in points]
-            cloud = placed[0] if known is None else plane.transform(known)
-            plot = {"title": caption, "clean": _rounded(placed[0]), "centres": _centres(cloud, of)}
-            if known is not None:
-                plot["reference"] = {"at": _rounded(cloud), "classes": of.tolist()}
-            if attacked:
-                plot["adversarial"] = _rounded(placed[1])
-                ends = zip(_centres(placed[0], classes), _centres(placed[1], classes), strict=True)
-                plot["drifts"] = [{"from": one["at"], "to": other["at"]} for one, other in ends]
-            if name in ecr:
-                plot["ecr"] = f"moved by {100 * ecr[name]:.1f} % of its length (ECR)"
-            plots.append(plot)
-        layers.append({"id": layer, "title": title, "plots": plots})
-    return {"layers": layers, "note": REFERENCE_PLANE if reference else OWN_PLANE}
-
-
-def _centres(points: np.ndarray, classes: np.ndarray) -> list[dict]:
-    """The mean of each class that is there."""
-    means = {value: points[classes == value].mean(axis=0) for value in (0, 1) if (classes == value).any()}
-    return [{"at": _rounded(mean), "speaking": bool(value)} for value, mean in means.items()]
-
-
 def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict) -> str:
     """Add what every view has and write view.json; its address."""
     track = subject.footage.tracks[face]
     height, width = subject.footage.size
-    boxes = track.boxes / np.array([width, height, width, height], dtype=np.float32)
+    boxes = np.round(track.boxes.astype(np.float64) / [width, height, width, height], 4).tolist()
     scores = {name: [round(float(score), 3) for score in values] for name, values in view["scores"].items()}
-    common = {"fps": FPS, "frames": len(track.boxes), "boxes": _rounded(boxes)}
+    common = {"fps": FPS, "frames": len(track.boxes), "boxes": boxes}
     (folder.path / "view.json").write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
     return folder.url("view.json")
 
@@ -183,7 +119,3 @@ def strip(title: str, classes: np.ndarray) -> dict:
 def _screen(identifier: str, title: str, sound: str, verdicts: list[list[str]], *, prefix: str) -> dict:
     files = {shot: f"{prefix}_{shot}.mp4" for shot in ("scene", "face")}
     return {"id": identifier, "title": title, "sound": sound, "verdicts": verdicts, "files": files}
-
-
-def _rounded(values: np.ndarray) -> list:
-    return np.round(np.asarray(values, dtype=np.float64), 4).tolist()

@@ -26,6 +26,7 @@ from pushpull.detectors.load import find_detector, list_detectors, load_detector
 from pushpull.detectors.lr_asd import LRASD
 from pushpull.detectors.official import OfficialTalkNet
 from pushpull.detectors.registry import get_architecture, list_architectures, recognise, register_detector
+from pushpull.detectors.script import open_detector
 from pushpull.detectors.talknet import TalkNet, TalkNetConfig, attackable
 from pushpull.detectors.wrap import WrappedDetector, wrap
 
@@ -61,6 +62,7 @@ __all__ = [
     "list_detectors",
     "load_detector",
     "load_published",
+    "open_detector",
     "recognise",
     "register_detector",
     "save_detector",

@@ -11,7 +11,14 @@ from safetensors.torch import save
 
 from pushpull.detectors.base import Card, Detector
 from pushpull.detectors.catalogue import COMMAND, PUBLISHED, published_by
-from pushpull.detectors.checkpoint import NAME, CheckpointError, list_models, load_model, resolve_device
+from pushpull.detectors.checkpoint import (
+    CHECKPOINTS,
+    NAME,
+    CheckpointError,
+    list_models,
+    load_model,
+    resolve_device,
+)
 from pushpull.detectors.registry import architecture_of, get_architecture, list_architectures, recognise
 from pushpull.detectors.state import SAFETENSORS, read_state
 from pushpull.detectors.windowed import windowed
@@ -139,16 +146,19 @@ def save_detector(path: str | Path, detector: torch.nn.Module) -> Path:
     return path
 
 
-def list_detectors() -> list[dict]:
+def list_detectors(shipped: str | Path = CHECKPOINTS) -> list[dict]:
     """The cards of all detectors that have a name here, by name.
 
     Each has ``where``: "shipped", "published" (not on this machine yet) or the path of its file.
+
+    Args:
+        shipped: the folder of the checkpoints that count as shipped.
 
     Raises:
         CheckpointError: as :func:`folders`.
     """
     talknet = {"architecture": "talknet", "crop": "talknet_demo"}
-    cards = {card["name"]: talknet | card | {"where": "shipped"} for card in list_models()}
+    cards = {card["name"]: talknet | card | {"where": "shipped"} for card in list_models(shipped)}
     cards |= {
         name: published.card() | {"bytes": published.size, "where": "published"}
         for name, published in PUBLISHED.items()

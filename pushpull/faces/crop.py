@@ -102,6 +102,28 @@ def paste_back(frame: np.ndarray, delta: np.ndarray, box: np.ndarray, crop: str 
     return pasted
 
 
+def move_change(change: np.ndarray, boxes: np.ndarray, of: str, to: str) -> np.ndarray:
+    """A perturbation of faces that were cut one way, as it lies in the same faces cut another way.
+
+    Args:
+        change: (T, 112, 112) float32 change in grey levels of the crops ``of``.
+        boxes: (T, 4) of the faces, as ``Track.boxes``.
+        of, to: names of crops, see :func:`crop_box`.
+
+    Returns:
+        (T, 112, 112) float32. Bilinear, so that no pixel changes by more than the largest of ``change``, and none where
+        the first crop does not reach.
+    """
+    moved = np.empty_like(change, dtype=np.float32)
+    for index, box in enumerate(boxes):
+        x1, y1, x2, y2 = crop_box(box, of)
+        across, down = FACE_SIZE / (x2 - x1), FACE_SIZE / (y2 - y1)
+        left, top, right, bottom = crop_box(box, to)
+        seen = ((left - x1) * across, (top - y1) * down, (right - x1) * across, (bottom - y1) * down)
+        moved[index] = _resample(change[index].astype(np.float32), seen, (FACE_SIZE, FACE_SIZE), padding=0)
+    return moved
+
+
 def thumbnail(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     """(160, 160, 3) uint8: the head around ``box`` of a (H, W, 3) uint8 ``frame``."""
     x1, y1, x2, y2 = box

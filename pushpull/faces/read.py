@@ -131,6 +131,28 @@ def read_clips(
     return Footage(clips, tracks, pictures, found.size, found.frames, sound.remarks, others)
 
 
+def recut(clip: Clip, crop: str, *, limits: Limits = Limits()) -> Clip:
+    """The same face cut another way, out of the video that the clip was cut from.
+
+    Args:
+        clip: its origin says where the face is.
+        crop: "talknet_demo" or "face_box".
+        limits: for reading the file again.
+
+    Raises:
+        MediaError: the file cannot be read any more.
+        ValueError: the clip was cut from no file.
+    """
+    if clip.crop == crop:
+        return clip
+    if clip.origin is None:
+        raise ValueError(f"{clip.name} was cut from no file, so it cannot be cut as {crop}")
+    track = Track(0, clip.origin.boxes, np.ones(clip.frames, np.float32))
+    part = {"start": clip.origin.offset, "seconds": track.stop / FPS}
+    with closing(read_frames(clip.origin.path, limits=limits, **part)) as frames:
+        return clip.with_crop(crop, crop_tracks(frames, [track], (crop,))[crop][0])
+
+
 def _require_whole(name, promised, found):
     """Some containers break off without ffmpeg's noticing; their header still tells."""
     if promised is not None and found < 0.9 * promised - 0.5:

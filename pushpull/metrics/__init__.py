@@ -12,15 +12,15 @@ from pushpull.metrics.functions import (
     success_rate,
     target_rate,
 )
-from pushpull.metrics.table import COLUMNS, GREY, METRICS, STORED_STEP, Comparison, Metric, Metrics, compare, tabulate
+from pushpull.metrics.table import COLUMNS, GREY, METRICS, STORED_STEP, Metric, Metrics, Pair, compare, tabulate
 
 __all__ = [
     "COLUMNS",
-    "Comparison",
     "GREY",
     "METRICS",
     "Metric",
     "Metrics",
+    "Pair",
     "STORED_STEP",
     "average_precision",
     "compare",

@@ -30,7 +30,7 @@ Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Pair:
     """One version of the clips beside the clean one: what metrics are computed from.
 
     Args:
@@ -86,7 +86,7 @@ class Metric:
         better: "higher" or "lower", from the defender's side; "" where neither is.
         meaning: what it is, in a few words.
         write: the number for people.
-        compute: from a :class:`Comparison`; None or nan where it is not defined.
+        compute: from a :class:`Pair`; None or nan where it is not defined.
         undefined: why it may not be.
         brief: whether the shell's short table shows it.
     """
@@ -97,23 +97,23 @@ class Metric:
     better: str
     meaning: str
     write: Callable[[float], str]
-    compute: Callable[[Comparison], float | None]
+    compute: Callable[[Pair], float | None]
     undefined: str = "no frames"
     brief: bool = True
 
 
-def _success(found: Comparison) -> float:
+def _success(found: Pair) -> float:
     now = found.decided(found.after, found.aimed)
     if found.targets is not None:
         return target_rate(now, found.targets[found.aimed])
     return success_rate(found.decided(found.before, found.aimed), now, found.labels[found.aimed])
 
 
-def _robust(found: Comparison) -> float | None:
+def _robust(found: Pair) -> float | None:
     return None if found.flipped_ever is None else robust_accuracy(found.flipped_ever, found.aimed)
 
 
-def _ssim(found: Comparison) -> float:
+def _ssim(found: Pair) -> float:
     # Structural similarity is slow, and 1 by definition where nothing changed.
     return ssim(found.clean["video"], found.version["video"]) if found.change("video").any() else 1.0
 
@@ -305,7 +305,7 @@ def tabulate(
     aimed = mask if aimed is None else aimed
     columns, notes = {}, {}
     for name in outputs:
-        found = Comparison(
+        found = Pair(
             before=outputs["clean"],
             after=outputs[name],
             clean=inputs["clean"],

@@ -117,6 +117,7 @@ def run_report(run: Run, *, source: Source | None = None, files: dict[str, str] 
         "environment": run.environment,
         "source": (asdict(source) if source else {"path": None, "sha256": None, "bytes": None}) | place,
         "checkpoint": {key: run.card.get(key) for key in ("name", "sha256", "variant", "size", "parameters")},
+        "made_on": run.source_card and {key: run.source_card.get(key) for key in ("name", "sha256")},
         "spec": run.spec.to_dict(),
         "budgets": {name: asdict(budget) for name, budget in run.budgets.items()},
         "reference": run.reference,
@@ -178,6 +179,9 @@ def read_report(path: str | os.PathLike) -> Past:
         values, kind = values | {"spec": values["order"]}, FORMAT
     if kind != FORMAT:
         raise ValueError(f"{path} is no report this version can repeat: its format is {kind!r}, not {FORMAT!r}.")
+    if values.get("made_on"):
+        made_on = values["made_on"].get("name")
+        raise ValueError(f"{path} scores a perturbation that was made on {made_on}: repeat the report of that one")
     if isinstance(values.get("source"), dict) and values["source"].get("path") is None:
         raise ValueError(
             f"{path} is about a clip that came from no file, so it cannot be repeated from here. Repeat it in Python."

@@ -43,6 +43,8 @@ class Run:
         card: of the detector that was attacked.
         environment: versions and device.
         reference_embeddings: those that the model brings, see pushpull.training.reference; empty if none.
+        source_card: of the detector that the perturbation was made on, where that is another one; None otherwise. What
+            the attack was after and its trace are then not known of this detector.
     """
 
     spec: RunSpec
@@ -62,6 +64,7 @@ class Run:
     card: dict
     environment: dict
     reference_embeddings: Tensors = field(default_factory=dict)
+    source_card: dict | None = None
 
     @property
     def outputs(self) -> dict[str, Outputs]:
@@ -161,21 +164,41 @@ def attack(
     Raises:
         ValueError: a value is unknown or out of range, or labels or target do not fit the clip.
     """
-    origin = clip.origin
-    spec = RunSpec(
-        model=str(describe(detector)["name"]),
-        face=origin.face if origin else 1,
-        start=origin.start if origin else 0.0,
-        seconds=origin.seconds if origin else None,
+    spec = spec_for(
+        describe(detector)["name"],
+        clip,
         attack=attack,
         modality=modality,
         eps_av=eps_av,
         objective=objective,
-        target=Target(kind=target) if isinstance(target, str) else target,
-        labels=None if labels is None else "".join(str(int(label)) for label in labels),
+        target=target,
+        labels=labels,
         seed=seed,
     )
     return execute(detector, clip, spec, on_step)
+
+
+def spec_for(model: str, clip: Clip, *, target: Target | str, labels: np.ndarray | None, **settings) -> RunSpec:
+    """The spec of an attack on ``clip``, whose origin says which face of which part of a file it is.
+
+    Args:
+        model: what the report calls the detector.
+        clip: a face and its sound.
+        target, labels: as :func:`attack`.
+        settings: others of :class:`RunSpec`.
+
+    Raises:
+        ValueError: a value is unknown or out of range.
+    """
+    origin = clip.origin
+    place = {"face": origin.face, "start": origin.start, "seconds": origin.seconds} if origin else {}
+    return RunSpec(
+        model=str(model),
+        target=Target(kind=target) if isinstance(target, str) else target,
+        labels=None if labels is None else "".join(str(int(label)) for label in labels),
+        **place,
+        **settings,
+    )
 
 
 def execute(detector, clip: Clip, spec: RunSpec, on_step: Callable[[Step], bool | None] | None = None) -> Run:
@@ -215,29 +238,54 @@ def execute(detector, clip: Clip, spec: RunSpec, on_step: Callable[[Step], bool 
         on_step=on_step,
     )
     elapsed = time.perf_counter() - began
+    return scored(
+        detector,
+        clip,
+        result,
+        clean,
+        spec=spec,
+        budgets=budgets,
+        labels=labels,
+        own_labels=given is None,
+        targets=targets,
+        mask=mask,
+        aimed=aimed,
+        elapsed=elapsed,
+    )
+
+
+def scored(detector, clip: Clip, result: AttackResult, clean: Outputs, *, labels, targets, mask, aimed, **facts) -> Run:
+    """The run whose perturbation is there: what the detector says of each version of the clip, and the metrics.
+
+    Args:
+        detector: on any device.
+        clip: the clean clip.
+        result: of the attack, on the detector's device.
+        clean: what the detector says of ``clip``.
+        labels, targets, mask, aimed: as :class:`Run`, on any device.
+        facts: the other arguments of :class:`Run`.
+    """
     with torch.no_grad():
         outputs = {"clean": clean, "adversarial": detector(result.adversarial), "stored": detector(result.stored)}
     outputs = {name: said.cpu() for name, said in outputs.items()}
     labels, targets, mask, aimed = (None if part is None else part.cpu() for part in (labels, targets, mask, aimed))
     result = _on_cpu(result)
     versions = {"clean": clip.inputs(), "adversarial": result.adversarial, "stored": result.stored}
-    metrics = tabulate(outputs, versions, labels, aimed=aimed, targets=targets, flipped_ever=result.flipped_ever)
+    ever = None if facts.get("source_card") else result.flipped_ever
+    metrics = tabulate(outputs, versions, labels, aimed=aimed, targets=targets, flipped_ever=ever)
     return Run(
-        spec=spec,
         clip=clip,
-        budgets=budgets,
         result=result,
         **outputs,
         labels=labels,
-        own_labels=given is None,
         targets=targets,
         mask=mask,
         aimed=aimed,
         metrics=metrics,
-        elapsed=elapsed,
         card=describe(detector),
         environment=environment(detector),
         reference_embeddings=reference_embeddings_of(detector),
+        **facts,
     )
 
 

@@ -49,11 +49,12 @@ def write_results(
     source: Source | None = None,
     limits: Limits = Limits(),
     say: Callable[[str], object] = lambda text: None,
+    films: bool = True,
 ) -> dict[str, Path]:
     """Write the files of ``FILES`` into ``folder``, replacing what has these names.
 
     A clip that was cut from no video has no scene: its annotated video shows the face alone. A detector without
-    embeddings has no figure of them.
+    embeddings has no figure of them, and one that was not attacked itself has none of the attack's steps.
 
     Args:
         folder: made if needed.
@@ -61,6 +62,7 @@ def write_results(
         source: the file that the user gave; None is the one that the clip was cut from.
         limits: for reading that file again.
         say: called with what is being written.
+        films: whether to write the scene and the annotated video, which take longest.
 
     Returns:
         {name: path}.
@@ -73,18 +75,22 @@ def write_results(
     say("the bit-exact clip")
     write_stimulus(paths["adversarial_face.mp4"], quantise_video(stored.video), quantise_audio(stored.audio))
     scene = Scene(run.clip.origin, limits) if run.clip.origin else FaceScene(run.clip)
-    if run.clip.origin:
+    if films and run.clip.origin:
         say("the scene")
         write_scene(paths["adversarial_scene.mp4"], scene, run.clip, stored)
-    else:
-        del paths["adversarial_scene.mp4"]
-    say("the annotated video")
-    write_annotated(paths["annotated.mp4"], scene, run)
+    if films:
+        say("the annotated video")
+        write_annotated(paths["annotated.mp4"], scene, run)
     say("scores and figures")
     scores_table(run).to_csv(paths["scores.csv"], index=False)
-    if not run.clean.embeddings:
-        del paths["embeddings.png"]
     write_figures(folder, run)
+    there = {
+        "adversarial_scene.mp4": films and run.clip.origin,
+        "annotated.mp4": films,
+        "embeddings.png": run.clean.embeddings,
+        "trace.png": run.result.trace,
+    }
+    paths = {name: path for name, path in paths.items() if there.get(name, True)}
     files = {name: FILES[name] for name in paths if name != REPORT}
     write_report(paths[REPORT], run_report(run, source=source, files=files))
     return paths
@@ -109,8 +115,9 @@ def write_figures(folder: Path, run: Run) -> None:
             {name: values[0].numpy() for name, values in run.result.adversarial.items()},
             title=title,
         ),
-        "trace.png": trace_figure(run.result.trace, objective=run.spec.objective, title=name),
     }
+    if run.result.trace:
+        figures["trace.png"] = trace_figure(run.result.trace, objective=run.spec.objective, title=name)
     if run.clean.embeddings:
         figures["embeddings.png"] = embedding_figure(
             {name: values[0].numpy() for name, values in run.clean.embeddings.items()},

@@ -15,12 +15,13 @@ from browser_support import FRAMES, write_face, write_model
 from pushpull.attacks import Step
 from pushpull.demo import models, panels, tables
 from pushpull.demo.background import BackgroundTask
+from pushpull.demo.clusters import embeddings
 from pushpull.demo.form import Form
 from pushpull.demo.intake import MAX_SECONDS, take_in
 from pushpull.demo.labels import with_labels
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.storage import ResultStore
-from pushpull.demo.view import embeddings, envelope, gains
+from pushpull.demo.view import envelope, gains
 from pushpull.detectors import CheckpointError, Outputs
 from pushpull.runs.spec import RunSpec
 from pushpull.training.options import TrainOptions
@@ -257,7 +258,9 @@ def test_the_shelf_offers_the_preferred_model_first_and_sees_a_new_file(tmp_path
     assert detectors.get("talknet-lite") is not first
 
 
-@pytest.mark.parametrize("name, message", [("", "no model yet"), (None, "no model yet"), ("gone", "no model named")])
+@pytest.mark.parametrize(
+    "name, message", [("", "no model yet"), (None, "no model yet"), ("gone", "no detector is called")]
+)
 def test_a_model_that_is_not_there_says_what_to_do(tmp_path, name, message):
     with pytest.raises(CheckpointError, match=message):
         DetectorCache(tmp_path, device="cpu").get(name)

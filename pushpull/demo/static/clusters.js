@@ -39,6 +39,11 @@ export class Clusters {
     this.switch = html("div", "pp-segments");
     head.append(this.switch);
     this.plots = html("div", "pp-clusters-plots");
+    if (!view.embeddings.layers.length) {
+      this.marks = [];
+      this.root.append(head, html("p", "pp-empty", view.embeddings.note));
+      return;
+    }
     this.root.append(head, this.plots, this.legend());
     for (const layer of view.embeddings.layers) {
       const button = html("button", "", layer.title);

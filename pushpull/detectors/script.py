@@ -1,0 +1,51 @@
+"""A detector out of a Python file of one's own, for commands and the page, which take paths."""
+
+import runpy
+from pathlib import Path
+
+import torch
+
+from pushpull.detectors.base import Detector
+from pushpull.detectors.checkpoint import CheckpointError, resolve_device
+from pushpull.detectors.load import load_detector
+from pushpull.detectors.wrap import wrap
+
+SCRIPT = ".py"
+VARIABLE = "detector"
+
+
+def open_detector(name_or_path: str | Path, device: str | torch.device = "auto") -> Detector:
+    """What a person named on a command line: as :func:`load_detector`, or a ``.py`` file, which is run.
+
+    Raises:
+        CheckpointError, ValueError: as :func:`load_detector` and :func:`run_script`.
+    """
+    if str(name_or_path).endswith(SCRIPT):
+        return run_script(name_or_path, device)
+    return load_detector(name_or_path, device)
+
+
+def run_script(path: str | Path, device: str | torch.device = "auto") -> Detector:
+    """The ``detector`` that a Python file makes. The file is run: it is the user's own code.
+
+    Args:
+        path: a file that sets ``detector``, to what :func:`pushpull.wrap` returns or to a module that it can wrap.
+            What the file registers with ``register_detector`` is known from then on.
+        device: where its parameters are moved to, if it has any.
+
+    Raises:
+        CheckpointError: no such file, it fails, or it sets no ``detector``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no file at {path}")
+    try:
+        made = runpy.run_path(str(path))
+    except Exception as error:
+        raise CheckpointError(f"{path} fails when it is run: {type(error).__name__}: {error}") from error
+    detector = made.get(VARIABLE)
+    if not callable(detector) or isinstance(detector, type):
+        raise CheckpointError(f"{path} sets no {VARIABLE}: end it with a line such as  {VARIABLE} = pushpull.wrap(net)")
+    if getattr(detector, "card", None) is None:
+        detector = wrap(detector, name=path.stem)
+    return detector.to(resolve_device(device)) if isinstance(detector, torch.nn.Module) else detector
