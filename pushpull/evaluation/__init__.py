@@ -1,0 +1,1 @@
+"""Many clips, many detectors: what attacks do to them, measured."""
