@@ -1,5 +1,6 @@
 """Any video file in, bit-exact stimuli out: 25 pictures a second and 16 kHz mono sound on one clock."""
 
+from pushpull.media.codecs import CODECS, Codec, write_preview, write_video
 from pushpull.media.ffmpeg import Limits, MediaError
 from pushpull.media.pictures import read_frames
 from pushpull.media.probe import Probe, measured_seconds, probe
@@ -9,12 +10,13 @@ from pushpull.media.stimulus import (
     quantise_audio,
     quantise_video,
     read_stimulus,
-    write_preview,
     write_stimulus,
 )
 from pushpull.media.whole import Media, grey, read_media
 
 __all__ = [
+    "CODECS",
+    "Codec",
     "Limits",
     "Media",
     "MediaError",
@@ -34,4 +36,5 @@ __all__ = [
     "read_stimulus",
     "write_preview",
     "write_stimulus",
+    "write_video",
 ]

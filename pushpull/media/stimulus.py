@@ -7,7 +7,7 @@ that no colour conversion ever touches it; the full-range tag makes Chromium sho
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,7 @@ def write_stimulus(
         "s16",
         *(["-compression_level", "8", "-frame_size", "1600"] if variant else []),
     ]
-    _encode(path, planes, "yuv420p", (height, width), audio, video, timeout, check=(frames, audio))
+    encode(path, planes, "yuv420p", (height, width), audio, video, timeout, check=(frames, audio))
     return path
 
 
@@ -134,48 +134,34 @@ def read_stimulus(path: str | os.PathLike, *, limits: Limits = Limits()) -> tupl
     return np.stack(frames), audio
 
 
-def write_preview(
-    path: str | os.PathLike, frames: Iterable[np.ndarray], audio: np.ndarray, *, crf: int = 18, timeout: float = 600.0
-) -> Path:
-    """Write a video that every browser plays: H.264 and AAC in MP4. Lossy: for looking at, not for measuring.
+def encode(
+    path: Path,
+    chunks: Iterable[bytes],
+    pixels: str,
+    size: tuple[int, int],
+    audio: np.ndarray,
+    codec: Sequence[str],
+    timeout: float,
+    *,
+    container: str = "mp4",
+    check: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+    """Feed pictures and sound to ffmpeg; the file appears under ``path`` whole or not at all.
 
     Args:
         path: where to; replaced if it exists.
-        frames: (H, W, 3) uint8 RGB or (H, W) uint8 grey pictures at 25 fps, all of one size; an array or any iterator.
-        audio: (N,) float full scale or int16 at 16 kHz.
-        crf: 0..51, lower is better and larger.
+        chunks: the pictures one after the other, as bytes, at 25 per second.
+        pixels: ffmpeg's name of how they are laid out.
+        size: (H, W) of each.
+        audio: (N,) int16 at 16 kHz.
+        codec: ffmpeg's options for both streams.
         timeout: seconds that ffmpeg may take.
+        container: "mp4" or "webm".
+        check: frames and audio that the file must give back bit for bit.
 
     Raises:
-        ValueError: shapes or types are not those above.
-        MediaError: ffmpeg failed.
+        MediaError: ffmpeg failed, or the file does not hold the bits of ``check``.
     """
-    path = Path(path)
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError("there are no frames to write")
-    if first.dtype != np.uint8 or first.ndim not in (2, 3) or (first.ndim == 3 and first.shape[2] != 3):
-        raise ValueError(f"frames must be (H, W, 3) or (H, W) uint8, got {first.shape} {first.dtype}")
-    samples = audio if audio.dtype == np.int16 else quantise_audio(audio)
-
-    def chunks():
-        for frame in _chain(first, frames):
-            if frame.shape != first.shape or frame.dtype != np.uint8:
-                raise ValueError(f"all frames must be {first.shape} uint8, got {frame.shape} {frame.dtype}")
-            yield frame.tobytes()
-
-    # H.264 in the form that browsers play wants even sides.
-    video = ["-vf", "pad=w='ceil(iw/2)*2':h='ceil(ih/2)*2',setsar=1,scale=out_color_matrix=bt709:out_range=tv"]
-    video += ["-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf), "-pix_fmt", "yuv420p", "-g", "25"]
-    video += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-c:a", "aac", "-b:a", "96k"]
-    pixels = "rgb24" if first.ndim == 3 else "gray"
-    _encode(path, chunks(), pixels, first.shape[:2], samples, video, timeout)
-    return path
-
-
-def _encode(path, chunks, pixels, size, audio, codec, timeout, check=None):
-    """Feed ``chunks`` and ``audio`` to ffmpeg; the file appears under ``path`` whole or not at all."""
     height, width = size
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "sound.s16"
@@ -196,7 +182,8 @@ def _encode(path, chunks, pixels, size, audio, codec, timeout, check=None):
             "-map",
             "1:a",
         ]
-        arguments += [*codec, "-movflags", "+faststart", "-f", "mp4", f"file:{partial}"]
+        arguments += [*codec, *(["-movflags", "+faststart"] if container == "mp4" else [])]
+        arguments += ["-f", container, f"file:{partial}"]
         try:
             with FFmpeg(arguments, name=path.name, timeout=timeout, feed=chunks) as run:
                 run.finish()
@@ -208,11 +195,6 @@ def _encode(path, chunks, pixels, size, audio, codec, timeout, check=None):
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest
 
 
 def _require_finite(array, what):

@@ -5,6 +5,7 @@ from pushpull.plots.embeddings import embedding_figure
 from pushpull.plots.perturbation import perturbation_figure
 from pushpull.plots.scores import scores_figure
 from pushpull.plots.style import save
+from pushpull.plots.survival import survival_figure
 from pushpull.plots.trace import trace_figure
 from pushpull.plots.zoo import zoo_figure
 
@@ -14,6 +15,7 @@ __all__ = [
     "perturbation_figure",
     "save",
     "scores_figure",
+    "survival_figure",
     "trace_figure",
     "zoo_figure",
 ]
