@@ -29,6 +29,7 @@ from pushpull.files import sha256
 
 GOALS = ("flip", "speak", "silence")
 RULES = ("sign", "adam")
+CROSSINGS = 8.0  # shares of eps that all steps together could move a value by, were none smaller than the first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class FitOptions:
         batch: clips in a batch.
         frames: of each clip of a batch, 25 a second: a stretch at random; fewer where the clips are shorter.
         rule: "sign" moves by the sign of a running mean of normalised gradients, "adam" by Adam.
-        step_size: of the first step as a share of eps; it falls linearly, to a tenth at the end.
+        step_size: of the first step as a share of eps; it falls linearly, to a tenth at the end. 0 is 8 / steps, with
+            which a value can cross its budget twice.
         momentum: of the sign rule.
         loop: samples of the sound before it begins again, at 16,000 a second.
         seed: of the start, the batches and the points of the loop.
@@ -59,7 +61,7 @@ class FitOptions:
     batch: int = 8
     frames: int = 25
     rule: str = "sign"
-    step_size: float = 0.1
+    step_size: float = 0.0
     momentum: float = 0.9
     loop: int = LOOP
     seed: int = 0
@@ -73,7 +75,7 @@ class FitOptions:
             least = 0 if name == "seed" else 1
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        require_number(self, "step_size", "is a share of eps above 0", above=0)
+        require_number(self, "step_size", "is a share of eps, or 0 for 8 / steps,", least=0)
         require_number(self, "cap", "is a number of logits above 0", above=0)
         require_number(self, "momentum", "is a decay of at least 0", least=0)
         if self.momentum >= 1:
@@ -88,7 +90,8 @@ class FitOptions:
 
     def step_at(self, step: int) -> float:
         """Share of eps that step number ``step``, from 0, moves by."""
-        return self.step_size * (1 - 0.9 * step / max(1, self.steps - 1))
+        first = self.step_size or CROSSINGS / self.steps
+        return first * (1 - 0.9 * step / max(1, self.steps - 1))
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,7 @@ class _AdamRule:
 
     def __init__(self, shares: Tensors, options: FitOptions):
         self.shares = shares
-        self.adam = torch.optim.Adam(list(shares.values()), lr=options.step_size, eps=1e-20, maximize=True)
+        self.adam = torch.optim.Adam(list(shares.values()), lr=options.step_at(0), eps=1e-20, maximize=True)
 
     def __call__(self, slopes: Tensors, size: float) -> None:
         self.adam.param_groups[0]["lr"] = size
