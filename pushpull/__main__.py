@@ -10,6 +10,7 @@ import sys
 # Command, the module that is it, and what it does.
 COMMANDS = {
     "perturb": ("pushpull.perturb", "attack one face of a video and write what came of it"),
+    "universal": ("pushpull.universal", "fit one noise for every clip, and try it on clips it has never seen"),
     "train": ("pushpull.train", "train a detector, or measure one on held-out footage"),
     "detectors": ("pushpull.detectors", "list detectors, fetch published ones, import official files"),
     "heads": ("pushpull.data.talkheads", "make talking-head clips that belong to nobody"),

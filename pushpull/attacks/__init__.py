@@ -7,6 +7,8 @@ budgets=...)`` knows nothing of the model but that it takes a dict of tensors.
 from pushpull.attacks.budget import MODALITIES, Box, Budget, as_stored, bounds, paper_budget
 from pushpull.attacks.families import ATTACKS, BIM, FGSM, MIM, PGD, Attack, Noise, register_attack
 from pushpull.attacks.loop import AttackResult, Cancelled, Step
+from pushpull.attacks.looped import UniversalNoise, load_noise
+from pushpull.attacks.universal import FitOptions, Universal, fit_universal
 
 __all__ = [
     "ATTACKS",
@@ -20,10 +22,15 @@ __all__ = [
     "Box",
     "Budget",
     "Cancelled",
+    "FitOptions",
     "Noise",
     "Step",
+    "Universal",
+    "UniversalNoise",
     "as_stored",
     "bounds",
+    "fit_universal",
+    "load_noise",
     "paper_budget",
     "register_attack",
 ]

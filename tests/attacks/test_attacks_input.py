@@ -129,6 +129,9 @@ NUMBERS = {
     "early_stop": (math.nan, 0, "no", None),
     "keep": (math.nan, None),
     "kind": (math.nan, None),
+    "noise": (math.nan, 1, None),
+    "sha256": (math.nan, 1, None),
+    "offset": (math.nan, 1.5, True, "3", None),
 }
 
 
