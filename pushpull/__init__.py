@@ -45,6 +45,8 @@ _HOMES = {
     "RunSpec": "pushpull.runs",
     "Target": "pushpull.runs",
     "attack": "pushpull.runs",
+    "audit": "pushpull.evaluation.api",
+    "evaluate": "pushpull.evaluation.api",
     "compare": "pushpull.runs",
 }
 __all__ = sorted(_HOMES)

@@ -11,6 +11,8 @@ import sys
 COMMANDS = {
     "perturb": ("pushpull.perturb", "attack one face of a video and write what came of it"),
     "universal": ("pushpull.universal", "fit one noise for every clip, and try it on clips it has never seen"),
+    "evaluate": ("pushpull.evaluate", "the paper's tables and figures: many clips, many detectors, with intervals"),
+    "audit": ("pushpull.audit", "whether a detector's robust figures are robustness or bad gradients"),
     "train": ("pushpull.train", "train a detector, or measure one on held-out footage"),
     "detectors": ("pushpull.detectors", "list detectors, fetch published ones, import official files"),
     "heads": ("pushpull.data.talkheads", "make talking-head clips that belong to nobody"),

@@ -1,0 +1,146 @@
+"""Evaluation and audit from Python, on clips of one's own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from pushpull.attacks import PGD, Attack
+from pushpull.clip import Clip
+from pushpull.detectors import Detector, device_of
+from pushpull.evaluation import audit as auditing
+from pushpull.evaluation.audit import Audit, AuditOptions
+from pushpull.evaluation.audit_page import write_audit
+from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
+from pushpull.evaluation.examples import Example, from_clips
+from pushpull.evaluation.output import as_csv
+from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.summary import Subset, summarise
+from pushpull.files import check_folder, replacing
+
+
+def evaluate(
+    detectors: Detector | str | Sequence[Detector | str],
+    clips: Sequence[Clip],
+    attack: Attack = PGD(),  # noqa: B008 (frozen)
+    *,
+    eps_av: float = 5.0,
+    modality: str = "both",
+    objective: str = "training_aware",
+    out: str | Path | None = None,
+    batch: int = BATCH,
+    seed: int = 0,
+    on_examples: Callable[[int], None] = lambda count: None,
+) -> list[dict]:
+    """Attack every clip of every detector with its own gradients.
+
+    Args:
+        detectors: one or several: of the protocol, names or paths.
+        clips: with their labels, or all without: then each detector's own decisions count as right. Clips that were
+            cut from one piece of footage should share their name: intervals treat them as one.
+        attack: with its parameters.
+        eps_av: budget; sound moves by up to 1e-4 of full scale and the picture by 0.1 grey levels for each unit.
+        modality: "both", "audio" or "video".
+        objective: of ``pushpull.attacks.objectives``; "training_aware" is "inference_aware" for detectors without the
+            heads it needs.
+        out: folder for records, so that the same call goes on where it was stopped, and for results.csv.
+        batch: clips attacked together.
+        on_examples: called with the number of clips that were done, after every batch.
+
+    Returns:
+        A row for each detector: "model", "sha256" and what ``pushpull.evaluation.summary.summarise`` gives, rates in
+        0..1 with 95 % intervals over clips.
+
+    Raises:
+        ValueError, CheckpointError: no clips, some with labels and some without, or a detector that there is not.
+    """
+    chosen = detectors if isinstance(detectors, list | tuple) else [detectors]
+    subjects = [Subject.of(detector) for detector in chosen]
+    if out is not None:
+        check_folder(Path(out))
+    examples, own = _examples(clips)
+    evaluator = Evaluator(
+        subjects,
+        examples,
+        own_labels=own,
+        folder=None if out is None else Path(out) / "records",
+        batch=batch,
+        on_examples=on_examples,
+    )
+    subset, rows = Subset.of(evaluator.examples, seed=seed), []
+    for subject in subjects:
+        condition = Condition(
+            source=subject.name, attack=attack, objective=objective, modality=modality, eps_av=eps_av, seed=seed
+        )
+        records = evaluator.run(condition)[subject.name]
+        rows.append({"model": subject.name, "sha256": subject.sha256} | summarise(subset, records))
+    if out is not None:
+        with replacing(Path(out) / "results.csv", "w") as file:
+            file.write(as_csv(rows))
+    return rows
+
+
+def audit(
+    detector: Detector | str,
+    clips: Sequence[Clip],
+    *,
+    eps_av: float = 5.0,
+    quick: bool = False,
+    reference: Detector | str | None = None,
+    out: str | Path | None = None,
+    options: AuditOptions | None = None,
+    on_trial: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Audit:
+    """Ask whether a detector's robust figures come from robustness or from bad gradients.
+
+    Args:
+        detector: of the protocol, a name or a path.
+        clips: with their labels, or all without: then the detector's own decisions count as right. A verdict that is
+            told to others wants at least 100 of them.
+        eps_av: budget; sound moves by up to 1e-4 of full scale and the picture by 0.1 grey levels for each unit.
+        quick: short attacks: a first look.
+        reference: an undefended detector whose perturbations are tried on this one.
+        out: folder for audit.json, audit.html and records; the same call goes on where it was stopped.
+        options: in place of ``eps_av`` and ``quick``.
+        on_trial: called before every attack with its name, its number from 0, and how many there are.
+
+    Raises:
+        ValueError, CheckpointError: no clips, some with labels and some without, or a detector that there is not.
+    """
+    subject = Subject.of(detector)
+    options = options or (AuditOptions.quick(eps_av=eps_av) if quick else AuditOptions(eps_av=eps_av))
+    if out is not None:
+        check_folder(Path(out))
+    examples, own = _examples(clips)
+    if own:
+        examples = [_labelled(subject, example) for example in examples]
+    folder = None if out is None else Path(out) / "records"
+    found = auditing.audit(subject, examples, options, reference=reference, folder=folder, on_trial=on_trial)
+    if out is not None:
+        write_audit(Path(out), found, f"pushpull.audit({subject.name!r}, clips, eps_av={options.eps_av:g})")
+    return found
+
+
+def _examples(clips: Sequence[Clip]) -> tuple[list[Example], bool]:
+    """Examples of clips, and whether what is right is for the detectors to say; names that recur are told apart."""
+    bare = [clip.labels is None for clip in clips]
+    if any(bare) and not all(bare):
+        raise ValueError("some clips have labels and some have none: give all of them labels, or none")
+    own = bool(clips) and all(bare)
+    labelled = [replace(clip, labels=_labels(clip)) for clip in clips]
+    found, seen = [], {}
+    for example in from_clips(labelled):
+        count = seen[example.base] = seen.get(example.base, 0) + 1
+        found.append(example if count == 1 else replace(example, kind=f"{example.kind} {count}"))
+    return found, own
+
+
+def _labels(clip: Clip):
+    """The clip's labels; where it has none, zeros that hold their place."""
+    return torch.zeros(clip.frames, dtype=torch.int64).numpy() if clip.labels is None else clip.labels
+
+
+def _labelled(subject: Subject, example: Example) -> Example:
+    said = subject.score(example.clip.inputs(device_of(subject.detector))).margin[0] > 0
+    return replace(example, clip=replace(example.clip, labels=said.long().numpy()))

@@ -1,0 +1,210 @@
+"""Attack many clips of many detectors: the paper's tables and figures, with intervals and the paper's own numbers.
+
+python -m pushpull.evaluate table1 --data talkset:grid_s1 --out results/table1           every shipped row of Table 1
+python -m pushpull.evaluate fig3b --models A --data talkset:grid_s1 --quick --out DIR    a first look, in minutes
+python -m pushpull.evaluate detectors --videos film.mp4 --models lr-asd-ava,lite --out DIR
+torchrun --nproc_per_node=4 -m pushpull.evaluate table1 --data ... --out DIR             shared by four processes
+
+Stopped and started again with the same command, it goes on with the examples that are missing.
+"""
+
+import argparse
+import shlex
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pushpull.config import parse_options
+from pushpull.detectors import CheckpointError, list_detectors, resolve_device
+from pushpull.evaluation.crafting import BATCH, Evaluator
+from pushpull.evaluation.data import held_out_examples, video_examples
+from pushpull.evaluation.examples import SetOptions
+from pushpull.evaluation.output import document, write_results
+from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
+from pushpull.evaluation.studies import STUDIES, WORST, Study, StudyOptions, study_rows
+from pushpull.evaluation.subjects import Subject
+from pushpull.files import check_folder
+from pushpull.media import MediaError
+from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
+from pushpull.runs.run import environment
+from pushpull.training.parallel import World
+
+QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}
+QUICK_ROWS = ("A", "B3", "D3", "E3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What is evaluated.
+
+    Args:
+        models: names, paths or rows of Table 1 ("A", "D3"; the lite checkpoints), comma-separated. Left out: what the
+            study is about, of the checkpoints that ship. The first is what others are compared with, and in fig3a
+            what is attacked.
+        data: held-out clips, as for training: talkset:FOLDER,talkheads:FOLDER.
+        videos: in place of data: videos, comma-separated, in which each detector's own decisions count as right.
+        batch: clips attacked together.
+        device: "auto", "cpu", "cuda" or "mps".
+        set: which examples.
+        attacks: how strongly they are attacked.
+    """
+
+    models: str = ""
+    data: str = ""
+    videos: str = ""
+    batch: int = BATCH
+    device: str = "auto"
+    set: SetOptions = field(default_factory=SetOptions)
+    attacks: StudyOptions = field(default_factory=StudyOptions)
+
+    def __post_init__(self):
+        if bool(self.data) == bool(self.videos):
+            raise ValueError(
+                "say what to attack: --data talkset:FOLDER (held-out clips with labels) or --videos FILE,FILE"
+            )
+
+
+def default_models(study: Study, *, quick: bool = False) -> list[str]:
+    """The shipped lite checkpoints that a study is about."""
+    if study.name == "fig3a":
+        return ["A", "nctalknet-lite", "spectalknet-lite"]
+    if study.name in ("fig3b", "fig3c"):
+        return ["A"]
+    if study.name == "detectors":
+        return ["talknet-lite"]
+    if quick:
+        return list(QUICK_ROWS)
+    if study.name == "fig4":
+        return list(FIGURE_4_ROWS)
+    return list(TABLE_1)
+
+
+def load_subjects(names: list[str], device: str) -> list[Subject]:
+    """Detectors by name, path or row of Table 1.
+
+    Raises:
+        CheckpointError: there is no such detector.
+    """
+    rows = {str(card.get("row")): card["name"] for card in list_detectors() if "-lite-" in str(card["name"])}
+    return [Subject.of(rows.get(name, name), device=device) for name in names]
+
+
+def run_study(
+    study: Study | str,
+    options: EvaluateOptions,
+    out: Path,
+    *,
+    command: str = "",
+    quick: bool = False,
+    progress: bool = False,
+) -> dict:
+    """Run a study and write its files into ``out``.
+
+    Returns:
+        What results.json holds; see ``pushpull.evaluation.output.document``.
+
+    Raises:
+        ValueError, CheckpointError, MediaError: options, detectors or data do not fit; the message says which.
+        KeyboardInterrupt: stopped; what is done stays in ``out`` and the same call goes on.
+    """
+    study = STUDIES[study] if isinstance(study, str) else study
+    check_folder(out)
+    with World(resolve_device(options.device)) as world:
+        names = [name.strip() for name in options.models.split(",") if name.strip()]
+        subjects = load_subjects(names or default_models(study, quick=quick), str(world.device))
+        with world.leader_first():
+            examples = _examples(options, subjects, progress and world.leads)
+        bar = tqdm(unit="example", disable=not (progress and world.leads))
+        evaluator = Evaluator(
+            subjects,
+            examples,
+            own_labels=bool(options.videos),
+            folder=out / "records",
+            batch=options.batch,
+            shard=world.rank,
+            shards=world.size,
+            on_examples=bar.update,
+        )
+        conditions = study.conditions(subjects, options.attacks)
+        bar.reset(sum(evaluator.missing(condition) for condition in conditions))
+        for condition in conditions:
+            bar.set_description(f"{condition.source} {condition.attack_name} {condition.eps_av:g}")
+            evaluator.run(condition)
+        bar.close()
+        world.wait()
+        if not world.leads:
+            return {}
+        rows = study_rows(study, evaluator, conditions, options.attacks.seed)
+        told = {
+            "command": command,
+            "options": asdict(options),
+            "environment": environment(subjects[0].detector),
+        }
+        found = document(study, evaluator, rows, told)
+        write_results(out, found, study_figure(study, rows))
+        return found
+
+
+def study_figure(study: Study, rows: list[dict]):
+    """The figure of a study, of the first set of examples that its rows are told of: all."""
+    shown = [row for row in rows if row["set"] == rows[0]["set"]]
+    if study.name in ("table1", "fig4"):
+        return rows_figure(shown)
+    if study.name == "transfer":
+        return matrix_figure(shown)
+    lines = {"fig3a": ("source",), "fig3b": ("model", "modality"), "fig3c": ("model", "attack")}
+    if study.name == "detectors":
+        return budget_figure([row for row in shown if row["attack"] == WORST], ("model", "modality"))
+    return budget_figure(shown, lines[study.name], "average_precision")
+
+
+def _examples(options: EvaluateOptions, subjects: list[Subject], progress: bool):
+    if options.videos:
+        crops = [subject.crop for subject in subjects]
+        paths = [Path(part.strip()) for part in options.videos.split(",") if part.strip()]
+        return video_examples(paths, crops, options.set.frames, most=options.set.examples)
+    bar = partial(tqdm, unit="file", desc="faces") if progress else None
+    return held_out_examples(options.data, options.set, progress=bar)
+
+
+def _quick(options: EvaluateOptions) -> EvaluateOptions:
+    few = replace(options.set, examples=QUICK["examples"], frames=QUICK["frames"])
+    weak = replace(options.attacks, steps=QUICK["steps"], restarts=QUICK["restarts"])
+    return replace(options, set=few, attacks=weak)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="python -m pushpull.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", choices=STUDIES, help="; ".join(f"{s.name}: {s.title}" for s in STUDIES.values()))
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options, given = parse_options(EvaluateOptions, arguments, parser)
+    study = STUDIES[given.study]
+    if not any(a == "--attacks.eps-av" or a.startswith("--attacks.eps-av=") for a in arguments) and not given.config:
+        options = replace(options, attacks=replace(options.attacks, eps_av=study.eps_av))
+    options = _quick(options) if given.quick else options
+    command = f"python -m pushpull.evaluate {shlex.join(arguments)}"
+    try:
+        found = run_study(study, options, given.out, command=command, quick=given.quick, progress=not given.quiet)
+    except (ValueError, CheckpointError, MediaError, OSError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on where it stopped, in {given.out}", file=sys.stderr)
+        return 130
+    if found:
+        print((given.out / "results.md").read_text(encoding="utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
