@@ -72,6 +72,24 @@ def check_run(
         _check_input(name, x, labels, budgets.get(name))
 
 
+def check_initial(initial: Tensors | None, inputs: Tensors) -> None:
+    """Refuse starts that are no inputs.
+
+    Raises:
+        ValueError: an input of another name, type or shape, or values that are not finite.
+    """
+    if initial is None:
+        return
+    if not isinstance(initial, dict) or not all(isinstance(x, Tensor) for x in initial.values()):
+        raise ValueError(f"initial must be tensors by name like inputs, got {type(initial).__name__}")
+    if unknown := sorted(set(initial) - set(inputs)):
+        raise ValueError(f"initial has {unknown} but the inputs are {sorted(inputs)}")
+    for name, x in initial.items():
+        if x.shape != inputs[name].shape or not x.is_floating_point() or not torch.isfinite(x).all():
+            wanted = f"finite floating-point numbers {tuple(inputs[name].shape)} like the input"
+            raise ValueError(f"initial {name} must be {wanted}, got {tuple(x.shape)} {x.dtype}")
+
+
 def _check_labels(labels: Tensor, mask: Tensor | None) -> None:
     if not isinstance(labels, Tensor):
         raise ValueError(f"labels must be a tensor (B, T) int64, got {type(labels).__name__}")

@@ -3,82 +3,20 @@
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pushpull.attacks.budget import Box, as_stored
-from pushpull.attacks.check import check_run, require_finite, warn_of_no_gradient, warn_of_scale
+from pushpull.attacks.check import check_initial, check_run, require_finite, warn_of_no_gradient, warn_of_scale
 from pushpull.attacks.objectives import get_objective
+from pushpull.attacks.result import AttackResult, Cancelled, Step
 from pushpull.attacks.start import Point, start_anew, stuck
 from pushpull.attacks.undisturbed import undisturbed
 from pushpull.attacks.victim import Victim
 
 Tensors = dict[str, Tensor]
-
-
-class Cancelled(Exception):
-    """Raised by an ``on_step`` callback to stop the attack; the best so far is returned."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one evaluation found, for one restart, as means over the clips of the batch.
-
-    Args:
-        step, steps: iterate 0 is the start; iterate ``steps`` is the last. Where random starts were tried, iterate 0
-            comes twice: the clip itself, and the starts.
-        restart, restarts: which of the restarts, from 0.
-        loss: objective at this iterate.
-        best_loss: highest objective so far in this restart.
-        flipped_share: share of the masked frames that this iterate wins.
-        grad_norm: per modality, l2 norm of the gradient; empty where none was taken (last iterate, noise).
-        zero_grad_share: per modality, share of gradient elements that are exactly zero.
-        progress: share of the whole attack that is done, 0..1.
-        random_start: per modality, share of the clips that took a random start because their own gradient was exactly
-            zero; 0 where it was tried and the gradient stayed zero. Empty unless this is the evaluation of such starts.
-    """
-
-    step: int
-    steps: int
-    restart: int
-    restarts: int
-    loss: float
-    best_loss: float
-    flipped_share: float
-    grad_norm: dict[str, float]
-    zero_grad_share: dict[str, float]
-    progress: float
-    random_start: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class AttackResult:
-    """What an attack found.
-
-    Args:
-        adversarial: {name: (B, ...)}, within eps and range of the inputs to the last bit.
-        stored: the same after being written to a file and read back; rounding may exceed eps by half a storage step.
-        delta: adversarial - inputs.
-        loss: (B,) objective of ``adversarial``.
-        clean_loss: (B,) objective of the unattacked clips (on the grid if ``grid``).
-        flipped_ever: (B, T) bool, masked frames that some iterate of some restart won; the unattacked clip is one.
-        movable: {name: (B,)} share of the elements that the budget lets take more than one value.
-        trace: every ``Step``, in order.
-        cancelled: whether the attack was stopped before its end.
-    """
-
-    adversarial: Tensors
-    stored: Tensors
-    delta: Tensors
-    loss: Tensor
-    clean_loss: Tensor
-    flipped_ever: Tensor
-    movable: Tensors
-    trace: tuple[Step, ...]
-    cancelled: bool
 
 
 def make_streams(names: list[str], seed: int, clips: int, restarts: range) -> list[dict[str, torch.Generator]]:
@@ -160,11 +98,14 @@ def _report(
 
 
 def _attack_rows(
-    attack, victim: Victim, box: Box, streams: list, restarts: range, emit: Callable
+    attack, victim: Victim, box: Box, streams: list, restarts: range, initial: Tensors | None, emit: Callable
 ) -> tuple[_Rows, bool]:
     """Run some restarts of every clip together. Returns their best iterates and whether the caller cancelled."""
     x, memory = attack.start(box, streams)
+    if initial and restarts.start == 0:
+        x = {**x, **{name: torch.cat([first, x[name][len(first) :]]) for name, first in initial.items()}}
     x = box.project(x)
+    at_clip = not attack.random_start and initial is None
     rows = _Rows(x, victim.labels.shape[1], restarts)
     mask = victim.mask[: victim.labels.shape[0] // len(restarts)]
     active = torch.arange(len(rows.loss), device=rows.loss.device)
@@ -177,11 +118,11 @@ def _attack_rows(
         for step in range(attack.steps + 1):
             final = step == attack.steps
             point = Point(x, *victim.evaluate(x, gradient=attack.uses_gradient and not final))
-            if step == 0 and not attack.random_start:
+            if step == 0 and at_clip:
                 require_finite(point.loss)
             rows.record(active, point, attack.keep)
             tell(point, step, {})
-            if step == 0 and attack.uses_gradient and not attack.random_start:
+            if step == 0 and at_clip and attack.uses_gradient:
                 point, started = _leave_plateau(point, attack, victim, box, streams, rows)
                 if started:
                     tell(point, step, started)
@@ -249,7 +190,9 @@ class _Best:
         self.loss = torch.where(self.loss == -torch.inf, self.clean_loss, self.loss)
 
 
-def _run_restarts(attack, victim: Victim, box: Box, best: _Best, seed: int, max_rows: int, emit: Callable) -> bool:
+def _run_restarts(
+    attack, victim: Victim, box: Box, best: _Best, seed: int, initial: Tensors | None, max_rows: int, emit: Callable
+) -> bool:
     """All restarts, as many together as fit. Returns whether the caller cancelled."""
     labels, cancelled = victim.labels, False
     first, together = 0, max(1, max_rows // len(labels))
@@ -258,7 +201,8 @@ def _run_restarts(attack, victim: Victim, box: Box, best: _Best, seed: int, max_
         index = torch.arange(len(labels), device=labels.device).repeat(len(restarts))
         streams = make_streams(list(box.origin), seed, len(labels), restarts)
         try:
-            rows, cancelled = _attack_rows(attack, victim.rows(index), box.rows(index), streams, restarts, emit)
+            among, within = victim.rows(index), box.rows(index)
+            rows, cancelled = _attack_rows(attack, among, within, streams, restarts, initial, emit)
         except torch.OutOfMemoryError:
             if len(restarts) == 1:
                 raise
@@ -270,10 +214,24 @@ def _run_restarts(attack, victim: Victim, box: Box, best: _Best, seed: int, max_
 
 
 def run_attack(
-    attack, model, inputs: Tensors, labels, *, budgets, objective, targeted, mask, seed, on_step, max_rows, autocast
+    attack,
+    model,
+    inputs: Tensors,
+    labels,
+    *,
+    budgets,
+    objective,
+    targeted,
+    mask,
+    seed,
+    initial,
+    on_step,
+    max_rows,
+    autocast,
 ) -> AttackResult:
     """See ``Attack.run``."""
     check_run(inputs, labels, mask, budgets, seed, on_step)
+    check_initial(initial, inputs)
     objective = get_objective(objective)
     warn_of_scale(inputs, budgets, stacklevel=3)
     trace: list[Step] = []
@@ -295,20 +253,25 @@ def run_attack(
         highest = int(labels.max())
         victim = Victim(model, frozen, labels, mask, objective, targeted, autocast, settled, highest)
 
+        clip = {name: box.origin[name] for name in names}
+        victim.remember(clip)
+        if initial is not None:
+            initial = {name: initial[name].detach().to(x) for name, x in clip.items() if name in initial}
         # Attacks that start at the unattacked clip evaluate it anyway, as their step 0.
-        if attack.random_start or not names:
-            clean_loss, best.ever, _ = victim.evaluate({name: box.origin[name] for name in names}, gradient=False)
+        if attack.random_start or initial is not None or not names:
+            clean_loss, best.ever, _ = victim.evaluate(clip, gradient=False)
             best.begin(clean_loss, counts=attack.keep == "best" or not names)
         cancelled = False
         if names:
-            cancelled = _run_restarts(attack, victim, box.only(names), best, seed, max_rows, emit)
+            cancelled = _run_restarts(attack, victim, box.only(names), best, seed, initial, max_rows, emit)
         else:
             share, loss = (best.ever.sum() / mask.sum().clamp(min=1)).item(), clean_loss.mean().item()
             with suppress(Cancelled):
                 emit(Step(0, attack.steps, 0, attack.restarts, loss, loss, share, {}, {}, 1.0))
         best.end()
     if names and attack.uses_gradient and not cancelled:
-        outcome = "they come back as the best random start" if attack.random_start else "they come back unchanged"
+        back = "unchanged" if initial is None else "as the better of clip and start"
+        outcome = f"they come back {'as the best random start' if attack.random_start else back}"
         warn_of_no_gradient(torch.nonzero(~best.sloped).flatten().tolist(), outcome, stacklevel=3)
     return AttackResult(
         adversarial=best.x,

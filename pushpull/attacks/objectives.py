@@ -5,9 +5,14 @@ An objective is any callable ``objective(outputs, labels, *, mask=None, targeted
 ``outputs`` needs ``logits_av`` (B, T, K), K >= 2; ``training_aware`` also needs ``logits_a`` and ``logits_v``. A bare
 tensor of logits (B, T, K) counts as ``logits_av``. ``labels`` are (B, T) int64 in 0..K-1. Logits that do not fit raise
 ValueError.
+
+One that compares with the unattacked clip has a method ``remember(outputs, labels, *, mask) -> {name: (B, ...)}``. An
+attack shows it the clean outputs once, and hands what it returned back as ``clean``, row by row.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,7 +20,34 @@ from torch import Tensor
 from pushpull.clip import FPS
 
 HEAD_WEIGHT = 0.4  # weight of the audio-only and the visual-only head, paper Eq. 4
-MARGIN_CAP = 10.0  # log-odds; a frame pushed past it (probability .99995) yields its share of the effort to the others
+MARGIN_CAP = 1.0  # log-odds; a frame pushed past it is won, and yields its share of the effort to the others
+
+OBJECTIVES: dict[str, Callable[..., Tensor]] = {}
+_TITLES: dict[str, str] = {}
+
+
+def register_objective(name: str, title: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Decorator: make an objective known by ``name`` to shell, page and reports.
+
+    Args:
+        title: what people read.
+
+    Raises:
+        ValueError: the name is another objective's.
+    """
+
+    def register(objective: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        if OBJECTIVES.setdefault(name, objective) is not objective:
+            raise ValueError(f"there is an objective {name!r} already")
+        _TITLES[name] = title
+        return objective
+
+    return register
+
+
+def objective_titles() -> dict[str, str]:
+    """What people read for each name of ``OBJECTIVES``."""
+    return {name: _TITLES.get(name, name) for name in OBJECTIVES}
 
 
 def logits_of(outputs) -> Tensor:
@@ -77,12 +109,22 @@ def cross_entropy(logits: Tensor, labels: Tensor, name: str = "logits_av") -> Te
     return -logits.log_softmax(dim=-1).gather(-1, labels[..., None])[..., 0]
 
 
-def inference_aware(outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False) -> Tensor:
-    """Cross entropy of the head that inference uses (paper Eq. 3), mean over the masked frames: (B,)."""
-    loss = clip_mean(cross_entropy(logits_of(outputs), labels), mask)
-    return -loss if targeted else loss
+def won_frames(logits: Tensor, labels: Tensor, *, targeted: bool) -> Tensor:
+    """Frames where the decision is no longer the label, or is the target: (B, T, K), (B, T) -> (B, T) bool."""
+    decided = logits.argmax(dim=-1)
+    return decided == labels if targeted else decided != labels
 
 
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logit of the label minus that of the likeliest other class: (B, T, K), (B, T) -> (B, T)."""
+    check_logits(logits, labels)
+    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    own = logits.gather(-1, labels[..., None])[..., 0]
+    is_own = torch.nn.functional.one_hot(labels, logits.shape[-1]).bool()
+    return own - logits.masked_fill(is_own, -torch.inf).amax(dim=-1)
+
+
+@register_objective("training_aware", "training-aware (all heads)")
 def training_aware(outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False) -> Tensor:
     """CE_av + 0.4 CE_a + 0.4 CE_v (paper Eq. 4), mean over the masked frames: (B,).
 
@@ -102,6 +144,14 @@ def training_aware(outputs, labels: Tensor, *, mask: Tensor | None = None, targe
     return -loss if targeted else loss
 
 
+@register_objective("inference_aware", "inference-aware (final head)")
+def inference_aware(outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False) -> Tensor:
+    """Cross entropy of the head that inference uses (paper Eq. 3), mean over the masked frames: (B,)."""
+    loss = clip_mean(cross_entropy(logits_of(outputs), labels), mask)
+    return -loss if targeted else loss
+
+
+@register_objective("margin", "margin (no saturation)")
 def margin(
     outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False, cap: float = MARGIN_CAP
 ) -> Tensor:
@@ -110,21 +160,55 @@ def margin(
     Untargeted, the wanted class is the likeliest one that is not the label; targeted, it is the label. Unlike cross
     entropy its gradient does not vanish where softmax saturates: only frames already won by ``cap`` drop out.
     """
+    odds = log_odds(logits_of(outputs), labels)
+    return clip_mean((odds if targeted else -odds).clamp(max=cap), mask)
+
+
+@register_objective("ce_weighted", "weighted (frames not yet wrong)")
+def ce_weighted(outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False) -> Tensor:
+    """Cross entropy of the final head, with weight on the frames that are not yet won only; mean per clip: (B,).
+
+    A frame that is won has no gradient, so that no budget is spent on it, and counts as much as one on the brink of it:
+    log K nats, with a target -log 2. Hence the best iterate is the one that wins most. A frame that falls back counts
+    again.
+    """
     logits = logits_of(outputs)
-    check_logits(logits, labels)
-    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    own = logits.gather(-1, labels[..., None])[..., 0]
-    is_own = torch.nn.functional.one_hot(labels, logits.shape[-1]).bool()
-    other = logits.masked_fill(is_own, -torch.inf).amax(dim=-1)
-    won = own - other if targeted else other - own
-    return clip_mean(won.clamp(max=cap), mask)
+    loss = cross_entropy(logits, labels)
+    brink = -math.log(2) if targeted else math.log(logits.shape[-1])
+    won = won_frames(logits, labels, targeted=targeted)
+    return clip_mean(torch.where(won, brink, -loss if targeted else loss), mask)
 
 
-OBJECTIVES: dict[str, Callable[..., Tensor]] = {
-    "training_aware": training_aware,
-    "inference_aware": inference_aware,
-    "margin": margin,
-}
+@dataclass(frozen=True)
+class ScaledCrossEntropy:
+    """Cross entropy of the final head's logits after division by one number per clip; mean per clip: (B,).
+
+    The number is the mean |log-odds| of the clip's frames before the attack, a constant: logits x 100 are attacked as
+    if they had never been multiplied, whereas their own cross entropy has no gradient left. (The difference-of-logits
+    ratio of Croce & Hein 2020 and MIFPE of Yu & Xu 2023 divide each decision by its own; of two classes, and at each
+    iterate anew, nothing would be left to maximise.)
+    """
+
+    def remember(self, outputs, labels: Tensor, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """The scale of each unattacked clip: {"scale": (B,)}."""
+        scale = clip_mean(log_odds(logits_of(outputs), labels).abs(), mask).detach()
+        return {"scale": torch.where(scale > 0, scale, torch.ones_like(scale))}
+
+    def __call__(
+        self,
+        outputs,
+        labels: Tensor,
+        *,
+        mask: Tensor | None = None,
+        targeted: bool = False,
+        clean: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Without ``clean`` the scale is that of ``outputs``, as a constant."""
+        scale = (self.remember(outputs, labels, mask=mask) if clean is None else clean)["scale"]
+        return inference_aware(logits_of(outputs) / scale[:, None, None], labels, mask=mask, targeted=targeted)
+
+
+ce_scaled = register_objective("ce_scaled", "scaled (no saturation)")(ScaledCrossEntropy())
 
 
 def get_objective(objective: str | Callable[..., Tensor]) -> Callable[..., Tensor]:

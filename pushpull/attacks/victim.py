@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from pushpull.attacks.objectives import check_logits, logits_of
+from pushpull.attacks.objectives import check_logits, logits_of, won_frames
 from pushpull.attacks.undisturbed import Settled
 
 Tensors = dict[str, Tensor]
@@ -29,6 +29,7 @@ class Victim:
         autocast: dtype of mixed precision, or None.
         settled: keeps modules that show up in a call in evaluation mode.
         highest: the highest label.
+        clean: what the objective remembers of the unattacked clips, one entry per row; None if it remembers nothing.
     """
 
     model: Callable
@@ -40,6 +41,7 @@ class Victim:
     autocast: torch.dtype | None
     settled: Settled
     highest: int
+    clean: Tensors | None = None
     _fixed: Callable | None = field(default=None, init=False)
     _seen: bool = field(default=False, init=False)
 
@@ -47,7 +49,8 @@ class Victim:
         """The same model for some of the rows, in the order of ``index``; a row may appear several times."""
         alone = all(len(values) == 1 for values in self.frozen.values())
         frozen = self.frozen if alone else {name: values[index] for name, values in self.frozen.items()}
-        other = replace(self, frozen=frozen, labels=self.labels[index], mask=self.mask[index])
+        clean = None if self.clean is None else {name: values[index] for name, values in self.clean.items()}
+        other = replace(self, frozen=frozen, labels=self.labels[index], mask=self.mask[index], clean=clean)
         other._seen = self._seen
         if alone:  # all restarts of a single clip share its encoding
             other._fixed = self._fixed
@@ -78,9 +81,17 @@ class Victim:
         if not self._seen:
             _warn_of_probabilities(logits)
             self._seen = True
-        predicted = logits.argmax(dim=-1)
-        won = predicted == self.labels if self.targeted else predicted != self.labels
-        return won & self.mask & ~logits.isnan().any(dim=-1)
+        return won_frames(logits, self.labels, targeted=self.targeted) & self.mask & ~logits.isnan().any(dim=-1)
+
+    def remember(self, x: Tensors) -> None:
+        """Let an objective that compares with the unattacked clips, ``x``, look at them once."""
+        if not hasattr(self.objective, "remember"):
+            return
+        with self.settled.watching(), torch.no_grad(), self._precision():
+            outputs = self._call(x)
+            self._decide(outputs)
+            clean = self.objective.remember(outputs, self.labels.clone(), mask=self.mask.clone())
+        self.clean = {name: values.detach().clone() for name, values in clean.items()}
 
     def evaluate(self, x: Tensors, *, gradient: bool) -> tuple[Tensor, Tensor, Tensors]:
         """Loss (rows,), won frames (rows, T) bool and, if asked for, the gradient of each row's loss by its inputs.
@@ -96,7 +107,10 @@ class Victim:
                 leaves = {name: values.detach().requires_grad_(gradient) for name, values in x.items()}
                 outputs = self._call(leaves)
                 won = self._decide(outputs)
-                loss = self.objective(outputs, self.labels.clone(), mask=self.mask.clone(), targeted=self.targeted)
+                options = {} if self.clean is None else {"clean": self.clean}
+                loss = self.objective(
+                    outputs, self.labels.clone(), mask=self.mask.clone(), targeted=self.targeted, **options
+                )
             if not isinstance(loss, Tensor) or loss.shape != self.labels.shape[:1] or not loss.is_floating_point():
                 given = f"{tuple(loss.shape)} {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
                 raise ValueError(f"the objective must give one number per clip, ({len(self.labels)},), got {given}")

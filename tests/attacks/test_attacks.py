@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from attack_support import BUDGETS, FAMILY, FRAMES, MODELS, Curved, Fixing, Linear, assert_within, batch, row
+from attack_support import BUDGETS, FAMILY, FRAMES, MODELS, UNCAPPED, Curved, Fixing, Linear, assert_within, batch, row
 
 from pushpull.attacks import BIM, FGSM, MIM, PGD, Budget, Cancelled, Noise, bounds, paper_budget
 from pushpull.attacks.objectives import training_aware
@@ -49,9 +49,9 @@ def test_invariants(name, model, size, budget):
         assert torch.equal(alone.flipped_ever[0], result.flipped_ever[i])
 
 
-@pytest.mark.parametrize("objective", ["training_aware", "inference_aware", "margin"])
+@pytest.mark.parametrize("objective", ["training_aware", "inference_aware", UNCAPPED])
 @pytest.mark.parametrize("size", [1, 3, 8])
-@pytest.mark.parametrize("name", ["fgsm", "bim", "mim", "pgd"])
+@pytest.mark.parametrize("name", ["fgsm", "bim", "mim", "pgd", "apgd"])
 def test_closed_form_optimum_of_a_linear_model(name, size, objective):
     """With one label for all frames every gradient has the sign of w summed with positive weights."""
     model = Linear()
@@ -169,9 +169,9 @@ def test_audio_gradient_does_not_depend_on_the_joint_loop():
     inputs, labels = batch(3)
     labels[:] = 1
     model = Linear()
-    joint = BIM(steps=5).run(model, inputs, labels, budgets=paper_budget(5), objective="margin")
+    joint = BIM(steps=5).run(model, inputs, labels, budgets=paper_budget(5), objective=UNCAPPED)
     for name in inputs:
-        alone = BIM(steps=5).run(model, inputs, labels, budgets=paper_budget(5, name), objective="margin")
+        alone = BIM(steps=5).run(model, inputs, labels, budgets=paper_budget(5, name), objective=UNCAPPED)
         assert torch.equal(joint.adversarial[name], alone.adversarial[name])
 
 

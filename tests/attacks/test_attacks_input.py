@@ -8,6 +8,7 @@ import pytest
 import torch
 from attack_support import (
     FRAMES,
+    UNCAPPED,
     VIDEO,
     Fixing,
     Linear,
@@ -15,7 +16,7 @@ from attack_support import (
 )
 
 from pushpull import attacks
-from pushpull.attacks import BIM, FGSM, MIM, PGD, Budget, Noise, paper_budget
+from pushpull.attacks import APGD, BIM, FGSM, MIM, PGD, Budget, Noise, paper_budget
 from pushpull.demo.form import Form
 from pushpull.perturb import make_spec
 from pushpull.runs.spec import RunSpec
@@ -180,6 +181,7 @@ def test_the_page_refuses_numbers_that_are_none(name, value):
         (MIM(momentum=1e300, step_size=1e300), 1.0),
         (PGD(restarts=1), 1e300),
         (MIM(), 1e300),
+        (APGD(steps=10), 1e300),
     ],
 )
 def test_huge_numbers_stay_numbers(attack, eps):
@@ -187,7 +189,7 @@ def test_huge_numbers_stay_numbers(attack, eps):
     inputs, labels = batch(2)
     half = lambda x: Linear().head(x["audio"][:, :12].sum(1, keepdim=True) + 0 * x["video"].flatten(2).sum(-1))  # noqa: E731
     budgets = {"audio": Budget(eps, -1, 1), "video": Budget(eps, 0, 255)}
-    result = attack.run(half, inputs, labels, budgets=budgets, objective="margin")
+    result = attack.run(half, inputs, labels, budgets=budgets, objective=UNCAPPED)
     for name, x in result.adversarial.items():
         assert torch.isfinite(x).all() and x.min() >= budgets[name].lo and x.max() <= budgets[name].hi
     assert (result.loss > result.clean_loss).all()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from attack_support import FRAMES, Linear, assert_within, batch, row
+from attack_support import FRAMES, UNCAPPED, Linear, assert_within, batch, row
 from torch import nn
 
 from pushpull.attacks import BIM, FGSM, MIM, PGD, Budget, Noise, paper_budget
@@ -44,7 +44,7 @@ def starts(result):
 
 def attack(which, inputs, labels, budgets=None, model=None, **options):
     budgets = budgets or paper_budget(20)
-    return which.run(model or Floored(), inputs, labels, budgets=budgets, objective="margin", **options)
+    return which.run(model or Floored(), inputs, labels, budgets=budgets, objective=UNCAPPED, **options)
 
 
 @pytest.mark.parametrize("dead", [("audio",), ("video",), ("audio", "video")], ids="-".join)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from attack_support import (
+    UNCAPPED,
     Linear,
     assert_within,
     batch,
@@ -37,7 +38,7 @@ def test_bounds_are_exact_and_leave_no_room(eps, dtype):
 def test_grid_moves_whole_grey_levels_or_not_at_all(grid_eps, moved):
     inputs, labels = batch(3)
     budgets = {"audio": Budget(5e-4, -1, 1), "video": Budget(grid_eps, 0, 255)}
-    result = BIM(steps=5, grid=True).run(Linear(), inputs, labels, budgets=budgets, objective="margin")
+    result = BIM(steps=5, grid=True).run(Linear(), inputs, labels, budgets=budgets, objective=UNCAPPED)
     assert result.delta["video"].abs().max() == moved
     assert (result.movable["video"] > 0).all() == (moved > 0)
     assert torch.equal(result.delta["video"], result.delta["video"].round())

@@ -1,14 +1,18 @@
 """What the tests of attacks share: toy models whose optima are known, inputs at both ends of their range."""
 
+import functools
+import math
 from fractions import Fraction
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from pushpull.attacks import BIM, FGSM, MIM, PGD, Noise, paper_budget
+from pushpull.attacks import APGD, BIM, FGSM, MIM, PGD, Noise, paper_budget
+from pushpull.attacks.objectives import margin
 
 FRAMES = 4
+UNCAPPED = functools.partial(margin, cap=math.inf)  # never won: its optimum is a corner of the box
 AUDIO = (24,)
 VIDEO = (FRAMES, 3, 3)
 
@@ -87,12 +91,15 @@ FAMILY = {
     "bim": BIM(steps=5),
     "mim": MIM(steps=5),
     "pgd": PGD(steps=4, restarts=3),
+    "apgd": APGD(steps=9, restarts=2),
     "noise-sign": Noise(steps=4),
     "noise-uniform": Noise(steps=4, kind="uniform"),
     "bim-last": BIM(steps=5, keep="last"),
     "pgd-stop": PGD(steps=4, restarts=3, early_stop=True),
     "bim-grid": BIM(steps=5, grid=True),
     "pgd-grid": PGD(steps=4, restarts=2, grid=True),
+    "apgd-stop": APGD(steps=9, restarts=2, early_stop=True),
+    "apgd-grid": APGD(steps=9, grid=True),
 }
 BUDGETS = {
     "both": paper_budget(20),
