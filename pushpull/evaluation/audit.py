@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pushpull.attacks import APGD, BIM, MIM, PGD, Noise, Square
+from pushpull.attacks import APGD, ATTACKS, BIM, MIM, PGD, Noise
 from pushpull.evaluation import checks
 from pushpull.evaluation.checks import Flag, flag, left
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
@@ -125,8 +125,15 @@ class Audit:
         }
 
 
-def trials(subject: Subject, options: AuditOptions, reference: Subject | None) -> list[Trial]:
-    """Every attack of an audit, cheapest parts first."""
+def trials(
+    subject: Subject, options: AuditOptions, reference: Subject | None, *, heads: bool = True, embeddings: bool = True
+) -> list[Trial]:
+    """Every attack of an audit.
+
+    Args:
+        heads, embeddings: whether the detector has heads of one modality alone, and embeddings: attacks on what is not
+            there are left out.
+    """
     base = {"source": subject.name, "eps_av": options.eps_av, "seed": options.seed}
 
     def trial(name, part, attack, **more) -> Trial:
@@ -137,6 +144,7 @@ def trials(subject: Subject, options: AuditOptions, reference: Subject | None) -
         trial(f"{type(attack).__name__}, {words}", PAPER, attack, objective=objective)
         for attack in (BIM(), MIM(), PGD(restarts=options.restarts))
         for words, objective in (("deciding head", ce), ("all heads", every))
+        if heads or objective == ce
     ]
     found += [
         trial(f"BIM, {words}", STRONG, BIM(), objective=objective)
@@ -146,6 +154,7 @@ def trials(subject: Subject, options: AuditOptions, reference: Subject | None) -
     found += [
         trial(f"APGD, {words}", STRONG, apgd, objective=objective)
         for words, objective in (("cross entropy", ce), ("margin", "margin"), ("features", "features"))
+        if embeddings or objective != "features"
     ]
     found += [
         trial(f"BIM, margin, {steps:g} steps", STEPS, BIM(steps=int(steps)), objective="margin")
@@ -159,7 +168,8 @@ def trials(subject: Subject, options: AuditOptions, reference: Subject | None) -
     ]  # fmt: skip
     found.append(trial("BIM, margin, unbounded", FREE, BIM(steps=20), objective="margin", eps_av=UNBOUNDED))
     found.append(trial("noise", BLACK_BOX, Noise(steps=options.draws), objective="margin"))
-    found.append(trial("Square", BLACK_BOX, Square(steps=options.queries), objective="margin"))
+    if "square" in ATTACKS:
+        found.append(trial("Square", BLACK_BOX, ATTACKS["square"](steps=options.queries), objective="margin"))
     if reference is not None:
         by_way = {"source": reference.name, "targets": (subject.name,)}
         found.append(trial(f"transfer from {reference.name}", BLACK_BOX, MIM(), objective=ce, **by_way))
@@ -201,7 +211,10 @@ def audit(
         other = replace(other, name=f"{other.name} (reference)")
     subjects = [subject] if other is None else [subject, other]
     evaluator = Evaluator(subjects, examples, folder=folder, batch=batch, cancelled=cancelled)
-    planned, records = trials(subject, options, other), {}
+    said = evaluator.clean(subject.name)[0]
+    with_heads = said.logits_a is not None and said.logits_v is not None
+    planned = trials(subject, options, other, heads=with_heads, embeddings=bool(said.embeddings))
+    records: dict[str, list[Record]] = {}
     for number, trial in enumerate(planned):
         on_trial(trial.name, number, len(planned))
         records[trial.name] = evaluator.run(trial.condition)[subject.name]
@@ -220,7 +233,8 @@ def _concluded(subject, evaluator, options, planned, records) -> Audit:
     subset = Subset.of(evaluator.examples, seed=options.seed)
     attacks = {"worst of all": {"part": "worst"} | summarise(subset, worst)}
     attacks |= {t.name: {"part": t.part} | _told(t.condition) | summarise(subset, records[t.name]) for t in planned}
-    flags = _flags(subject, evaluator, options, planned, records, worst_of(white_box), of(BLACK_BOX))
+    own = [records[t.name] for t in planned if t.part in (PAPER, STRONG) and not t.condition.begin]
+    flags = _flags(subject, evaluator, options, planned, records, worst_of(own), of(BLACK_BOX))
     labels = np.concatenate([record.labels for record in worst])
     clean = 100 * float(np.mean(np.concatenate([(r.clean > 0) == (r.labels == 1) for r in worst])))
     found = {
@@ -271,9 +285,7 @@ def _flags(subject, evaluator, options, planned, records, white_box, black_box) 
         for modality in ("both", "video", "audio")
     }
     zero = [r.zero_gradients for r in records["BIM, deciding head"] if r.zero_gradients is not None]
-    heads = evaluator.clean(subject.name)[0]
-    ce = after("BIM, deciding head")
-    with_heads = heads.logits_a is not None and heads.logits_v is not None
+    ce, all_heads = after("BIM, deciding head"), "BIM, all heads"
     return [
         flag("random", checks.randomness(subject, evaluator.cuts[evaluator.crop_of(subject.name)])),
         flag("lying_gradients", checks.slope_error(subject, evaluator.cuts[evaluator.crop_of(subject.name)])),
@@ -281,7 +293,7 @@ def _flags(subject, evaluator, options, planned, records, white_box, black_box) 
         flag("more_steps", ladder[-2] - ladder[-1]),
         flag("margin_beats_ce", ce - after("BIM, margin")),
         flag("scaled_beats_ce", ce - after("BIM, scaled")),
-        flag("all_heads_beat_one", ce - after("BIM, all heads") if with_heads else None),
+        flag("all_heads_beat_one", ce - after(all_heads) if all_heads in records else None),
         flag("black_box_wins", checks.clips_won(black_box, white_box)),
         flag("unbounded", after("BIM, margin, unbounded")),
         flag("not_monotone", max(checks.won_back(found) for found in budgets.values())),

@@ -1,6 +1,7 @@
 """Attack every example under one condition, in batches of clips of one length, and record what came of it."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from pushpull.attacks import ATTACKS, BIM, Attack, AttackResult, Step, paper_budget
+from pushpull.attacks.features import class_centres, features
 from pushpull.detectors import Outputs
 from pushpull.evaluation.examples import Example, set_hash
 from pushpull.evaluation.records import Record, RecordStore
@@ -16,6 +18,7 @@ from pushpull.evaluation.subjects import Subject
 from pushpull.metrics import ecr, psnr, snr_db, ssim
 
 BATCH = 8  # clips attacked together
+FIRST_OBJECTIVE = "inference_aware"  # every detector has what it needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,8 @@ class Condition:
         modality: "both", "audio" or "video": what may change.
         eps_av: budget; 1e-4 of full scale of the sound and 0.1 grey levels of the picture for each unit.
         seed: of random starts; example i draws from seed + i.
+        begin: name of a detector that is attacked first, in the same way with cross entropy; what that finds is where
+            the source's attack starts. "" starts at the example.
     """
 
     source: str
@@ -40,6 +45,7 @@ class Condition:
     modality: str = "both"
     eps_av: float = 5.0
     seed: int = 0
+    begin: str = ""
 
     @property
     def scored_by(self) -> tuple[str, ...]:
@@ -53,6 +59,7 @@ class Condition:
     def to_dict(self) -> dict:
         values = {name: getattr(self, name) for name in ("source", "objective", "modality", "eps_av", "seed")}
         attack = {"name": self.attack_name} | asdict(self.attack)
+        values |= {"begin": self.begin} if self.begin else {}
         return values | {"targets": list(self.scored_by), "attack": attack}
 
 
@@ -103,6 +110,7 @@ class Evaluator:
         self.on_examples, self.cancelled = on_examples, cancelled
         self.hashes = {crop: set_hash(cut) for crop, cut in self.cuts.items()}
         self._clean: dict[tuple[str, str], list[Outputs]] = {}
+        self._centres: dict[str, Callable] = {}
 
     def crop_of(self, name: str) -> str:
         """The crop of which a detector gets the examples: its own if it is there, else the first."""
@@ -157,7 +165,7 @@ class Evaluator:
 
     def key(self, condition: Condition) -> dict:
         """Everything that the records of a condition depend on."""
-        names = dict.fromkeys((condition.source, *condition.scored_by))
+        names = dict.fromkeys((condition.source, *condition.scored_by, *filter(None, [condition.begin])))
         return {
             "condition": condition.to_dict(),
             "checkpoints": {name: self.subjects[name].sha256 for name in names},
@@ -194,23 +202,49 @@ class Evaluator:
             name: torch.cat([example.clip.inputs(source.device)[name] for example in examples])
             for name in ("audio", "video")
         }
-        labels = np.stack([self.labels(condition.source, i) for i in indices])
+        labels = torch.from_numpy(np.stack([self.labels(condition.source, i) for i in indices]))
+        initial = None
+        if condition.begin:
+            initial = self._run(condition, condition.begin, indices, inputs, labels, FIRST_OBJECTIVE).adversarial
+        result = self._run(condition, condition.source, indices, inputs, labels, condition.objective, initial)
+        return self._records(condition, indices, inputs, result)
+
+    def _run(self, condition, name, indices, inputs, labels, objective, initial=None) -> AttackResult:
+        """One detector attacked on one batch as the condition says."""
+        subject = self.subjects[name]
 
         def on_step(step: Step) -> None:
             if self.cancelled():
                 raise KeyboardInterrupt
 
-        result = condition.attack.run(
-            source.fast,
-            inputs,
-            torch.from_numpy(labels).to(source.device),
-            budgets=paper_budget(condition.eps_av, condition.modality),
-            objective=source.objective(condition.objective, self.clean(condition.source)[indices[0]]),
-            seed=condition.seed + indices[0],
-            on_step=on_step,
-            max_rows=max(self.batch, len(indices)),
-        )
-        return self._records(condition, indices, inputs, result)
+        with warnings.catch_warnings():
+            # Every record tells it: ``zero_gradients``.
+            warnings.filterwarnings("ignore", message="the gradient of clips")
+            return condition.attack.run(
+                subject.fast,
+                {key: values.to(subject.device) for key, values in inputs.items()},
+                labels.to(subject.device),
+                budgets=paper_budget(condition.eps_av, condition.modality),
+                objective=self._objective(name, objective),
+                seed=condition.seed + indices[0],
+                on_step=on_step,
+                max_rows=max(self.batch, len(indices)),
+                initial=initial,
+            )
+
+    def _objective(self, name: str, objective: str) -> str | Callable:
+        """The objective by its name; "features" moves towards the other class of the examples' clean embeddings."""
+        said = self.clean(name)
+        if objective != "features":
+            return self.subjects[name].objective(objective, said[0])
+        if not said[0].embeddings:
+            return FIRST_OBJECTIVE
+        if name not in self._centres:
+            labels = [torch.from_numpy(self.labels(name, index))[None] for index in range(len(self.examples))]
+            together, every = Outputs.cat(said, dim=1), torch.cat(labels, dim=1)  # one long clip: lengths differ
+            both = 0 < every.sum() < every.numel()
+            self._centres[name] = features(class_centres(together, every) if both else None)
+        return self._centres[name]
 
     def _records(self, condition, indices, inputs, result: AttackResult) -> list[list[Record]]:
         zero, crop = _zero_gradients(result), self.crop_of(condition.source)

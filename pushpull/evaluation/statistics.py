@@ -10,6 +10,7 @@ import numpy as np
 
 REPLICATES = 2000
 LEVEL = 0.95
+AT_ONCE = 1 << 21  # weights of frames in one go: more only takes memory
 
 
 @dataclass(frozen=True)
@@ -79,19 +80,22 @@ class Clusters:
         scores, labels = np.concatenate(scores), np.concatenate(labels) == 1
         order = np.lexsort((labels, -scores))
         hits, owner = labels[order].astype(np.float64), owner[order]
-        value = _average_precision(hits, np.ones(len(hits)))
-        return value, np.array([_average_precision(hits, weights[owner]) for weights in self.weights])
+        value = _average_precision(hits, np.ones((1, len(hits))))[0]
+        at_once = max(1, AT_ONCE // max(1, len(hits)))
+        parts = [self.weights[first : first + at_once] for first in range(0, len(self.weights), at_once)]
+        return float(value), np.concatenate([_average_precision(hits, weights[:, owner]) for weights in parts])
 
 
-def _average_precision(hits: np.ndarray, times: np.ndarray) -> float:
-    """Of frames in ranked order, each of which counts as often as ``times`` says."""
-    found = np.cumsum(hits * times)
-    if not len(found) or found[-1] == 0:
-        return np.nan
-    precision = found / np.maximum(np.cumsum(times), 1)
+def _average_precision(hits: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(R,) of (N,) frames in ranked order, each of which counts as often as ``times`` (R, N) says; nan without hits."""
+    counted = hits * times
+    found = np.cumsum(counted, axis=1)
+    precision = found / np.maximum(np.cumsum(times, axis=1), 1)
     # Copies of a positive frame stand together, and precision rises over them: all take that of the last.
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((envelope * hits * times).sum() / found[-1])
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    total = found[:, -1] if found.shape[1] else np.zeros(len(times))
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, (envelope * counted).sum(axis=1) / total, np.nan)
 
 
 @dataclass(frozen=True)

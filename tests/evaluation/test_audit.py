@@ -1,0 +1,147 @@
+"""An audit tells detectors that mask their gradients on purpose from those that do not, and says why."""
+
+import json
+
+import pytest
+import torch
+from evaluation_support import Toy, toy_example, toy_examples
+
+import pushpull as pp
+from pushpull.evaluation.audit import MASKED, NO_FLAG, AuditOptions, audit, verdict
+from pushpull.evaluation.audit_page import audit_page, write_audit
+from pushpull.evaluation.checks import CHECKS, Flag, flag
+
+QUICK = AuditOptions.quick(steps=4, ladder="2,4", budgets="1,20", queries=6, draws=4)
+
+
+class Quantised(Toy):
+    """Sees the picture in steps of 4 grey levels, and claims the gradient of one that does not."""
+
+    def forward(self, inputs):
+        video = inputs["video"]
+        coarse = 4 * (video / 4).round()
+        return super().forward(inputs | {"video": video + (coarse - video).detach()})
+
+
+class Noisy(Toy):
+    """Adds noise of its own to the picture at every call."""
+
+    def forward(self, inputs):
+        noise = 3 * torch.randn(inputs["video"].shape[:2])[..., None, None]
+        return super().forward(inputs | {"video": inputs["video"] + noise})
+
+
+def raised(found):
+    return {one.name for one in found.flags if one.passed is False}
+
+
+@pytest.fixture(scope="module")
+def undefended():
+    return audit(Toy(), toy_examples(), QUICK)
+
+
+def test_an_undefended_detector_is_not_robust_and_no_flag_is_up(undefended):
+    found = undefended
+    assert found.verdict == "not robust at eps_av 5" and raised(found) == set()
+    assert found.clean == 100 and found.worst == found.paper_style == 0 and found.constant == 50
+
+
+@pytest.mark.parametrize(
+    "detector, reasons",
+    [
+        (Toy(scale=5000, heads=False), {"zero_gradients", "margin_beats_ce", "scaled_beats_ce"}),
+        (Quantised(), {"lying_gradients"}),
+        (Noisy(), {"random"}),
+    ],
+    ids=["logits times 5000", "straight-through quantiser", "noise of its own"],
+)
+def test_masking_on_purpose_is_flagged_for_its_reason(detector, reasons, undefended):
+    found = audit(detector, toy_examples(), QUICK)
+    assert reasons <= raised(found)
+    # And each of the reasons tells this detector from one that does not mask.
+    assert not reasons & raised(undefended)
+    if "zero_gradients" in reasons:  # the paper's attacks leave much of it
+        assert found.verdict == MASKED
+
+
+def test_a_detector_out_of_reach_has_no_flag_but_its_unbounded_attack_wins():
+    found = audit(Toy(), toy_examples(strength=4.0), QUICK)
+    assert found.verdict == NO_FLAG and found.worst == 100
+    assert found.attacks["BIM, margin, unbounded"]["adversarial"]["frame_accuracy"]["value"] == 0
+
+
+def test_another_models_perturbation_is_tried_and_beats_gradients_that_are_none():
+    class Blind(Toy):
+        def forward(self, inputs):
+            return super().forward({name: values.detach() for name, values in inputs.items()})
+
+    found = audit(Blind("blind"), toy_examples(), QUICK, reference=Toy("plain"))
+    assert {"black_box_wins", "unbounded"} <= raised(found)
+    assert found.verdict == MASKED and found.worst == 0 < found.paper_style
+
+
+@pytest.mark.parametrize(
+    "found, up, said",
+    [
+        ({"paper_style": 20, "worst": 5, "constant": 50}, True, "not robust at eps_av 5"),
+        ({"paper_style": 90, "worst": 5, "constant": 50}, True, MASKED),
+        ({"paper_style": 90, "worst": 5, "constant": 50}, False, "not robust at eps_av 5"),
+        ({"paper_style": 90, "worst": 85, "constant": 50}, False, NO_FLAG),
+        ({"paper_style": 90, "worst": 85, "constant": 50}, True, MASKED),
+    ],
+)
+def test_the_verdict_follows_figures_and_flags(found, up, said):
+    flags = [flag("unbounded", 30.0 if up else 0.0), flag("zero_gradients", None)]
+    assert verdict(flags, found, 5.0) == said
+
+
+def test_every_question_has_a_limit_and_a_meaning():
+    for name in CHECKS:
+        assert flag(name, CHECKS[name][1]).passed and flag(name, CHECKS[name][1] + 1).passed is False
+        assert isinstance(flag(name, None), Flag) and flag(name, None).passed is None
+
+
+def test_files_hold_the_verdict_and_the_page_needs_no_other_host(tmp_path, undefended):
+    found = undefended
+    paths = write_audit(tmp_path, found, "python -m pushpull.audit toy --data <clips>")
+    told = json.loads(paths["audit.json"].read_text())
+    assert told["verdict"] == found.verdict and len(told["flags"]) == len(CHECKS)
+    assert told["sha256"] == found.subject.sha256 and told["options"]["eps_av"] == 5.0
+    page = paths["audit.html"].read_text()
+    assert found.verdict in page and "&lt;clips&gt;" in page and 'src="data:image/png' in page
+    assert "http://" not in page and "https://" not in page and audit_page(found, "x").count("<img") == 2
+
+
+def test_an_interrupted_audit_goes_on_with_what_is_missing(tmp_path):
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        audit(Toy(), toy_examples(), QUICK, folder=tmp_path, cancelled=lambda: len(list(tmp_path.glob("*.jsonl"))) > 3)
+    before = len(list(tmp_path.glob("*.jsonl")))
+    found = audit(Toy(), toy_examples(), QUICK, folder=tmp_path, on_trial=lambda name, n, total: done.append(n))
+    assert before >= 3 and done[-1] == len(found.attacks) - 1
+
+
+def test_from_python_clips_without_labels_count_the_detectors_own_decisions(tmp_path):
+    clips = [toy_example(f"c{i}", speaking=i % 2 == 0).clip for i in range(4)]
+    clips = [pp.Clip(audio=clip.audio, video=clip.video, name=clip.name) for clip in clips]
+    found = pp.audit(Toy(shift=-1.0), clips, options=QUICK, out=tmp_path / "audit")
+    assert found.clean == 100 and (tmp_path / "audit" / "audit.html").exists()
+    rows = pp.evaluate([Toy("one"), Toy("two", scale=2)], clips, pp.BIM(steps=2), out=tmp_path / "rows")
+    assert [row["model"] for row in rows] == ["one", "two"] and rows[0]["clean"]["frame_accuracy"]["value"] == 1
+    assert (tmp_path / "rows" / "results.csv").read_text().startswith("model,sha256")
+    with pytest.raises(ValueError, match="some clips have labels"):
+        pp.evaluate(Toy(), [*clips, toy_example("c", speaking=True).clip])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"ladder": "10"}, "ladder"),
+        ({"budgets": "5,1"}, "budgets"),
+        ({"queries": 0}, "queries"),
+        ({"eps_av": 0}, "eps_av"),
+    ],
+)
+def test_options_out_of_range_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        AuditOptions(**changes)
