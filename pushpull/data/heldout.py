@@ -1,4 +1,4 @@
-"""How well a model does on held-out clips, kind by kind."""
+"""How well a model does on held-out clips, one type of example after the other."""
 
 from collections.abc import Sequence
 from zlib import crc32
@@ -11,41 +11,41 @@ from pushpull.data.mix import ExampleMix, NoStillLips, make_example, other_clip
 from pushpull.data.speech import detect_speech
 from pushpull.metrics import average_precision
 
-VOICED = ("in_sync", "swapped", "shifted", "still", "frozen")  # kinds whose sound is a voice
+VOICED = ("in_sync", "swapped", "shifted", "still", "frozen")  # types whose sound is a voice
 
 
 @torch.no_grad()
-def evaluate_kinds(
+def evaluate_types(
     model,
     pool: Sequence[Clip],
     *,
-    kinds: Sequence[str] = ExampleMix().names,
+    types: Sequence[str] = ExampleMix().names,
     seed: int = 0,
     device="cpu",
     progress=None,
 ) -> dict[str, dict]:
-    """Every whole clip of ``pool`` as every kind; the same examples for the same seed, whatever the model.
+    """Every whole clip of ``pool`` as every type; the same examples for the same seed, whatever the model.
 
     Args:
         model: a TalkNet in evaluation mode on ``device``.
         pool: clips in sync with speech activity, as ``TalkSet`` gives them; none that the model was trained on.
-        kinds: ``in_sync`` is always evaluated: it has the only frames labelled speaking.
+        types: ``in_sync`` is always evaluated: it has the only frames labelled speaking.
         progress: wraps the range of clip numbers, as tqdm does.
 
     Returns:
-        For each kind, and for ``all`` of them together:
+        For each type, and for ``all`` of them together:
 
-        * ``ap``: AVA average precision in percent over the frames of this kind and those of ``in_sync``;
+        * ``ap``: AVA average precision in percent over the frames of this type and those of ``in_sync``;
         * ``prevalence``: the share of speaking frames among them in percent, the floor of ``ap``;
-        * ``accuracy``: percent of this kind's own frames on the right side of log-odds 0;
+        * ``accuracy``: percent of this type's own frames on the right side of log-odds 0;
         * ``accuracy_voiced``: the same over the frames in which a voice (for ``noise`` and ``silence``: anything)
           is to be heard; a silent frame is easily right. For ``in_sync`` this is nearly the recall of speech;
-        * ``frames``: how many of this kind.
+        * ``frames``: how many of this type.
 
-        Where the pool has ``finished`` examples (talking heads) their kinds follow, as ``own KIND``.
+        Where the pool has ``finished`` examples (talking heads) their types follow, as ``own TYPE``.
 
         What is not defined is None: the average precision where nobody speaks. Where no clip keeps its lips still
-        the kind ``still`` is missing.
+        the type ``still`` is missing.
 
     Raises:
         ValueError: fewer than two clips (a swapped voice needs another), unless all there is are finished ones.
@@ -53,7 +53,7 @@ def evaluate_kinds(
     finished = getattr(pool, "finished", ())
     if len(pool) < 2 and not finished:
         raise ValueError(f"held-out figures need at least two clips, got {len(pool)}")
-    names = ["in_sync", *(kind for kind in kinds if kind != "in_sync")] if len(pool) > 1 else []
+    names = ["in_sync", *(name for name in types if name != "in_sync")] if len(pool) > 1 else []
     scores, labels, voiced = ({name: [] for name in names} for _ in range(3))
     numbers = range(len(pool) if names else 0)
     for number in progress(numbers) if progress else numbers:
@@ -65,7 +65,7 @@ def evaluate_kinds(
             heard = detect_speech(example.audio) if name in VOICED else np.ones(example.frames, dtype=bool)
             voiced[name].append(heard)
     for part in finished:
-        for index, kind in enumerate(part.kinds):
+        for index, kind in enumerate(part.types):
             example, name = part[index], f"own {kind}"
             scores.setdefault(name, []).append(_margins(model, [example], device)[0])
             labels.setdefault(name, []).append(example.labels)
@@ -91,8 +91,8 @@ def evaluate_kinds(
 
 
 def report_table(report: dict[str, dict]) -> str:
-    """A plain-text table of what :func:`evaluate_kinds` returns."""
-    lines = [f"{'kind':<13}{'AVA-AP':>8}{'floor':>8}{'accuracy':>10}{'voiced':>8}{'frames':>8}"]
+    """A plain-text table of what :func:`evaluate_types` returns."""
+    lines = [f"{'type':<13}{'AVA-AP':>8}{'floor':>8}{'accuracy':>10}{'voiced':>8}{'frames':>8}"]
     for name, row in report.items():
         ap, voiced = ("" if row[key] is None else f"{row[key]:.1f}" for key in ("ap", "accuracy_voiced"))
         lines.append(f"{name:<13}{ap:>8}{row['prevalence']:>8.1f}{row['accuracy']:>10.1f}{voiced:>8}{row['frames']:>8}")
@@ -100,7 +100,7 @@ def report_table(report: dict[str, dict]) -> str:
 
 
 def _example(pool, number, kind, seed):
-    """One example, or None where the footage gives none of its kind."""
+    """One example, or None where the footage gives none of its type."""
     rng = np.random.default_rng([seed, number, crc32(kind.encode())])
     clip = pool[number]
 

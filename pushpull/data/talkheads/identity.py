@@ -137,8 +137,8 @@ def _local_shapes(rng: np.random.Generator, shapes, strength: float) -> dict[str
                 target = _available(shapes, side + name, here < 0)
                 if target:
                     out[target] = abs(float(here))
-    kinds = rng.permutation(len(HEAD_SHAPES))[:2]
-    for kind in kinds:
+    chosen = rng.permutation(len(HEAD_SHAPES))[:2]
+    for kind in chosen:
         out[f"head-{HEAD_SHAPES[kind]}"] = float(rng.uniform(0, 0.5)) * strength
     for name in sorted(s for s in shapes if s.startswith("asym-")):
         if rng.uniform() < 0.25:
