@@ -54,40 +54,55 @@ def evaluate_types(
     if len(pool) < 2 and not finished:
         raise ValueError(f"held-out figures need at least two clips, got {len(pool)}")
     names = ["in_sync", *(name for name in types if name != "in_sync")] if len(pool) > 1 else []
-    scores, labels, voiced = ({name: [] for name in names} for _ in range(3))
+    scored = _Scored()
     numbers = range(len(pool) if names else 0)
     for number in progress(numbers) if progress else numbers:
-        examples = {kind: made for kind in names if (made := _example(pool, number, kind, seed)) is not None}
+        examples = {name: made for name in names if (made := _example(pool, number, name, seed)) is not None}
         margins = _margins(model, list(examples.values()), device)
         for (name, example), margin in zip(examples.items(), margins, strict=True):
-            scores[name].append(margin)
-            labels[name].append(example.labels)
-            heard = detect_speech(example.audio) if name in VOICED else np.ones(example.frames, dtype=bool)
-            voiced[name].append(heard)
+            scored.add(name, example, margin, sounds=name not in VOICED)
     for part in finished:
-        for index, kind in enumerate(part.types):
-            example, name = part[index], f"own {kind}"
-            scores.setdefault(name, []).append(_margins(model, [example], device)[0])
-            labels.setdefault(name, []).append(example.labels)
-            voiced.setdefault(name, []).append(detect_speech(example.audio))
-    names = [name for name in scores if scores[name]]
-    scores, labels, voiced = ({k: np.concatenate(x[k]) for k in names} for x in (scores, labels, voiced))
-    report = {}
-    for name in names:
-        with_in_sync = [name] if name == "in_sync" or "in_sync" not in names else ["in_sync", name]
-        right = (scores[name] > 0) == (labels[name] == 1)
-        report[name] = _ranked(scores, labels, with_in_sync) | {
-            "accuracy": 100 * float(right.mean()),
-            "accuracy_voiced": 100 * float(right[voiced[name]].mean()) if voiced[name].any() else None,
-            "frames": len(right),
+        for index, name in enumerate(part.types):
+            scored.add(f"own {name}", part[index], _margins(model, [part[index]], device)[0], sounds=False)
+    return scored.report(names)
+
+
+class _Scored:
+    """Scores, labels and what is to be heard, frame by frame, of every type of example."""
+
+    def __init__(self):
+        self.scores, self.labels, self.voiced = {}, {}, {}
+
+    def add(self, name: str, example: Clip, margin: np.ndarray, *, sounds: bool) -> None:
+        """One example; ``sounds``: all of its frames count as heard, voice or not."""
+        heard = np.ones(example.frames, dtype=bool) if sounds else detect_speech(example.audio)
+        for column, values in ((self.scores, margin), (self.labels, example.labels), (self.voiced, heard)):
+            column.setdefault(name, []).append(values)
+
+    def report(self, first: Sequence[str]) -> dict[str, dict]:
+        """See :func:`evaluate_types`; the types of ``first`` come first."""
+        names = [name for name in first if name in self.scores]
+        names += [name for name in self.scores if name not in names]
+        scores, labels, voiced = (
+            {name: np.concatenate(column[name]) for name in names} for column in (self.scores, self.labels, self.voiced)
+        )
+        rights = {name: (scores[name] > 0) == (labels[name] == 1) for name in names}
+        found = {}
+        for name in names:
+            with_in_sync = [name] if name == "in_sync" or "in_sync" not in names else ["in_sync", name]
+            heard = rights[name][voiced[name]]
+            found[name] = _ranked(scores, labels, with_in_sync) | {
+                "accuracy": 100 * float(rights[name].mean()),
+                "accuracy_voiced": 100 * float(heard.mean()) if len(heard) else None,
+                "frames": len(rights[name]),
+            }
+        everything = np.concatenate(list(rights.values()))
+        found["all"] = _ranked(scores, labels, names) | {
+            "accuracy": 100 * float(everything.mean()),
+            "accuracy_voiced": None,
+            "frames": len(everything),
         }
-    everything = np.concatenate([(scores[name] > 0) == (labels[name] == 1) for name in names])
-    report["all"] = _ranked(scores, labels, names) | {
-        "accuracy": 100 * float(everything.mean()),
-        "accuracy_voiced": None,
-        "frames": len(everything),
-    }
-    return report
+        return found
 
 
 def report_table(report: dict[str, dict]) -> str:
