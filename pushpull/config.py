@@ -24,6 +24,8 @@ def from_dict(cls: type[T], values: dict, *, where: str = "") -> T:
     if not isinstance(values, dict):
         raise ValueError(f"option {where.rstrip('.') or 'file'} takes a JSON object of options, got {values!r}")
     known = {field.name: field for field in fields(cls)}
+    if renamed := [key for key in values if key in renamed_in(cls)]:
+        raise ValueError(", ".join(f"option {where}{key} is called {renamed_in(cls)[key]} now" for key in renamed))
     if unknown := [where + key for key in values if key not in known]:
         raise ValueError(f"unknown option {', '.join(unknown)}; there are {', '.join(where + key for key in known)}")
     given = {}
@@ -60,7 +62,9 @@ def parse_options(
     """
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON file of options; flags override it")
     paths = _add_flags(parser, cls, "")
-    refuse_underscores(sys.argv[1:] if arguments is None else arguments, paths, parser)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    refuse_underscores(arguments, paths, parser)
+    refuse_renamed(arguments, renamed_in(cls), parser)
     given = parser.parse_args(arguments)
     try:
         values = json.loads(read_text(given.config)) if given.config else {}
@@ -83,6 +87,20 @@ def refuse_underscores(arguments: Sequence[str], paths: Sequence[str], parser: a
         name = argument.removeprefix("--").partition("=")[0]
         if argument.startswith("--") and "_" in name and name in paths:
             parser.error(f"the flag is {flag_of(name)}, not --{name}")
+
+
+def renamed_in(cls: type) -> dict[str, str]:
+    """The old names of a dataclass's options, with their new ones: its ``RENAMED``, where it has any."""
+    return getattr(cls, "RENAMED", {})
+
+
+def refuse_renamed(arguments: Sequence[str], renamed: dict[str, str], parser: argparse.ArgumentParser) -> None:
+    """End with the new name where a flag has an old one, nested or not."""
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        outer, dot, inner = flag.removeprefix("--").partition(".")
+        if flag.startswith("--") and outer in renamed:
+            parser.error(f"the flag is {flag_of(renamed[outer])}{dot}{inner}, not {flag}")
 
 
 def described(cls: type) -> dict[str, str]:

@@ -4,6 +4,7 @@ import argparse
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -43,6 +44,7 @@ class House:
     Nothing: here belongs to the arguments.
     """
 
+    RENAMED: ClassVar[dict[str, str]] = {"chambers": "rooms", "colours": "paint"}
     rooms: int = 3
     paint: Paint = field(default_factory=Paint)
 
@@ -77,6 +79,8 @@ def test_from_dict_keeps_what_is_not_given():
         ({"paint": 3}, "option paint takes a JSON object of options, got 3"),
         ([1], "option file takes a JSON object of options"),
         ({"paint": {"coats": 0}}, "a wall needs a coat"),
+        ({"chambers": 2}, "option chambers is called rooms now"),
+        ({"colours": {"coats": 2}, "chambers": 1}, "colours is called paint now, option chambers is called rooms"),
     ],
 )
 def test_from_dict_refuses(values, message):
@@ -109,6 +113,9 @@ def test_flags_have_dashes_where_files_have_underscores(tmp_path):
         (["--config", "/nowhere/house.json"], "No such file"),
         (["--paint.drying_hours", "9"], "the flag is --paint.drying-hours, not --paint.drying_hours"),
         (["--paint.drying_hours=9"], "the flag is --paint.drying-hours"),
+        (["--chambers", "9"], "the flag is --rooms, not --chambers"),
+        (["--chambers=9"], "the flag is --rooms, not --chambers"),
+        (["--colours.coats", "9"], "the flag is --paint.coats, not --colours.coats"),
     ],
 )
 def test_flags_that_are_refused(arguments, message, capsys):
@@ -166,6 +173,7 @@ def test_every_training_option_has_help():
         ("docs/talknet-ava.json", TrainOptions),
         ("checkpoints/zoo.json", ZooOptions),
         ("checkpoints/zoo-full.json", ZooOptions),
+        ("checkpoints/late.json", TrainOptions),
     ],
 )
 def test_recipes_that_ship_are_valid(file, cls):

@@ -122,17 +122,21 @@ def augment_video(video: torch.Tensor, options: Augmentation, generator: torch.G
     shift = _sent(torch.where(relit, shift, 0.0), video.device)[:, None, None, None]
     middle = video.mean(dim=(1, 2, 3), keepdim=True)
     video = ((video - middle) * contrast + middle + shift).clamp(0, 255)
+    video = _developed(video, torch.where(relit, gamma, 1.0), torch.where(blurred, coarse, 1.0))
+    return _hindered(video, options, generator)
+
+
+def _developed(video, gammas, factors):
+    """(B, T, H, W) pictures with another gamma each, and fewer pixels where a factor is 2 or more."""
     changed = []
-    for clip, bent, factor in zip(
-        video, torch.where(relit, gamma, 1.0), torch.where(blurred, coarse, 1.0), strict=True
-    ):
+    for clip, bent, factor in zip(video, gammas, factors, strict=True):
         if bent != 1:  # the slope of a power below 1 is infinite at 0
             clip = 255 * ((clip + 1) / 256) ** bent
         if factor >= 2:
             small = F.avg_pool2d(clip[None], int(factor))
             clip = F.interpolate(small, clip.shape[1:], mode="bilinear", align_corners=False)[0]
         changed.append(clip)
-    return _hindered(torch.stack(changed), options, generator)
+    return torch.stack(changed)
 
 
 def _hindered(video, options, generator):

@@ -84,14 +84,14 @@ class Batch:
         video: (B, T, 112, 112) uint8 grey levels.
         labels: (B, T) int64.
         other: (B, 640 T) float32, another clip's sound for each, for augmentation.
-        kinds: B names.
+        types: B names.
     """
 
     audio: torch.Tensor
     video: torch.Tensor
     labels: torch.Tensor
     other: torch.Tensor
-    kinds: tuple[str, ...]
+    types: tuple[str, ...]
 
     def pin_memory(self) -> "Batch":
         """The same in page-locked memory, from which a GPU copies while the processor goes on."""
@@ -99,10 +99,10 @@ class Batch:
         return replace(self, **tensors)
 
 
-def make_batch(pool: Sequence[Clip], kinds: ExampleMix, options: Batching, *, seed: int, step: int) -> Batch:
-    """The batch of one step: clips drawn from ``pool`` (in sync, labels = speech activity), kinds by their shares.
+def make_batch(pool: Sequence[Clip], mix: ExampleMix, options: Batching, *, seed: int, step: int) -> Batch:
+    """The batch of one step: clips drawn from ``pool`` (in sync, labels = speech activity), as what ``mix`` says.
 
-    All its clips are equally long. Examples of the kind ``own`` come from ``pool.finished`` (see
+    All its clips are equally long. Examples of the type ``own`` come from ``pool.finished`` (see
     :class:`pushpull.data.sources.Corpus`); where a corpus holds nothing else, as AVA does, all of them do, and a batch
     is of clips about as long as one that was drawn at random.
 
@@ -124,7 +124,7 @@ def make_batch(pool: Sequence[Clip], kinds: ExampleMix, options: Batching, *, se
     frames = max(1, min(wanted, min(clip.frames for clip in clips) - options.apart))
 
     examples, others = [], []
-    for index, clip, kind in zip(chosen, clips, kinds.draw(rng, size), strict=True):
+    for index, clip, kind in zip(chosen, clips, mix.draw(rng, size), strict=True):
 
         def neighbour(index=int(index)):
             return other_clip(pool, index, rng)
@@ -168,7 +168,7 @@ def _finished(pool, rng, frames, played):
         if length >= frames:
             played = min(played, length)
             start = int(rng.integers(length - played + 1))
-            return _window(part, index, start, start + played), part.kinds[index]
+            return _window(part, index, start, start + played), part.types[index]
     raise ValueError(
         f"the finished example {part[index].name!r} has {length} frames and the batch wants {frames}: lower "
         "batches.longest, or make longer ones"
@@ -189,7 +189,7 @@ def _finished_batch(pool, options, rng):
         start = int(rng.integers(part.lengths[index] - played + 1))
         window = retime(_window(part, index, start, start + played), frames)
         shaken = rng.random() < options.shaken
-        examples.append((window, shake(window.video, rng) if shaken else window.video, part.kinds[index]))
+        examples.append((window, shake(window.video, rng) if shaken else window.video, part.types[index]))
         others.append(_sound(part, other)[: frames * SAMPLES_PER_FRAME])
     return _stacked(examples, others)
 
@@ -210,7 +210,7 @@ def _stacked(examples, others):
         video=torch.from_numpy(np.stack([video for _, video, _ in examples])),
         labels=torch.from_numpy(np.stack([example.labels for example, _, _ in examples])),
         other=torch.from_numpy(np.stack(others)),
-        kinds=tuple(kind for _, _, kind in examples),
+        types=tuple(kind for _, _, kind in examples),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pushpull.data.cutting import cut_video
 from pushpull.data.processes import in_processes
+from pushpull.faces import TALKNET_DEMO
 from pushpull.files import PARTIAL, replacing
 from pushpull.media import MediaError
 
@@ -29,13 +30,14 @@ class CropCache:
 
     Args:
         folder: some 1 MB for 3 seconds.
-        stride, shortest, longest: the recipe, see :func:`pushpull.data.cutting.cut_video`.
+        stride, shortest, longest, crop: the recipe, see :func:`pushpull.data.cutting.cut_video`.
     """
 
     folder: Path
     stride: int
     shortest: float
     longest: float
+    crop: str = TALKNET_DEMO
 
     def fetch(self, path: Path, digest: str) -> dict:
         """What one video gave, cut now if the cache does not have it whole.
@@ -86,7 +88,8 @@ class CropCache:
     def _cut(self, path, digest):
         clips = []
         try:
-            cut = cut_video(path, stride=self.stride, shortest=self.shortest, longest=self.longest)
+            recipe = {"stride": self.stride, "shortest": self.shortest, "longest": self.longest, "crop": self.crop}
+            cut = cut_video(path, **recipe)
             for start, video, audio in cut:
                 name = f"{self._key(digest)}-{start}.npz"
                 with replacing(self.folder / name) as handle:
@@ -101,8 +104,10 @@ class CropCache:
         return index
 
     def _key(self, digest):
-        recipe = json.dumps([VERSION, digest, self.stride, self.shortest, self.longest])
-        return hashlib.sha256(recipe.encode()).hexdigest()[:32]
+        recipe = [VERSION, digest, self.stride, self.shortest, self.longest]
+        # Nose to chin was the only crop once: what is in a cache is found again.
+        recipe += [] if self.crop == TALKNET_DEMO else [self.crop]
+        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:32]
 
     def _listing(self, digest):
         return self.folder / f"{self._key(digest)}.json"

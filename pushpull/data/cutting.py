@@ -12,11 +12,13 @@ from pushpull.media import read_audio, read_frames
 
 CONFIDENCE = 0.8  # of the detector; a face below it does not count, and a second one above it makes the frame useless
 STRIDE_JUMP = 0.5  # a face that moves by more than this share of its size between two looks is another shot
-KEPT_BYTES = 128 << 20  # of pictures kept between looking and cropping, 16 s of 360 x 288; longer videos are read twice
+REMEMBERED_BYTES = (
+    128 << 20
+)  # of pictures between looking and cropping, 16 s of 360 x 288; longer videos are read twice
 
 
 def cut_video(
-    path: Path, *, stride: int, shortest: float, longest: float
+    path: Path, *, stride: int, shortest: float, longest: float, crop: str = TALKNET_DEMO
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Every usable stretch of one face.
 
@@ -24,6 +26,7 @@ def cut_video(
         path: any video that ffmpeg reads.
         stride: look for faces in every n-th frame, see :func:`lone_faces`.
         shortest, longest: seconds; shorter stretches are left out, longer ones cut into pieces.
+        crop: what is cut out around the face, see :func:`pushpull.faces.crop.crop_box`.
 
     Yields:
         (first frame, (T, 112, 112) uint8 crops, (640 T,) float32 sound).
@@ -33,15 +36,15 @@ def cut_video(
     """
     audio = read_audio(path)
     most, fewest = round(longest * FPS), round(shortest * FPS)
-    kept = _Kept(read_frames(path))
+    seen = _Remembered(read_frames(path))
     parts = []
-    for track in lone_faces(kept, stride):
+    for track in lone_faces(seen, stride):
         for start in range(track.start, track.stop, most):
             part = slice(start - track.start, min(start + most, track.stop) - track.start)
             if part.stop - part.start >= fewest:
                 parts.append(Track(start=start, boxes=track.boxes[part], scores=track.scores[part]))
-    frames = kept.frames if kept.frames is not None else read_frames(path)
-    for part, crops in zip(parts, crop_tracks(frames, parts)[TALKNET_DEMO], strict=True):
+    frames = seen.frames if seen.frames is not None else read_frames(path)
+    for part, crops in zip(parts, crop_tracks(frames, parts, (crop,))[crop], strict=True):
         yield part.start, crops, fit_audio(audio[part.start * SAMPLES_PER_FRAME :], len(crops))
 
 
@@ -58,8 +61,8 @@ def lone_faces(frames: Iterable[np.ndarray], stride: int) -> list[Track]:
     return [_interpolate(group, count, looks[-1][0]) for group in _same_face(looks)]
 
 
-class _Kept:
-    """Pictures that go by once and stay in ``frames``, which is None as soon as they outgrow KEPT_BYTES."""
+class _Remembered:
+    """Pictures that go by once and stay in ``frames``, which is None as soon as they outgrow REMEMBERED_BYTES."""
 
     def __init__(self, source: Iterable[np.ndarray]):
         self.source, self.frames = source, []
@@ -68,7 +71,7 @@ class _Kept:
         size = 0
         for frame in self.source:
             size += frame.nbytes
-            if size > KEPT_BYTES:
+            if size > REMEMBERED_BYTES:
                 self.frames = None
             if self.frames is not None:
                 self.frames.append(frame)

@@ -1,10 +1,10 @@
-"""The kinds of example: what a pair of face and sound is labelled, and how it is made from real footage.
+"""The types of example: what a pair of face and sound is labelled, and how it is made from real footage.
 
 A frame is *speaking* when the voice of the visible person is audible at that frame. Every source clip is in sync and
 its labels are its speech activity; from it and its neighbours come
 
 =========  ==============================================  ===========================================  ==============
-kind       picture                                         sound                                        label
+type       picture                                         sound                                        label
 =========  ==============================================  ===========================================  ==============
 in_sync    as filmed                                       as recorded                                  speech activity
 swapped    as filmed                                       another clip's, same or other speaker        0
@@ -34,7 +34,7 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class ExampleMix:
-    """How often each kind is drawn, relative to the sum of these shares.
+    """How often each type of example is drawn, relative to the sum of these shares.
 
     Args:
         in_sync: as filmed; labelled with its speech activity. All others are labelled not speaking.
@@ -61,11 +61,11 @@ class ExampleMix:
 
     def __post_init__(self):
         if min(self.shares) < 0 or sum(self.shares) == 0:
-            raise ValueError(f"the shares of kinds must not be negative, nor all zero, got {self}")
+            raise ValueError(f"the shares of a mix must not be negative, nor all zero, got {self}")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The kinds that :func:`make_example` makes from clips in sync."""
+        """The types that :func:`make_example` makes from clips in sync."""
         return tuple(field.name for field in fields(self) if field.name != OWN)
 
     @property
@@ -85,7 +85,7 @@ class NoStillLips(ValueError):
 def make_example(
     kind: str, clip: Clip, neighbour: Callable[[], Clip], rng: np.random.Generator, *, start: int, frames: int
 ) -> Clip:
-    """One labelled example of ``kind`` from frames ``start`` to ``start + frames`` of a clip in sync.
+    """One labelled example of type ``kind`` from frames ``start`` to ``start + frames`` of a clip in sync.
 
     Args:
         kind: one of the names in ``ExampleMix``.
@@ -94,11 +94,11 @@ def make_example(
         rng: decides everything that is left to chance.
 
     Raises:
-        ValueError: unknown kind.
+        ValueError: unknown type.
         NoStillLips: ``still`` where neither the clip nor its neighbours ever keep their lips still.
     """
     if kind not in MAKERS:
-        raise ValueError(f"unknown kind {kind!r}; there are {', '.join(MAKERS)}")
+        raise ValueError(f"unknown type of example {kind!r}; there are {', '.join(MAKERS)}")
     window = clip.span(start, start + frames)
     video, audio = MAKERS[kind](clip, window, neighbour, rng, start)
     labels = window.labels if kind == "in_sync" else np.zeros(frames, dtype=np.int64)
@@ -131,7 +131,7 @@ def _still(clip, window, neighbour, rng, start):
     else:
         raise NoStillLips(
             f"no clip near {clip.name!r} keeps its lips still for {STILL_FRAMES} frames; use footage with pauses, or "
-            "train without the kind 'still' and without the warm-up, which needs it (kinds.still 0, warmup_frames 0)"
+            "train without the type 'still' and without the warm-up, which needs it (mix.still 0, warmup_frames 0)"
         )
     path = segment[0] + wander(segment[1] - segment[0], window.frames, rng)
     return donor.video[path], _some_voice(window, neighbour, rng)
@@ -214,7 +214,7 @@ def wander(length: int, frames: int, rng: np.random.Generator) -> np.ndarray:
 def shake(video: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Camera drift (up to 2 pixels, 1 degree, 1 %), flicker and sensor noise on (T, 112, 112) uint8 frames.
 
-    A repeated frame would be given away by its perfect stillness; applied to other kinds too, the treatment itself
+    A repeated frame would be given away by its perfect stillness; applied to other types too, the treatment itself
     gives nothing away.
     """
     seconds, middle = np.arange(len(video)) / 25, (FACE_SIZE - 1) / 2

@@ -20,10 +20,11 @@ from tqdm import tqdm
 from pushpull.clip import Clip
 from pushpull.data.ava import AvaOptions, read_ava
 from pushpull.data.cached import CachedPool
-from pushpull.data.talkheads.pool import HeadPool, read_pool
+from pushpull.data.talkheads.pool import HeadPool, crop_of, read_pool
 from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, default_cache, prepare
+from pushpull.faces import FACE_BOX, TALKNET_DEMO
 
-KINDS = ("talkset", "talkheads", "ava")
+READERS = ("talkset", "talkheads", "ava")
 SAME_SOURCE = 0.8  # of swapped voices: a recorded voice on a rendered face is easily told, and rare in the world
 
 
@@ -34,8 +35,8 @@ class Part:
     Args:
         name: of the source, as cards tell it.
         pool: clips in sync, labels = speech activity, or None: a sequence with ``first``, ``frames``, ``fingerprint``.
-        finished: labelled examples of kinds that cannot be made from clips in sync (chewing, turns, AVA's), or None;
-            it also has ``kinds``, one name per clip.
+        finished: labelled examples of types that cannot be made from clips in sync (chewing, turns, AVA's), or None;
+            it also has ``types``, one name per clip.
         weight: how often one of its clips is drawn, relative to one of another part.
     """
 
@@ -152,9 +153,9 @@ def parse_sources(text: str) -> list[Source]:
         kind, colon, folder = name.partition(":")
         if not colon or Path(name).is_dir():
             kind, folder = "talkset", name
-        if kind not in KINDS or not folder or not weight > 0:
+        if kind not in READERS or not folder or not weight > 0:
             raise ValueError(
-                f"a source is KIND:FOLDER or KIND:FOLDER*WEIGHT with KIND one of {', '.join(KINDS)}, got {part!r}"
+                f"a source is KIND:FOLDER or KIND:FOLDER*WEIGHT with KIND one of {', '.join(READERS)}, got {part!r}"
             )
         found.append(Source(kind, Path(folder), weight))
     if not found:
@@ -167,6 +168,18 @@ def source_names(text: str) -> str:
     return ",".join(
         _name(source) + (f"*{source.weight:g}" if source.weight != 1 else "") for source in parse_sources(text)
     )
+
+
+def crops_of(text: str, footage: TalkSetOptions) -> dict[str, str]:
+    """How the faces of each source of ``text`` were cut out: {its name: "talknet_demo" or "face_box"}.
+
+    AVA's are its annotated boxes; a folder of talking heads says how it was made; all else is cut as ``footage`` says.
+    """
+    found = {}
+    for source in parse_sources(text):
+        made = source.kind == "talkheads" and (source.folder / "manifest.json").is_file()
+        found[_name(source)] = FACE_BOX if source.kind == "ava" else crop_of(source.folder) if made else footage.crop
+    return found
 
 
 def read_sources(
@@ -200,11 +213,12 @@ def read_sources(
         elif source.kind == "ava":
             finished = read_ava(source.folder, ava, left_out=left_out)
         else:
-            for split, heads in read_pool(
-                _made(source, workers, progress is not None) if source.made else source.folder
-            ).items():
-                pools[split] = heads.of_kind("in_sync")
-                finished[split] = heads.of_kind(*(set(heads.kinds) - {"in_sync"}))
+            folder = source.folder
+            if source.made:
+                folder = _made(source, footage.crop, workers, progress is not None)
+            for split, heads in read_pool(folder).items():
+                pools[split] = heads.of_type("in_sync")
+                finished[split] = heads.of_type(*(set(heads.types) - {"in_sync"}))
         for split in SPLITS:
             # AVA would not fit into memory, and gives windows of its clips.
             keep = CachedPool if source.kind != "ava" else lambda pool: pool
@@ -218,17 +232,18 @@ def _name(source: Source) -> str:
     return name if source.kind == "talkset" else f"{source.kind}:{name}"
 
 
-def _made(source: Source, workers: int, bar: bool) -> Path:
+def _made(source: Source, crop: str, workers: int, bar: bool) -> Path:
     """The folder of as many talking heads as the source asks for, made now unless they are there already."""
     # Here and not above: these need the optional packages that render.
     from pushpull.data.talkheads.device import RenderError
     from pushpull.data.talkheads.make import MakeOptions, make
     from pushpull.data.talkheads.voice import VoiceError
 
-    folder = default_cache().parent / "talkheads" / f"{source.made}"
+    name = f"{source.made}" if crop == TALKNET_DEMO else f"{source.made}-{crop}"
+    folder = default_cache().parent / "talkheads" / name
     try:
         with tqdm(total=source.made, unit="clip", desc="talking heads", disable=not bar) as shown:
-            options = MakeOptions(clips=source.made)
+            options = MakeOptions(clips=source.made, crop=crop)
             make(options, folder, workers=workers, progress=lambda there: shown.update(there - shown.n))
     except (RenderError, VoiceError) as error:
         raise ValueError(str(error)) from error

@@ -24,6 +24,7 @@ from pushpull.clip import FPS, Clip
 from pushpull.config import described
 from pushpull.data.cropcache import CropCache
 from pushpull.data.speech import detect_speech, read_align
+from pushpull.faces import FACE_BOX, TALKNET_DEMO
 from pushpull.files import sha256
 
 SUFFIXES = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
@@ -44,6 +45,8 @@ class TalkSetOptions:
             no speaker of one split appears in another.
         validation: share of files or speakers that is looked at between epochs and not trained on.
         test: share of files or speakers that the final figures are of.
+        crop: the part of the picture that a clip shows: "talknet_demo" (nose to chin) or "face_box" (the face's box, as
+            in AVA; what the published Light-ASD and LR-ASD are trained on).
     """
 
     stride: int = 5
@@ -52,10 +55,13 @@ class TalkSetOptions:
     split_by: str = "file"
     validation: float = 0.1
     test: float = 0.1
+    crop: str = TALKNET_DEMO
 
     def __post_init__(self):
         if self.stride < 1:
             raise ValueError(f"stride counts frames and must be at least 1, got {self.stride}")
+        if self.crop not in (TALKNET_DEMO, FACE_BOX):
+            raise ValueError(f"crop is '{TALKNET_DEMO}' or '{FACE_BOX}', got {self.crop!r}")
         if self.split_by not in ("file", "speaker"):
             raise ValueError(f"split_by is 'file' or 'speaker', got {self.split_by!r}")
         if not 1 / FPS <= self.shortest <= self.longest:
@@ -137,7 +143,8 @@ def prepare(
         ChildProcessError: a worker was killed.
     """
     folder = Path(folder)
-    store = CropCache(Path(cache) if cache else default_cache(), options.stride, options.shortest, options.longest)
+    place = Path(cache) if cache else default_cache()
+    store = CropCache(place, options.stride, options.shortest, options.longest, options.crop)
     files = find_videos(folder)
     store.folder.mkdir(parents=True, exist_ok=True)
     store.sweep()

@@ -9,11 +9,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from pushpull.detectors.base import Card, Detector
+from pushpull.detectors.base import Card, Detector, reference_embeddings_of
 from pushpull.detectors.catalogue import COMMAND, PUBLISHED, published_by
 from pushpull.detectors.checkpoint import (
     CHECKPOINTS,
     NAME,
+    REFERENCE,
     CheckpointError,
     list_models,
     load_model,
@@ -21,6 +22,7 @@ from pushpull.detectors.checkpoint import (
 )
 from pushpull.detectors.registry import architecture_of, get_architecture, list_architectures, recognise
 from pushpull.detectors.state import SAFETENSORS, read_state
+from pushpull.detectors.stored import pack, unpack
 from pushpull.detectors.windowed import windowed
 from pushpull.files import replacing, sha256
 
@@ -112,11 +114,17 @@ def load_published(path: str | Path) -> Detector:
     return detector
 
 
-def save_detector(path: str | Path, detector: torch.nn.Module) -> Path:
+def save_detector(
+    path: str | Path, detector: torch.nn.Module, card: dict | None = None, *, weights: str = "float32"
+) -> Path:
     """Write ``path.safetensors``, and its card as ``path.json`` for people to read; each is whole or not there.
 
     Args:
         path: with or without the suffix; the folder is made if needed.
+        card: anything JSON can hold about the detector, in place of the card that it carries; name, architecture and
+            number of parameters are added.
+        weights: how matrices and kernels are stored, "float32", "float16" or "int8" (loaded as float32), see
+            :func:`pushpull.detectors.stored.pack`.
 
     Returns:
         The path of the weights.
@@ -136,8 +144,12 @@ def save_detector(path: str | Path, detector: torch.nn.Module) -> Path:
     path = Path(path)
     path = path if path.suffix == SAFETENSORS else path.with_name(path.name + SAFETENSORS)
     path.parent.mkdir(parents=True, exist_ok=True)
+    state = pack(state, weights)
+    embeddings = {REFERENCE + name: x.detach().cpu() for name, x in reference_embeddings_of(detector).items()}
+    state |= pack(embeddings, "float32" if weights == "float32" else "float16")
     parameters = sum(parameter.numel() for parameter in detector.parameters())
-    card = {**detector.card, "name": path.stem, "architecture": architecture, "parameters": parameters}
+    card = detector.card if card is None else card
+    card = {**card, "name": path.stem, "architecture": architecture, "parameters": parameters}
     card.pop("sha256", None)
     with replacing(path) as file:
         file.write(save(state, {"format": "pt", "architecture": architecture, "card": json.dumps(card)}))
@@ -227,7 +239,13 @@ def _load_safetensors(path: Path, metadata: dict[str, str]) -> Detector:
 
 
 def _build(path: Path) -> tuple[Detector, str]:
-    state = read_state(path)
+    try:
+        state = unpack(read_state(path))
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a checkpoint of this version: {error}") from error
+    reference = {name: state.pop(name) for name in list(state) if name.startswith(REFERENCE)}
     architecture = recognise(state)
     if architecture is None:
         some = ", ".join(list(state)[:3])
@@ -235,4 +253,7 @@ def _build(path: Path) -> tuple[Detector, str]:
             f"{path} is of an architecture that is not known here (its first tensors are {some}); known are "
             f"{', '.join(list_architectures())}. For your own, see pushpull.detectors.wrap and register_detector"
         )
-    return get_architecture(architecture).from_state(state, source=str(path)), architecture
+    detector = get_architecture(architecture).from_state(state, source=str(path))
+    if reference:
+        detector.reference_embeddings = {name.removeprefix(REFERENCE): tensor for name, tensor in reference.items()}
+    return detector, architecture

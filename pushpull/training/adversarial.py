@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ import torch
 from torch import Tensor
 
 from pushpull.attacks import ATTACKS, Attack, paper_budget
+from pushpull.attacks.objectives import clip_mean, cross_entropy
 from pushpull.data.augment import Augmentation, augment_audio, augment_video
 from pushpull.data.batches import Batch
+from pushpull.detectors import Outputs
 from pushpull.files import replacing
+from pushpull.training.networks import TALKNET, Network, architecture_of
 
 ADVERSARIAL = ("bim", "mim", "pgd")  # the paper's attacks
+ADVERSARIAL_DATA = ("set", "batch")  # made ahead, or of every batch as it comes
 
 
 def paper_attack(name: str, *, steps: int, restarts: int) -> Attack:
@@ -22,15 +27,32 @@ def paper_attack(name: str, *, steps: int, restarts: int) -> Attack:
     return ATTACKS[name](steps=steps, **({"restarts": restarts} if name == "pgd" else {}))
 
 
+def own_objective(network: Network, visual_weight: float) -> str | Callable[..., Tensor]:
+    """The training-aware objective of a network: the cross-entropies that it is trained on, of the heads it has."""
+    if architecture_of(network) == TALKNET:
+        return "training_aware"
+    return partial(two_heads, visual_weight=visual_weight)
+
+
+def two_heads(
+    outputs: Outputs, labels: Tensor, *, mask: Tensor | None = None, targeted: bool = False, visual_weight: float
+) -> Tensor:
+    """CE_av + visual_weight CE_v, mean over the masked frames: (B,); an objective as those of pushpull.attacks."""
+    seen = cross_entropy(outputs.logits_v, labels, "logits_v")
+    loss = clip_mean(cross_entropy(outputs.logits_av, labels) + visual_weight * seen, mask)
+    return -loss if targeted else loss
+
+
 @dataclass(frozen=True, kw_only=True)
 class Injection:
     """Adversarial examples, how they are made and how many join each batch; only with --adversarial.
 
-    They are made of augmented training examples of every kind, with the training-aware objective and both modalities,
+    They are made of augmented training examples of every type, with the training-aware objective and both modalities,
     once the warm-up is over.
 
     Args:
-        share: adversarial examples added to a batch, per example that is in it.
+        share: adversarial examples added to a batch, per example that is in it. This, the frames, the source and how
+            often are of a set made ahead, see adversarial_data.
         frames: size of the set, in video frames.
         eps_av: budget; audio moves by up to 1e-4 eps_av of full scale, video by 0.1 eps_av grey levels.
         attack_steps: gradient steps.
@@ -128,6 +150,7 @@ def make_set(
     *,
     eps_av: float,
     augment: Augmentation,
+    objective: str | Callable[..., Tensor] = "training_aware",
     seed: Sequence[int],
     device: torch.device,
     on_batch: Callable[[int], None] = lambda frames: None,
@@ -136,6 +159,7 @@ def make_set(
 
     Args:
         victim: the model to fool, as an attack takes it.
+        objective: what the attack maximises.
         seed: decides augmentation and random starts.
         on_batch: told of the frames done after each batch; what it raises ends the work.
     """
@@ -147,7 +171,8 @@ def make_set(
         video = augment_video(batch.video, augment, generator).round()
         audio = augment_audio(batch.audio, batch.other, augment, generator)
         inputs = {"audio": audio.to(device), "video": video.to(device)}
-        found = attack.run(victim, inputs, batch.labels.to(device), budgets=budgets, seed=int(states[1]))
+        labels, start = batch.labels.to(device), int(states[1])
+        found = attack.run(victim, inputs, labels, budgets=budgets, objective=objective, seed=start)
         eps = budgets["video"].eps
         change = (found.delta["video"] / eps * 127).round() if eps else torch.zeros_like(video)
         parts.append((found.adversarial["audio"].cpu(), video.byte(), change.cpu().to(torch.int8), batch.labels))

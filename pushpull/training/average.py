@@ -16,28 +16,32 @@ from pathlib import Path
 
 import torch
 
-from pushpull.config import from_dict
 from pushpull.data.talkset import cores
-from pushpull.detectors import CheckpointError, TalkNet, load_model
+from pushpull.detectors import CheckpointError, TalkNet
 from pushpull.files import check_file
 from pushpull.training.figures import attack_and_tell, held_out_text, read_clips, settled, write_measured
+from pushpull.training.networks import Network, architecture_of, described, load_network
 from pushpull.training.options import TrainOptions
 from pushpull.training.stopping import end_politely
 
+# What the card of an average takes over from the card of its second end.
+TOLD = ("training", "clips", "credit", "crop", "crops", "trained_on", "licence", "started_from")
 
-def average(before: TalkNet, after: TalkNet, weight: float) -> TalkNet:
+
+def average(before: Network, after: Network, weight: float) -> Network:
     """A network with the weights (1 - ``weight``) ``before`` + ``weight`` ``after``, running statistics included.
 
     Raises:
         ValueError: ``weight`` is not within 0 and 1.
-        CheckpointError: the two are of other variants or sizes.
+        CheckpointError: the two are of different architectures, variants or sizes.
     """
     if not 0 <= weight <= 1:
         raise ValueError(f"the weight of the second checkpoint lies within 0 and 1, got {weight}")
-    if before.config != after.config:
+    configurations = [each.config if isinstance(each, TalkNet) else architecture_of(each) for each in (before, after)]
+    if configurations[0] != configurations[1]:
         raise CheckpointError(
-            f"a {before.config.size} {before.config.variant} and a {after.config.size} {after.config.variant} have no "
-            "average: give a checkpoint and one whose training began with it"
+            f"a {described(before)} and a {described(after)} have no average: give a checkpoint and one whose training "
+            "began with it"
         )
     mixed, first, second = copy.deepcopy(after), before.state_dict(), after.state_dict()
     mixed.load_state_dict(
@@ -71,21 +75,21 @@ def main(arguments=None) -> int:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"wrote {path}")
-    print(held_out_text(load_model(path, "cpu").card["heldout"]))
+    print(held_out_text(load_network(path, "cpu").card["heldout"]))
     return 0
 
 
 def averaged(given: argparse.Namespace) -> Path:
     """What the command does; the path of the weights."""
     check_file(given.out)
-    before, after = load_model(given.before, given.device), load_model(given.after, given.device)
+    before, after = load_network(given.before, given.device), load_network(given.after, given.device)
     mixed = average(before, after, given.weight)
     if "training" not in after.card:
         raise ValueError(f"{given.after} was not trained by pushpull.train: its card does not say how to split footage")
     if given.threads:
         torch.set_num_threads(given.threads)
     local = {"data": given.data, "device": given.device, "threads": given.threads}
-    options = from_dict(TrainOptions, after.card["training"] | local)
+    options = TrainOptions.of_card(after.card["training"], **local)
     splits = read_clips(options, not given.quiet, cores())
     # Both ends assume their prior already, and so does their average.
     mixed = settled(replace(options, prior=0.0), mixed, splits["train"])
@@ -97,7 +101,7 @@ def averaged(given: argparse.Namespace) -> Path:
             {"name": model.card["name"], "sha256": model.card["sha256"], "weight": weight}
             for model, weight in ((before, 1 - given.weight), (after, given.weight))
         ],
-        **{key: after.card[key] for key in ("training", "clips", "credit") if key in after.card},
+        **{key: after.card[key] for key in TOLD if key in after.card},
     }
     path, _ = write_measured(given.out, mixed, card, options, splits, not given.quiet)
     attack_and_tell(path, options, splits["test"], progress=not given.quiet)

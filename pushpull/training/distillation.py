@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pushpull.detectors import Outputs, TalkNet
+from pushpull.detectors import Outputs
+from pushpull.training.networks import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +19,9 @@ class Distillation:
     """Whose embeddings a network in training is drawn to, and how long.
 
     Args:
-        source: a checkpoint, name or path; "" for no hints.
-        weight: of the hint loss at the first step.
-        until: the share of the run's steps over which the weight falls linearly to 0; the rest is without hints.
+        source: a checkpoint, name or path; "" for none.
+        weight: of the distillation loss at the first step.
+        until: the share of the run's steps over which the weight falls linearly to 0; the rest is without it.
 
     Raises:
         ValueError: a number is out of range.
@@ -33,7 +34,8 @@ class Distillation:
     def __post_init__(self):
         if self.weight < 0 or not 0 < self.until <= 1:
             raise ValueError(
-                f"hints.weight is at least 0 and hints.until a share of the run, got {self.weight} and {self.until}"
+                f"distillation.weight is at least 0, got {self.weight}; distillation.until is a share of the run above "
+                f"0, got {self.until}"
             )
 
     def weight_at(self, step: int, steps: int) -> float:
@@ -41,7 +43,7 @@ class Distillation:
         return self.weight * max(0.0, 1 - step / (self.until * steps)) if self.source else 0.0
 
 
-def distillation_loss(teacher: TalkNet, inputs: dict[str, Tensor], outputs: Outputs) -> Tensor:
+def distillation_loss(teacher: Network, inputs: dict[str, Tensor], outputs: Outputs) -> Tensor:
     """The share of the variance of the teacher's e_a and e_v that the pupil's leave unexplained, added up.
 
     Each is the mean squared distance over the teacher's variance in this batch: 0 for the same embeddings, 1 for the

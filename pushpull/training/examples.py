@@ -8,20 +8,20 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """A batch's own examples, augmented, and behind them the adversarial ones that joined it.
+    """A batch's own examples, augmented; behind them adversarial ones that joined it, or adversarial in their place.
 
     Args:
         audio: (B, 640 T) full scale.
         video: (B, T, 112, 112) grey levels, float32.
         labels: (B, T) int64.
-        kinds: B names.
+        types: B names.
         clean: the batch's own inputs, where ``audio`` and ``video`` are more or other than these.
     """
 
     audio: Tensor
     video: Tensor
     labels: Tensor
-    kinds: tuple[str, ...]
+    types: tuple[str, ...]
     clean: dict[str, Tensor] | None = None
 
     @property
@@ -34,9 +34,13 @@ class Examples:
         """The batch's own examples without what was done to fool a network."""
         return self.inputs if self.clean is None else self.clean
 
+    def replaced_by(self, audio: Tensor, video: Tensor) -> "Examples":
+        """The same, adversarial."""
+        return replace(self, audio=audio, video=video, types=("adversarial",) * len(audio), clean=self.own)
+
     def joined_by(self, audio: Tensor, video: Tensor, labels: Tensor) -> "Examples":
         """The same with adversarial examples behind its own."""
         own, extra = (self.audio, self.video, self.labels), (audio, video, labels)
         audio, video, labels = map(torch.cat, zip(own, extra, strict=True))
-        kinds = (*self.kinds, *["adversarial"] * len(extra[0]))
-        return replace(self, audio=audio, video=video, labels=labels, kinds=kinds, clean=self.own)
+        types = (*self.types, *["adversarial"] * len(extra[0]))
+        return replace(self, audio=audio, video=video, labels=labels, types=types, clean=self.own)

@@ -9,12 +9,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pushpull.config import from_dict
 from pushpull.data.batches import make_batch
-from pushpull.data.heldout import evaluate_kinds, report_table
+from pushpull.data.heldout import evaluate_types, report_table
 from pushpull.data.sources import Corpus, read_sources, source_names
-from pushpull.detectors import TalkNet, load_model, save_checkpoint
 from pushpull.training.log import TrainLog, draw_curves
+from pushpull.training.networks import Network, architecture_of, load_network, save_network
 from pushpull.training.offsets import offset_figures, offset_table
 from pushpull.training.options import TrainOptions
 from pushpull.training.prior import assume_prior
@@ -38,7 +37,7 @@ def read_clips(options: TrainOptions, progress: bool, croppers: int) -> dict[str
     )
 
 
-def settled(options: TrainOptions, model: TalkNet, pool: Corpus) -> TalkNet:
+def settled(options: TrainOptions, model: Network, pool: Corpus) -> Network:
     """A copy whose normalisations fit its weights and whose scores assume ``options.prior``.
 
     It is ready to be measured or written; training goes on without it.
@@ -51,7 +50,7 @@ def settled(options: TrainOptions, model: TalkNet, pool: Corpus) -> TalkNet:
         # Batches that no step takes, not augmented: what the model will see.
         first = options.steps * options.accumulate
         for step in range(first, first + (options.recalibration or PRIOR_BATCHES)):
-            batch = make_batch(pool, options.kinds, options.batches, seed=options.seed, step=step)
+            batch = make_batch(pool, options.mix, options.batches, seed=options.seed, step=step)
             labels.append(batch.labels.flatten())
             yield {"audio": batch.audio.to(device), "video": batch.video.to(device).float()}
 
@@ -72,14 +71,14 @@ def measurable(pool: Corpus) -> bool:
     return len(pool) > 1 or bool(pool.finished)
 
 
-def validate(options: TrainOptions, model: TalkNet, validation: Corpus) -> dict[str, dict]:
+def validate(options: TrainOptions, model: Network, validation: Corpus) -> dict[str, dict]:
     """Held-out figures between epochs, of the first ``options.validation_clips`` clips."""
     device = next(model.parameters()).device
     few = validation.first(options.validation_clips)
-    return evaluate_kinds(model, few, seed=options.seed, device=device)
+    return evaluate_types(model, few, seed=options.seed, device=device)
 
 
-def held_out(model: TalkNet, options: TrainOptions, pool: Corpus, progress: bool) -> dict | None:
+def held_out(model: Network, options: TrainOptions, pool: Corpus, progress: bool) -> dict | None:
     """Figures on a held-out split, source by source, and the command that repeats them; None where it has no clips."""
     sources = {name: part for name, part in pool.by_source().items() if measurable(part)}
     if not sources:
@@ -91,7 +90,7 @@ def held_out(model: TalkNet, options: TrainOptions, pool: Corpus, progress: bool
         "set": pool.fingerprint,
         "seed": options.seed,
         "sources": {
-            name: evaluate_kinds(
+            name: evaluate_types(
                 model.eval(),
                 part,
                 seed=options.seed,
@@ -107,7 +106,7 @@ def held_out_text(figures: dict | None) -> str:
     """What :func:`held_out` or :func:`measure_unseen` found, as plain-text tables."""
     if figures is None:
         return "no held-out figures: fewer than two clips in the test split"
-    tables = [f"{name}\n{report_table(kinds)}" for name, kinds in figures["sources"].items()]
+    tables = [f"{name}\n{report_table(found)}" for name, found in figures["sources"].items()]
     tables += [f"{name}: called speaking\n{offset_table(rows)}" for name, rows in figures.get("offsets", {}).items()]
     return "\n\n".join(tables)
 
@@ -119,20 +118,31 @@ def as_told(options: TrainOptions) -> TrainOptions:
         data=source_names(options.data),
         start=Path(options.start).name,
         injection=replace(options.injection, source=Path(options.injection.source).name),
-        hints=replace(options.hints, source=Path(options.hints.source).name),
+        distillation=replace(options.distillation, source=Path(options.distillation.source).name),
     )
 
 
-def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, seconds: float, log: TrainLog, progress):
-    """Write the checkpoint, measure what was written on the test split, and put that into its card; its path."""
+def finish(
+    options: TrainOptions,
+    out: Path,
+    model: Network,
+    splits: dict[str, Corpus],
+    run: dict,
+    log: TrainLog,
+    progress: bool,
+) -> Path:
+    """Write the checkpoint, measure what was written on the test split, and put that into its card; its path.
+
+    Args:
+        run: what the card says of the run itself, besides its options.
+    """
     card = {
         "name": options.name,
         "row": options.row or row_of(asdict(options)),
         "training": asdict(as_told(options)),
         "clips": {split: {"clips": len(x), "frames": x.frames, "set": x.fingerprint} for split, x in splits.items()},
-        "seconds": round(seconds),
         "credit": options.credit,
-        "validation": history,
+        **run,
     }
     path, figures = write_measured(
         out / options.name, settled(options, model, splits["train"]), card, options, splits, progress
@@ -143,24 +153,25 @@ def finish(options: TrainOptions, out: Path, model: TalkNet, splits, history, se
 
 
 def write_measured(
-    path: Path, model: TalkNet, card: dict, options: TrainOptions, splits, progress: bool
+    path: Path, model: Network, card: dict, options: TrainOptions, splits, progress: bool
 ) -> tuple[Path, dict | None]:
     """Write a settled model with its held-out figures and reference embeddings; path and figures."""
-    path = save_checkpoint(path, model, card, weights=options.weights)
+    path = save_network(path, model, card, weights=options.weights)
     # The stored weights are rounded: the figures are theirs.
-    stored = load_model(path, options.device)
+    stored = load_network(path, options.device)
     figures = held_out(stored, replace(options, name=path.stem), splits["test"], progress)
     stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
-    return save_checkpoint(path, stored, card | {"heldout": figures}, weights=options.weights), figures
+    return save_network(path, stored, card | {"heldout": figures}, weights=options.weights), figures
 
 
 def attack_and_tell(
     path: Path, options: TrainOptions, pool: Corpus, robust: RobustOptions = RobustOptions(), progress: bool = True
 ) -> None:
     """Attack a checkpoint on its held-out clips, ``pool``, and put what came of it into its card."""
-    model = load_model(path, options.device)
+    model = load_network(path, options.device)
+    robust = robust.suited_to(architecture_of(model))
     figures = robust_figures(model, pool, robust, progress=partial(tqdm, disable=not progress))
-    save_checkpoint(path, model, model.card | {"robust": figures}, weights=options.weights)
+    save_network(path, model, model.card | {"robust": figures}, weights=options.weights)
 
 
 def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
@@ -172,7 +183,7 @@ def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, cropp
     Raises:
         ValueError: there are too few clips.
     """
-    model = load_model(checkpoint, options.device)
+    model = load_network(checkpoint, options.device)
     options = replace(options, name=Path(checkpoint).stem, footage=replace(options.footage, validation=0.0, test=1.0))
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -199,7 +210,7 @@ def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, crop
     Raises:
         ValueError: the checkpoint was not made by training here, or there are too few clips.
     """
-    model = load_model(checkpoint, options.device)
+    model = load_network(checkpoint, options.device)
     if "training" not in model.card:
         raise ValueError(
             f"{checkpoint} was not trained by this command: its card says nothing of how to split footage; "
@@ -207,7 +218,7 @@ def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, crop
         )
     # Where this is another machine, folder, device and threads differ; an average tells of another's training.
     local = {"name": model.card["name"], "data": options.data, "device": options.device, "threads": options.threads}
-    trained = from_dict(TrainOptions, model.card["training"] | local)
+    trained = TrainOptions.of_card(model.card["training"], **local)
     if trained.threads:
         torch.set_num_threads(trained.threads)
     figures = held_out(model, trained, read_clips(trained, progress, croppers)["test"], progress)

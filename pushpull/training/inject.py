@@ -7,9 +7,10 @@ from tqdm import tqdm
 
 from pushpull.data.batches import make_batch
 from pushpull.data.sources import Corpus
-from pushpull.detectors import TalkNet, attackable, load_model
-from pushpull.training.adversarial import make_set
+from pushpull.detectors import attack_copy
+from pushpull.training.adversarial import make_set, own_objective
 from pushpull.training.figures import settled
+from pushpull.training.networks import Network, load_network
 from pushpull.training.options import TrainOptions
 from pushpull.training.stopping import Stopping
 
@@ -28,7 +29,7 @@ def remove_sets(out: Path, *, keep: Path | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-def inject(options: TrainOptions, network: TalkNet, pool: Corpus, out: Path, step: int, stop: Stopping, *, bar: bool):
+def inject(options: TrainOptions, network: Network, pool: Corpus, out: Path, step: int, stop: Stopping, *, bar: bool):
     """Make the adversarial examples that join the training set from ``step`` on, and write them to ``out``.
 
     The same options, clips and weights give the same bytes.
@@ -38,7 +39,7 @@ def inject(options: TrainOptions, network: TalkNet, pool: Corpus, out: Path, ste
     """
     injection, device = options.injection, next(network.parameters()).device
     first = step == options.warmup_steps
-    source = load_model(injection.source, device) if injection.source and first else settled(options, network, pool)
+    source = load_network(injection.source, device) if injection.source and first else settled(options, network, pool)
     whole = replace(options.batches, shortest=options.batches.longest)
     count = -(-injection.frames // whole.frames)
     numbers = range(FIRST_BATCH + step * count, FIRST_BATCH + (step + 1) * count)
@@ -51,11 +52,12 @@ def inject(options: TrainOptions, network: TalkNet, pool: Corpus, out: Path, ste
 
     with show:
         examples = make_set(
-            attackable(source),
-            (make_batch(pool, options.kinds, whole, seed=options.seed, step=number) for number in numbers),
+            attack_copy(source),
+            (make_batch(pool, options.mix, whole, seed=options.seed, step=number) for number in numbers),
             injection.attack(options.adversarial),
             eps_av=injection.eps_av,
             augment=options.augment,
+            objective=own_objective(source, options.visual_weight),
             seed=(options.seed, step),
             device=device,
             on_batch=done,

@@ -14,7 +14,7 @@ from pushpull.detectors import Outputs
 from pushpull.files import PARTIAL, replacing
 from pushpull.training.avil import NAMES
 from pushpull.training.examples import Examples
-from pushpull.training.options import TrainOptions
+from pushpull.training.options import TrainOptions, modern
 from pushpull.training.parallel import World
 
 
@@ -35,34 +35,34 @@ class Totals:
 
 
 class StepFigures(Totals):
-    """All that is told of one step: its losses, who was right about which kind of example, how long it waited."""
+    """All that is told of one step: its losses, who was right about which type of example, how long it waited."""
 
     def __init__(self):
         super().__init__()
         self.waited = 0.0  # seconds, for its batches
-        self._right, self._kinds = [], []
+        self._right, self._types = [], []
 
     def add(self, numbers: dict[str, Tensor], outputs: Outputs, examples: Examples) -> None:
         """What one batch gave."""
         super().add(numbers)
         self._right.append(((outputs.margin > 0) == (examples.labels == 1)).detach())
-        self._kinds += examples.kinds
+        self._types += examples.types
 
     def accuracies(self) -> dict:
         """Of this process's batches, see :func:`accuracies`."""
-        return accuracies(self._right, self._kinds)
+        return accuracies(self._right, self._types)
 
 
-def accuracies(right: Sequence[Tensor], kinds: Sequence[str]) -> dict:
-    """Share of frames on the right side of log-odds 0, of all and of each kind; ``right`` are (B, T) bool batches."""
+def accuracies(right: Sequence[Tensor], types: Sequence[str]) -> dict:
+    """Share of frames on the right side of log-odds 0, of all and of each type; ``right`` are (B, T) bool batches."""
     shares = torch.cat([x.float().mean(dim=1).cpu() for x in right])
     weights = torch.cat([torch.full((len(x),), float(x.shape[1])) for x in right])
-    chosen = {kind: torch.tensor([other == kind for other in kinds]) for kind in sorted(set(kinds))}
+    chosen = {name: torch.tensor([other == name for other in types]) for name in sorted(set(types))}
 
-    def mean(rows):
-        return ((shares * weights)[rows].sum() / weights[rows].sum()).item()
+    def mean(which):
+        return ((shares * weights)[which].sum() / weights[which].sum()).item()
 
-    return {"accuracy": mean(slice(None)), "by_kind": {kind: mean(rows) for kind, rows in chosen.items()}}
+    return {"accuracy": mean(slice(None)), "by_type": {name: mean(which) for name, which in chosen.items()}}
 
 
 class TrainLog:
@@ -122,7 +122,8 @@ def load_state(path: Path, identity: dict, device: torch.device) -> dict:
         why = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read ({why}): remove it to begin anew, or give another --out") from error
     now = _flat(identity)
-    before = {k: v for k, v in _flat(asdict(TrainOptions())).items() if k in now} | _flat(state["identity"])
+    default = {k: v for k, v in _flat(asdict(TrainOptions())).items() if k in now}
+    before = default | _flat(modern(state["identity"]))
     changed = [f"{k} ({before.get(k)} -> {now.get(k)})" for k in sorted(before | now) if before.get(k) != now.get(k)]
     if changed:
         raise ValueError(
@@ -133,7 +134,7 @@ def load_state(path: Path, identity: dict, device: torch.device) -> dict:
 
 
 def draw_curves(log: Path, picture: Path, title: str) -> None:
-    """Loss parts over frames, and held-out AVA-AP per kind, from a log to a PNG; interaction losses where logged."""
+    """Loss parts over frames, and held-out AVA-AP by type, from a log to a PNG; interaction losses where logged."""
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     steps = [entry for entry in entries if "loss" in entry]
     if not steps:  # the log was removed; the run itself does not need it
@@ -143,8 +144,8 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
     panels = figure.subplots(2 if interacts else 1, 2, squeeze=False)
     losses, precision = panels[0]
     _plot(losses, steps, {"av": "CE av", "a": "CE a", "v": "CE v"})
-    if told := [entry for entry in steps if "hint" in entry]:
-        _plot(losses, told, {"hint": "hints"})
+    if told := [entry for entry in steps if "distillation" in entry]:
+        _plot(losses, told, {"distillation": "distillation"})
     losses.set(ylabel="cross-entropy (nats)", title=f"{title}: training loss", ylim=(0, None))
     if interacts:
         _plot(panels[1][0], steps, {name: name for name in NAMES})
@@ -153,10 +154,10 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
         panels[1][1].set(ylabel="mean l2 norm", title="embeddings", ylim=(0, None))
     checks = [entry for entry in entries if entry.get("validation")]
     frames_per_step = steps[0]["frames"] / steps[0]["step"]
-    for kind in checks[0]["validation"] if checks else ():
+    for name in checks[0]["validation"] if checks else ():
         x = [e["step"] * frames_per_step for e in checks]
-        precision.plot(x, [e["validation"][kind]["ap"] for e in checks], marker="o", markersize=3, label=kind)
-    precision.set(xlabel="frames", ylabel="AVA-AP (%)", title="held-out clips, each kind against in_sync")
+        precision.plot(x, [e["validation"][name]["ap"] for e in checks], marker="o", markersize=3, label=name)
+    precision.set(xlabel="frames", ylabel="AVA-AP (%)", title="held-out clips, each type against in_sync")
     if checks:
         precision.legend(fontsize="small")
     figure.savefig(picture, dpi=110)

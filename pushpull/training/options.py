@@ -1,21 +1,23 @@
 """Everything a training run depends on, and which of it must stay the same for the run to go on."""
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 from pushpull.clip import FPS
+from pushpull.config import from_dict
 from pushpull.data.augment import Augmentation
 from pushpull.data.ava import AvaOptions
 from pushpull.data.batches import Batching
 from pushpull.data.mix import ExampleMix
 from pushpull.data.talkset import TalkSetOptions
-from pushpull.detectors import TalkNetConfig
 from pushpull.detectors.checkpoint import NAME
 from pushpull.detectors.stored import STORED
-from pushpull.training.adversarial import ADVERSARIAL, Injection
+from pushpull.training.adversarial import ADVERSARIAL, ADVERSARIAL_DATA, Injection
 from pushpull.training.distillation import Distillation
+from pushpull.training.networks import check_architecture
 from pushpull.training.rows import complete, row_settings
 
-WARMUP_KINDS = ExampleMix(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
+WARMUP_MIX = ExampleMix(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
 WARMUP_SECONDS = 1.0
 
 
@@ -32,19 +34,26 @@ class TrainOptions:
         row: of the paper's Table 1 (A, B1..B3, C1..C4, D1..D6, E1..E3), or its substitutes nc and spec; sets the
             variant, the lambdas and the adversarial data. None for settings of your own.
         name: of the checkpoint.
-        variant: "talknet", "nctalknet" or "spectalknet".
-        size: "lite", or "full": exactly the official network.
+        architecture: "talknet", "light-asd" or "lr-asd".
+        variant: of TalkNet: "talknet", "nctalknet" or "spectalknet".
+        size: of TalkNet: "lite", or "full": exactly the official network.
         frames: how long to train. Steps are ``frames // (batches.frames accumulate)``.
         warmup_frames: how many of them are spent on one-second windows of ``in_sync`` and ``still`` alone with the
             visual loss at ``warmup_visual_weight``. Without it the model learns voice activity and ignores the face
             for hundreds of thousands of frames.
         warmup_visual_weight: of CE_v during the warm-up, in place of ``visual_weight``.
         audio_weight, visual_weight: CE_all = CE_av + audio_weight CE_a + visual_weight CE_v (paper, Eq. 4: 0.4 each).
+            Light-ASD and LR-ASD have no CE_a, and 0.5 for CE_v unless it is given.
+        temperature: what the audio-visual logits of Light-ASD and LR-ASD are divided by at the first step; it falls to
+            1 in a straight line (the published recipe: 1.3).
         lambda1, lambda2, lambda3, lambda4: weights of the paper's interaction losses (Eq. 11; the paper: 0.1 each).
         adversarial: "bim", "mim" or "pgd": adversarial examples made with it join the training set, see injection;
             "" for none.
-        start: a checkpoint (name or path) whose weights the run begins with, instead of random ones; tensors that the
-            variant does not have in common with it stay random.
+        adversarial_data: "set": a set made ahead, of which some join every batch (the paper); "batch": every batch is
+            attacked as it comes, against the model as it then is, and trained on in place of what it was (Madry et al.
+            2018). Both begin after the warm-up.
+        start: a checkpoint (name or path, also a published .model file) whose weights the run begins with, instead of
+            random ones; tensors that a variant of TalkNet does not have in common with it stay random.
         learning_rate: of Adam; official TalkNet: 1e-4. The lite network, trained briefly, wants ten times that.
         ramp: steps over which the rate rises linearly from 0.
         schedule: "cosine" falls to 1 % of the rate at the end; "exponential" multiplies by ``decay`` every epoch.
@@ -70,6 +79,7 @@ class TrainOptions:
     data: str = ""
     row: str = ""
     name: str = "talknet-lite"
+    architecture: str = "talknet"
     variant: str = "talknet"
     size: str = "lite"
     frames: int = 600_000
@@ -77,11 +87,13 @@ class TrainOptions:
     warmup_visual_weight: float = 1.0
     audio_weight: float = 0.4
     visual_weight: float = 0.4
+    temperature: float = 1.3
     lambda1: float = 0.0
     lambda2: float = 0.0
     lambda3: float = 0.0
     lambda4: float = 0.0
     adversarial: str = ""
+    adversarial_data: str = "set"
     start: str = ""
     learning_rate: float = 1e-3
     ramp: int = 20
@@ -99,45 +111,64 @@ class TrainOptions:
     workers: int = 1
     save_seconds: float = 60.0
     credit: str = ""
+    RENAMED: ClassVar[dict[str, str]] = {"kinds": "mix", "hints": "distillation"}  # options of older cards and states
     footage: TalkSetOptions = field(default_factory=TalkSetOptions)
     ava: AvaOptions = field(default_factory=AvaOptions)
-    kinds: ExampleMix = field(default_factory=ExampleMix)
+    mix: ExampleMix = field(default_factory=ExampleMix)
     batches: Batching = field(default_factory=Batching)
     augment: Augmentation = field(default_factory=Augmentation)
     injection: Injection = field(default_factory=Injection)
-    hints: Distillation = field(default_factory=Distillation)
+    distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self):
-        if self.schedule not in ("cosine", "exponential"):
-            raise ValueError(f"schedule is cosine or exponential, got {self.schedule!r}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
-        if self.weights not in STORED:
-            raise ValueError(f"weights are stored as {', '.join(STORED)}, got {self.weights!r}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.adversarial not in ("", *ADVERSARIAL):
-            raise ValueError(f"adversarial is {', '.join(ADVERSARIAL)} or nothing, got {self.adversarial!r}")
-        if self.row:
-            fixed = row_settings(self.row)
-            if wrong := {key: getattr(self, key) for key, value in fixed.items() if getattr(self, key) != value}:
-                meant = ", ".join(f"{key} {fixed[key]!r}" for key in wrong)
-                raise ValueError(f"row {self.row} of Table 1 means {meant}, got {wrong}; leave out row for your own")
+        self._check_choices()
+        self._check_row()
+        self._check_numbers()
+        check_architecture(self.architecture, self.variant, self.size)
+
+    def _check_choices(self):
+        choices = {
+            "schedule": ("cosine", "exponential"),
+            "precision": ("auto", "float32", "bfloat16"),
+            "weights": STORED,
+            "adversarial": ("", *ADVERSARIAL),
+            "adversarial_data": ADVERSARIAL_DATA,
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                shown = ", ".join(filter(None, allowed)) + (" or nothing" if "" in allowed else "")
+                raise ValueError(f"{name} is one of {shown}, got {getattr(self, name)!r}")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name is of letters, digits, '.', '_' and '-', got {self.name!r}")
+
+    def _check_row(self):
+        if not self.row:
+            return
+        fixed = row_settings(self.row)
+        if wrong := {key: getattr(self, key) for key, value in fixed.items() if getattr(self, key) != value}:
+            meant = ", ".join(f"{key} {fixed[key]!r}" for key in wrong)
+            raise ValueError(f"row {self.row} means {meant}, got {wrong}; leave out row for your own")
+
+    def _check_numbers(self):
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
         if min(self.lambdas) < 0:
             raise ValueError(f"the lambdas must not be negative, got {self.lambdas}")
         if self.accumulate < 1:
             raise ValueError(f"accumulate counts batches and is at least 1, got {self.accumulate}")
         if self.recalibration < 0:
             raise ValueError(f"recalibration counts batches, got {self.recalibration}")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature divides logits and is above 0, got {self.temperature}")
         if not 0 <= self.prior < 1:
             raise ValueError(
                 f"prior is a share of speaking frames below 1, or 0 for that in training, got {self.prior}"
             )
         if self.validation_clips < 0 or self.validation_clips == 1:
             raise ValueError(f"validation_clips is 0 or at least 2, got {self.validation_clips}: voices are swapped")
-        TalkNetConfig.named(self.variant, self.size)  # unknown names raise now and not once the footage is cropped
+        self._check_length()
+
+    def _check_length(self):
         if self.warmup_steps and self.batches.frames < WARMUP_SECONDS * FPS:
             raise ValueError(
                 f"a batch of {self.batches.frames} frames holds none of the warm-up's clips of {WARMUP_SECONDS:g} s: "
@@ -150,6 +181,15 @@ class TrainOptions:
     def of_row(cls, row: str, **values) -> "TrainOptions":
         """The options of a row of Table 1; ``values`` are the rest."""
         return cls(**complete({"row": row} | values))
+
+    @classmethod
+    def of_card(cls, training: dict, **local) -> "TrainOptions":
+        """The options in a card's ``training``, of this version or an older one, with ``local`` ones in their place.
+
+        Raises:
+            ValueError: it holds options that this version does not know.
+        """
+        return from_dict(cls, modern(training) | local)
 
     @property
     def step_frames(self) -> int:
@@ -168,6 +208,14 @@ class TrainOptions:
     def lambdas(self) -> tuple[float, ...]:
         """Weights of L1 to L4."""
         return self.lambda1, self.lambda2, self.lambda3, self.lambda4
+
+
+def modern(training: dict) -> dict:
+    """Options as an older version stored them, in a card or a run's state, by today's names.
+
+    Here and nowhere else: checkpoints that shipped before the names changed are evaluated and gone on with as others.
+    """
+    return {TrainOptions.RENAMED.get(name, name): value for name, value in training.items()}
 
 
 def identity(options: TrainOptions, pool) -> dict:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-HEADS = ("headAV", "headA", "headV")
+HEADS = ("headAV", "headA", "headV", "lossAV.FC", "lossV.FC")  # of TalkNet; of Light-ASD and LR-ASD
 
 
 @torch.no_grad()
@@ -15,19 +15,19 @@ def assume_prior(model: nn.Module, trained: float, assumed: float) -> None:
     A network trained with cross-entropy gives posterior log-odds: the evidence plus the log-odds of the prior, which
     is the share of speaking frames it was trained on. With one speaking frame in four it wants 1.1 nats of evidence
     before it says *speaking*, and on people it has never seen it has less than on those it knows. The difference of
-    the two priors' log-odds goes into the biases of all three classifiers (logit adjustment: Menon et al. 2021,
+    the two priors' log-odds goes into the biases of all of its classifiers (logit adjustment: Menon et al. 2021,
     "Long-tail learning via logit adjustment", Eq. 10; for a uniform prior). Ranks, and with them AVA-AP, stay.
 
     Args:
-        model: a TalkNet; changed in place.
+        model: a network that is trained here; changed in place.
         trained, assumed: shares of speaking frames, each between 0 and 1, neither of them 0 or 1.
 
     Raises:
         ValueError: one of them is not.
     """
     shift = log_odds(assumed) - log_odds(trained)
-    for head in HEADS:
-        bias = getattr(model, head).bias
+    for head in (module for name, module in model.named_modules() if name in HEADS):
+        bias = head.bias
         # Half on each class: the weights are stored in half precision, which is finer near 0.
         bias += torch.tensor([-shift / 2, shift / 2], dtype=bias.dtype, device=bias.device)
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pushpull.clip import Clip
 from pushpull.data.sources import Corpus
-from pushpull.detectors import TalkNet
+from pushpull.training.networks import Network
 from pushpull.training.robust import RobustOptions, robust_examples
 
 SPACES = ("e_a", "e_v", "z_a", "z_v")
@@ -16,7 +16,7 @@ FRAMES = 50  # of a clip
 
 
 @torch.no_grad()
-def reference_embeddings(model: TalkNet, pool: Corpus, *, seed: int = 0) -> dict[str, Tensor]:
+def reference_embeddings(model: Network, pool: Corpus, *, seed: int = 0) -> dict[str, Tensor]:
     """Embeddings of up to EACH speaking and as many other frames of held-out examples.
 
     Half of the examples are in sync, the rest swapped voices, still lips and noise; of AVA they are its tracks.
@@ -26,13 +26,14 @@ def reference_embeddings(model: TalkNet, pool: Corpus, *, seed: int = 0) -> dict
         pool: clips that the model was not trained on.
 
     Returns:
-        {"e_a", "e_v", "z_a", "z_v": (N, 128) float32, "labels": (N,) int64, 1 speaking} on the CPU; nothing where the
-        pool has no examples of both classes.
+        {"e_a", "e_v", "z_a", "z_v": (N, 128) float32, "labels": (N,) int64, 1 speaking} on the CPU, those that the
+        model has; nothing where the pool has no examples of both classes.
     """
-    device, found = next(model.parameters()).device, []
+    device, found, spaces = next(model.parameters()).device, [], ()
     for example in _examples(pool, seed):
         outputs = model(example.inputs(device))
-        found.append([*(getattr(outputs, name)[0].float().cpu() for name in SPACES), torch.from_numpy(example.labels)])
+        spaces = [name for name in SPACES if getattr(outputs, name) is not None]
+        found.append([*(getattr(outputs, name)[0].float().cpu() for name in spaces), torch.from_numpy(example.labels)])
     if not found:
         return {}
     *embeddings, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -40,8 +41,8 @@ def reference_embeddings(model: TalkNet, pool: Corpus, *, seed: int = 0) -> dict
     classes = [np.flatnonzero(labels.numpy() == value) for value in (0, 1)]
     if min(map(len, classes)) == 0:
         return {}
-    kept = np.concatenate([rng.permutation(frames)[:EACH] for frames in classes])
-    return dict(zip((*SPACES, "labels"), (values[kept] for values in (*embeddings, labels)), strict=True))
+    chosen = np.concatenate([rng.permutation(frames)[:EACH] for frames in classes])
+    return dict(zip((*spaces, "labels"), (values[chosen] for values in (*embeddings, labels)), strict=True))
 
 
 def _examples(pool: Corpus, seed: int) -> list[Clip]:

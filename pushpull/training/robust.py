@@ -1,7 +1,7 @@
 """How well a trained model holds against the paper's attacks, for its card: a look, not the paper's evaluation."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from zlib import crc32
 
 import numpy as np
@@ -12,12 +12,13 @@ from pushpull.attacks import paper_budget
 from pushpull.clip import Clip
 from pushpull.data.mix import NoStillLips, make_example, other_clip
 from pushpull.data.sources import Corpus
-from pushpull.detectors import Outputs, TalkNet, attackable
+from pushpull.detectors import Outputs, attack_copy
 from pushpull.metrics import tabulate
 from pushpull.training.adversarial import ADVERSARIAL, paper_attack
+from pushpull.training.networks import TALKNET, Network
 
-ASKED = ("in_sync", "swapped", "in_sync", "still", "in_sync", "noise")  # kinds of the examples, in turn
-ROWS = 8  # clips attacked together
+ASKED = ("in_sync", "swapped", "in_sync", "still", "in_sync", "noise")  # types of the examples, in turn
+AT_ONCE = 8  # clips attacked together
 REPORTED = (
     "average_precision",
     "prevalence",
@@ -57,9 +58,15 @@ class RobustOptions:
         if min(self.clips, self.frames, self.steps, self.restarts) < 1 or self.eps_av < 0:
             raise ValueError("clips, frames, steps and restarts are at least 1, eps_av at least 0")
 
+    def suited_to(self, architecture: str) -> "RobustOptions":
+        """The same with an objective that the architecture allows: the training-aware one needs TalkNet's heads."""
+        if architecture == TALKNET or self.objective != "training_aware":
+            return self
+        return replace(self, objective="inference_aware")
+
 
 def robust_figures(
-    model: TalkNet,
+    model: Network,
     pool: Corpus,
     options: RobustOptions = RobustOptions(),
     *,
@@ -88,18 +95,18 @@ def robust_figures(
         "audio": torch.from_numpy(np.stack([example.audio for example in examples])).to(device),
         "video": torch.from_numpy(np.stack([example.video for example in examples])).float().to(device),
     }
-    victim, before = attackable(model), _outputs(model, clean)
+    victim, before = attack_copy(model), _outputs(model, clean)
     figures = {"options": asdict(options), "set": pool.fingerprint, "examples": len(examples)}
-    figures["clean"] = _kept(tabulate({"clean": before}, {"clean": clean}, labels)["clean"])
+    figures["clean"] = _reported(tabulate({"clean": before}, {"clean": clean}, labels)["clean"])
     for name in progress(ADVERSARIAL, unit="attack", desc="attacked"):
         attack = paper_attack(name, steps=options.steps, restarts=options.restarts)
         adversarial, flipped = [], []
-        for start in range(0, len(examples), ROWS):
-            part = {key: values[start : start + ROWS] for key, values in clean.items()}
+        for start in range(0, len(examples), AT_ONCE):
+            part = {key: values[start : start + AT_ONCE] for key, values in clean.items()}
             found = attack.run(
                 victim,
                 part,
-                labels[start : start + ROWS],
+                labels[start : start + AT_ONCE],
                 budgets=paper_budget(options.eps_av),
                 objective=options.objective,
                 seed=options.seed + start,
@@ -113,7 +120,7 @@ def robust_figures(
             labels,
             flipped_ever=torch.cat(flipped),
         )
-        figures[name] = _kept(report["adversarial"])
+        figures[name] = _reported(report["adversarial"])
     return figures
 
 
@@ -140,13 +147,13 @@ def robust_examples(pool: Corpus, options: RobustOptions) -> list[Clip]:
 
 
 @torch.no_grad()
-def _outputs(model: TalkNet, inputs: dict[str, Tensor]) -> Outputs:
+def _outputs(model: Network, inputs: dict[str, Tensor]) -> Outputs:
     parts = [
-        model({key: values[start : start + ROWS] for key, values in inputs.items()})
-        for start in range(0, len(inputs["audio"]), ROWS)
+        model({key: values[start : start + AT_ONCE] for key, values in inputs.items()})
+        for start in range(0, len(inputs["audio"]), AT_ONCE)
     ]
-    return Outputs(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))
+    return Outputs.cat(parts)
 
 
-def _kept(column: dict) -> dict:
+def _reported(column: dict) -> dict:
     return {name: column[name] for name in REPORTED}

@@ -13,17 +13,19 @@ from tqdm import tqdm
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.data.batches import Batch, prefetch
 from pushpull.data.heldout import report_table
-from pushpull.detectors import TalkNet, TalkNetConfig, load_model, resolve_device
+from pushpull.detectors import resolve_device
 from pushpull.training.adversarial import AdversarialSet, load_set
+from pushpull.training.attacked import attacked
 from pushpull.training.distillation import distillation_loss
 from pushpull.training.examples import Examples
+from pushpull.training.facts import facts, origin_of, warn_of_crops
 from pushpull.training.figures import attack_and_tell, finish, measurable, read_clips, settled, validate
 from pushpull.training.inject import inject, remove_sets, set_path
 from pushpull.training.log import StepFigures, TrainLog, load_state, save_state
-from pushpull.training.loss import draws, learning_rate, training_batch, training_loss
+from pushpull.training.loss import draws, learning_rate, set_temperature, training_batch, training_loss
+from pushpull.training.networks import build, copy_weights, load_network
 from pushpull.training.options import TrainOptions, identity
 from pushpull.training.parallel import World
-from pushpull.training.start import warm_start
 from pushpull.training.stopping import Stopping
 
 MOST_USELESS = 10  # steps in a row without a usable gradient
@@ -99,6 +101,8 @@ class Trainer:
         self.resume()
         self.log = TrainLog(out / "log.jsonl", self.step, tensorboard=tensorboard) if world.leads else None
         self.saved = time.monotonic()
+        if world.leads:
+            warn_of_crops(options, self.origin)
 
     def read_data(self, croppers: int) -> None:
         with self.world.leader_first():
@@ -115,11 +119,13 @@ class Trainer:
         """Network, optimizer, and a teacher where there is one."""
         options = self.options
         torch.manual_seed(options.seed)
-        self.network = TalkNet(TalkNetConfig.named(options.variant, options.size)).to(self.device)
-        if options.start:
-            warm_start(self.network, load_model(options.start, self.device))
-        source = options.hints.source
-        self.teacher = load_model(source, self.device) if source else None
+        self.network = build(options.architecture, options.variant, options.size).to(self.device)
+        source = load_network(options.start, self.device) if options.start else None
+        self.origin = origin_of(source)
+        if source is not None:
+            copy_weights(self.network, source)
+        teacher = options.distillation.source
+        self.teacher = load_network(teacher, self.device) if teacher else None
         # On a GPU as one kernel: a step there is over before many small ones have been asked for.
         fused = self.device.type == "cuda"
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate, fused=fused)
@@ -194,7 +200,7 @@ class Trainer:
     def make_adversarial_set(self, stop: Stopping) -> None:
         """Adversarial examples, at the end of the warm-up and as often as wanted."""
         options = self.options
-        if not options.adversarial:
+        if not options.adversarial or options.adversarial_data != "set":
             return
         made_at = options.injection.made_at(self.step, options.warmup_steps, self.epoch_steps)
         if made_at is None or (self.injected is not None and self.injected[0] == made_at):
@@ -210,18 +216,19 @@ class Trainer:
 
     def take_step(self, batches: Iterator[Batch]) -> None:
         """One step, of one batch or several."""
-        began = time.monotonic()
-        rate = learning_rate(self.options, self.step, self.epoch_steps)
+        began, options = time.monotonic(), self.options
+        rate = learning_rate(options, self.step, self.epoch_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         self.model.train()
+        set_temperature(self.network, options, self.step)
         figures = StepFigures()
         for number in self.share:
             waiting = time.monotonic()
             batch = next(batches)
             figures.waited += time.monotonic() - waiting
-            examples = self.examples(batch, self.step * self.options.accumulate + number)
+            examples = self.examples(batch, self.step * options.accumulate + number)
             self.whole = False
             self.learn(examples, figures, last=number == self.share[-1])
         found = self.update(figures)
@@ -237,7 +244,9 @@ class Trainer:
         audio, other, labels, video = (x.to(self.device, non_blocking=True) for x in tensors)
         audio = augment_audio(audio, other, options.augment, generator)
         video = augment_video(video, options.augment, generator)
-        own = Examples(audio, video, labels, batch.kinds)
+        own = Examples(audio, video, labels, batch.types)
+        if options.adversarial and options.adversarial_data == "batch" and self.step >= options.warmup_steps:
+            return attacked(own, self.network, options, index)
         if self.injected is None:
             return own
         count = max(1, round(options.injection.share * len(labels)))
@@ -252,11 +261,11 @@ class Trainer:
         with nullcontext() if last or self.world.size == 1 else self.model.no_sync():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 outputs = self.model(examples.inputs)
-                weight = options.hints.weight_at(self.step, options.steps)
+                weight = options.distillation.weight_at(self.step, options.steps)
                 told = distillation_loss(self.teacher, examples.own, outputs) if weight else None
             loss, parts = training_loss(options, outputs, examples.labels, self.step)
             if told is not None:
-                loss, parts = loss + weight * told, parts | {"hint": told.detach()}
+                loss, parts = loss + weight * told, parts | {"distillation": told.detach()}
             (loss / len(self.share)).backward()
         figures.add({"loss": loss.detach(), **parts}, outputs, examples)
 
@@ -298,9 +307,8 @@ class Trainer:
         """Write the checkpoint and what it reaches; the path of the weights."""
         options, path = self.options, self.out / f"{self.options.name}.safetensors"
         if self.world.leads:
-            path = finish(
-                options, self.out, self.network, self.splits, self.history, self.seconds, self.log, self.progress
-            )
+            run = {"seconds": round(self.seconds), "validation": self.history, **facts(options, self.origin)}
+            path = finish(options, self.out, self.network, self.splits, run, self.log, self.progress)
             remove_sets(self.out)
             if attack:
                 attack_and_tell(path, options, self.splits["test"], progress=self.progress)

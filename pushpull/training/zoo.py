@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from pushpull.config import from_dict, parse_options
+from pushpull.config import parse_options
 from pushpull.data.augment import Augmentation
 from pushpull.data.batches import Batching
 from pushpull.data.mix import ExampleMix
@@ -115,7 +115,7 @@ def recipe(options: ZooOptions, row: str, out: Path) -> TrainOptions:
         "size": options.size,
         "seed": options.seed,
         "validation_clips": 0,
-        "kinds": replace(ExampleMix(), own=options.own),
+        "mix": replace(ExampleMix(), own=options.own),
         "batches": Batching(
             frames=options.batch_frames,
             sound_early=0 if row == BASE else options.sound_early,
@@ -207,7 +207,7 @@ def trained(path: Path, training: TrainOptions) -> bool:
     """Whether ``path`` is a finished checkpoint of this very recipe."""
     try:
         card = card_of(path)
-        before = from_dict(TrainOptions, card["training"])
+        before = TrainOptions.of_card(card["training"])
     except (OSError, ValueError, KeyError):
         return False
     # Where and with how many threads it was trained decides nothing that a recipe says.
@@ -232,12 +232,12 @@ def table(paths: Sequence[Path]) -> str:
     """
     cards = [card_of(path) for path in paths]
     sources = list(cards[0]["heldout"]["sources"])
-    kinds = ("in_sync", "swapped", "shifted", "still")
-    head = ["row", *(f"{source}: {kind.replace('_', ' ')}" for source in sources for kind in kinds)]
+    types = ("in_sync", "swapped", "shifted", "still")
+    head = ["row", *(f"{source}: {name.replace('_', ' ')}" for source in sources for name in types)]
     head += ["attacked set: AP", "PGD", "right", "BIM", "MIM", "PGD", "ECR a", "ECR v"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for card in cards:
-        clean = [card["heldout"]["sources"][source][kind]["ap"] for source in sources for kind in kinds]
+        clean = [card["heldout"]["sources"][source][name]["ap"] for source in sources for name in types]
         found = card["robust"]
         after = [found[name]["average_precision"] for name in ("clean", "pgd")]
         after += [found["clean"]["frame_accuracy"], *(found[name]["robust_accuracy"] for name in ("bim", "mim", "pgd"))]

@@ -89,7 +89,7 @@ def test_a_pool_is_what_training_wants(made):
     splits = read_ava(made, AvaOptions(validation=0.0))
     test = splits["test"]
     assert [len(splits[name]) for name in ("train", "validation", "test")] == [2, 0, 3]
-    assert test.kinds == ("ava",) * 3 and test.lengths.tolist() == [clip.frames for clip in test] == [43, 30, 1]
+    assert test.types == ("ava",) * 3 and test.lengths.tolist() == [clip.frames for clip in test] == [43, 30, 1]
     assert test.frames == 74 and len(test.first(2)) == 2
     again = read_ava(made, AvaOptions(validation=0.0))
     assert again["test"].fingerprint == test.fingerprint != test.first(2).fingerprint
@@ -229,5 +229,5 @@ def test_check_counts_and_the_command_shows(made, tree, capsys):
 def test_batches_are_drawn_from_it(made):
     corpus = read_sources(f"ava:{made}", TalkSetOptions())["train"]
     batch = make_batch(corpus, ExampleMix(), Batching(frames=60, longest=10.0), seed=0, step=0)
-    assert set(batch.kinds) == {"ava"} and batch.video.shape[:2] == batch.labels.shape
+    assert set(batch.types) == {"ava"} and batch.video.shape[:2] == batch.labels.shape
     assert batch.audio.shape[1] == batch.labels.shape[1] * SAMPLES_PER_FRAME

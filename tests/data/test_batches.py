@@ -13,17 +13,17 @@ from pushpull.data.batches import Batching, make_batch, prefetch
 from pushpull.data.mix import ExampleMix
 
 POOL = [talker(number) for number in range(6)]
-KINDS = ExampleMix()
+MIX = ExampleMix()
 SMALL = Batching(frames=60, shortest=0.4, longest=0.8)
 
 
-def batch(step=0, *, seed=0, pool=POOL, kinds=KINDS, options=SMALL):
-    return make_batch(pool, kinds, options, seed=seed, step=step)
+def batch(step=0, *, seed=0, pool=POOL, mix=MIX, options=SMALL):
+    return make_batch(pool, mix, options, seed=seed, step=step)
 
 
 def same(one, two):
     tensors = ("audio", "video", "labels", "other")
-    return one.kinds == two.kinds and all(torch.equal(getattr(one, x), getattr(two, x)) for x in tensors)
+    return one.types == two.types and all(torch.equal(getattr(one, x), getattr(two, x)) for x in tensors)
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
@@ -41,8 +41,8 @@ def test_a_batch_holds_what_it_says():
         assert 10 <= frames <= 20 and clips == min(60 // frames, 60)
         assert made.video.shape == (clips, frames, 112, 112) and made.video.dtype == torch.uint8
         assert made.audio.shape == made.other.shape == (clips, 640 * frames) and made.audio.dtype == torch.float32
-        assert made.labels.dtype == torch.int64 and len(made.kinds) == clips
-        quiet = [kind != "in_sync" for kind in made.kinds]
+        assert made.labels.dtype == torch.int64 and len(made.types) == clips
+        quiet = [kind != "in_sync" for kind in made.types]
         assert made.labels[quiet].sum() == 0
     assert len(lengths) > 4
 
@@ -52,7 +52,7 @@ def test_examples_are_played_at_other_speeds():
     options = Batching(frames=200, shortest=0.8, longest=0.8, shaken=0, retimed=0.5)
     repeated = []
     for step in range(6):
-        made = batch(step, kinds=in_sync, options=options)
+        made = batch(step, mix=in_sync, options=options)
         repeated += [(clip[1:] == clip[:-1]).flatten(1).all(1).any().item() for clip in made.video]
         for clip, sound, labels in zip(made.video, made.audio, made.labels, strict=True):
             assert len(clip) == len(labels) == 20 and len(sound) == 20 * 640
@@ -67,11 +67,11 @@ def test_sound_and_picture_of_examples_in_sync_may_be_a_little_apart():
     for step in range(12):
         made = batch(
             step,
-            kinds=ExampleMix(**dict.fromkeys(ExampleMix().names, 0.0) | {"in_sync": 2, "silence": 1}),
+            mix=ExampleMix(**dict.fromkeys(ExampleMix().names, 0.0) | {"in_sync": 2, "silence": 1}),
             options=options,
         )
         assert made.labels.shape[1] <= 47, "50 frames of a clip, less what they may be apart"
-        for kind, video, sound, labels in zip(made.kinds, made.video, made.audio, made.labels, strict=True):
+        for kind, video, sound, labels in zip(made.types, made.video, made.audio, made.labels, strict=True):
             seen = video[:, 0, 1].long()
             assert (seen.diff() == 1).all(), "no frame twice, none left out"
             if kind != "in_sync":
@@ -93,7 +93,7 @@ def test_sound_and_picture_of_examples_in_sync_may_be_a_little_apart():
 def test_the_other_sound_is_another_clips():
     in_sync = ExampleMix(**dict.fromkeys(ExampleMix().names, 0.0) | {"in_sync": 1})
     for step in range(5):
-        made = batch(step, kinds=in_sync, options=Batching(frames=60, shortest=0.4, longest=0.8, shaken=0, retimed=0))
+        made = batch(step, mix=in_sync, options=Batching(frames=60, shortest=0.4, longest=0.8, shaken=0, retimed=0))
         for video, other in zip(made.video, made.other, strict=True):
             own = POOL[int(video[0, 0, 0])].audio
             stretch = other[:640].numpy()

@@ -6,7 +6,7 @@ import torch
 from training_support import SPEECH, talker
 
 from pushpull.clip import Clip
-from pushpull.data.heldout import evaluate_kinds, report_table
+from pushpull.data.heldout import evaluate_types, report_table
 from pushpull.data.mix import ExampleMix
 from pushpull.detectors import TalkNet, TalkNetConfig
 
@@ -20,7 +20,7 @@ class Outputs:
 
 
 class Listener:
-    """Says speaking wherever the sound is loud, whatever the face does: the trap that the kinds are there to show."""
+    """Says speaking wherever the sound is loud, whatever the face does: the trap that the types are there to show."""
 
     def encode_video(self, video):
         return video.mean(dim=(2, 3))
@@ -44,7 +44,7 @@ class Watcher(Listener):
 
 
 def test_a_model_that_only_listens_is_found_out():
-    report = evaluate_kinds(Listener(), POOL)
+    report = evaluate_types(Listener(), POOL)
     assert set(report) == {*ExampleMix().names, "all"}
     assert report["in_sync"]["ap"] == 100 and report["in_sync"]["accuracy"] == 100
     assert report["in_sync"]["prevalence"] == pytest.approx(100 * SPOKEN / FRAMES)
@@ -56,7 +56,7 @@ def test_a_model_that_only_listens_is_found_out():
 
 
 def test_a_model_that_only_watches_is_found_out():
-    report = evaluate_kinds(Watcher(), POOL)
+    report = evaluate_types(Watcher(), POOL)
     assert report["in_sync"]["accuracy"] == report["still"]["accuracy"] == 100
     wrong = 100 * SPOKEN / FRAMES
     for kind in ("swapped", "shifted", "silence", "noise"):
@@ -67,10 +67,10 @@ def test_a_model_that_only_watches_is_found_out():
 
 
 def test_examples_depend_on_the_seed_and_not_on_the_kinds_asked_for():
-    full = evaluate_kinds(Listener(), POOL, seed=3)
-    assert evaluate_kinds(Listener(), POOL, seed=3) == full
-    assert evaluate_kinds(Listener(), POOL, seed=4) != full
-    some = evaluate_kinds(Listener(), POOL, kinds=["noise"], seed=3)
+    full = evaluate_types(Listener(), POOL, seed=3)
+    assert evaluate_types(Listener(), POOL, seed=3) == full
+    assert evaluate_types(Listener(), POOL, seed=4) != full
+    some = evaluate_types(Listener(), POOL, types=["noise"], seed=3)
     assert set(some) == {"in_sync", "noise", "all"} and some["noise"] == full["noise"]
 
 
@@ -89,7 +89,7 @@ def test_shared_pictures_encode_to_what_each_example_gives_alone():
             margins.append(out.margin)
             return out
 
-    evaluate_kinds(Spy, pool, kinds=["swapped", "still"])
+    evaluate_types(Spy, pool, types=["swapped", "still"])
     with torch.no_grad():
         alone = model(pool[0].inputs()).margin[0]
     assert torch.allclose(margins[0][0], alone, atol=1e-4)
@@ -102,12 +102,12 @@ def relabelled(clip, labels):
 
 def test_footage_without_pauses_has_no_still_lips_and_keeps_its_other_figures():
     pool = [relabelled(clip, np.ones(50)) for clip in POOL]
-    report = evaluate_kinds(Listener(), pool)
+    report = evaluate_types(Listener(), pool)
     assert set(report) == {*ExampleMix().names, "all"} - {"still"}
 
 
 def test_where_nobody_speaks_there_is_no_precision_and_the_table_says_nothing():
-    report = evaluate_kinds(Listener(), [relabelled(clip, np.zeros(50)) for clip in POOL])
+    report = evaluate_types(Listener(), [relabelled(clip, np.zeros(50)) for clip in POOL])
     assert report["in_sync"]["ap"] is None and report["all"]["ap"] is None
     row = report_table(report).splitlines()[1].split()
     assert row[0] == "in_sync" and row[1] == "0.0" and row[-1] == str(FRAMES)
@@ -115,4 +115,4 @@ def test_where_nobody_speaks_there_is_no_precision_and_the_table_says_nothing():
 
 def test_one_clip_is_too_few():
     with pytest.raises(ValueError, match="at least two clips"):
-        evaluate_kinds(Listener(), POOL[:1])
+        evaluate_types(Listener(), POOL[:1])

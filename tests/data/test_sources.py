@@ -9,7 +9,7 @@ import pytest
 from pushpull.clip import SAMPLES_PER_FRAME, Clip
 from pushpull.data.batches import Batching, make_batch
 from pushpull.data.cached import CachedPool
-from pushpull.data.heldout import evaluate_kinds
+from pushpull.data.heldout import evaluate_types
 from pushpull.data.mix import ExampleMix
 from pushpull.data.sources import Corpus, Part, Source, parse_sources, read_sources, source_names
 from pushpull.data.talkheads.pool import read_pool
@@ -20,13 +20,13 @@ FRAMES = 30
 OWN_ONLY = ExampleMix(**dict.fromkeys(ExampleMix().names, 0.0) | {"own": 1.0})
 
 
-def write_heads(folder, kinds):
-    """A made folder of talking heads in miniature: noise for faces, one clip for each of ``kinds``, all in training."""
+def write_heads(folder, types):
+    """A made folder of talking heads in miniature: noise for faces, one clip for each of ``types``, all in training."""
     clips = folder / "clips"
     clips.mkdir(parents=True)
     records = []
-    for number, kind in enumerate(kinds):
-        rng = np.random.default_rng([number, len(kinds)])
+    for number, kind in enumerate(types):
+        rng = np.random.default_rng([number, len(types)])
         video = rng.integers(0, 256, (FRAMES, 112, 112), dtype=np.uint8)
         audio = rng.integers(-3000, 3000, FRAMES * SAMPLES_PER_FRAME, dtype=np.int16)
         np.savez(clips / f"{number:06d}.npz", video=video, audio=audio)
@@ -74,7 +74,7 @@ def test_cards_name_sources_without_their_parents():
 def test_talking_heads_come_as_clips_in_sync_and_finished_examples(heads):
     corpus = read_sources(f"talkheads:{heads}", TalkSetOptions())["train"]
     assert [clip.name for clip in corpus] == ["000000-in_sync", "000001-in_sync", "000004-in_sync"]
-    assert sorted(corpus.finished[0].kinds) == ["gesture", "turns"]
+    assert sorted(corpus.finished[0].types) == ["gesture", "turns"]
     assert corpus.frames == 3 * FRAMES
 
 
@@ -85,7 +85,7 @@ def test_a_missing_folder_of_talking_heads_says_how_to_make_one(tmp_path):
 
 def test_a_mixture_holds_every_clip_of_its_pools_once(heads, tmp_path):
     other = write_heads(tmp_path / "other", ["in_sync", "in_sync"])
-    one, two = read_pool(heads)["train"].of_kind("in_sync"), read_pool(other)["train"].of_kind("in_sync")
+    one, two = read_pool(heads)["train"].of_type("in_sync"), read_pool(other)["train"].of_type("in_sync")
     mixed = Corpus([Part("one", one), Part("two", two)])
     assert [clip.video.sum() for clip in mixed] == [clip.video.sum() for pool in (one, two) for clip in pool]
     assert [len(part.pool) for part in mixed.first(2).parts] == [2, 2]
@@ -99,7 +99,7 @@ def test_a_mixture_holds_every_clip_of_its_pools_once(heads, tmp_path):
 
 def test_another_voice_is_mostly_of_the_same_source(heads, tmp_path):
     other = write_heads(tmp_path / "other", ["in_sync"] * 20)
-    pools = [read_pool(folder)["train"].of_kind("in_sync") for folder in (heads, other)]
+    pools = [read_pool(folder)["train"].of_type("in_sync") for folder in (heads, other)]
     corpus, rng = Corpus([Part("few", pools[0]), Part("many", pools[1])]), np.random.default_rng(0)
     few = {clip.audio.tobytes() for clip in pools[0]}
     found = [corpus.other(1, rng).audio.tobytes() for _ in range(200)]
@@ -108,7 +108,7 @@ def test_another_voice_is_mostly_of_the_same_source(heads, tmp_path):
 
 
 def test_clips_are_read_once_while_there_is_room(heads):
-    pool, reads = read_pool(heads)["train"].of_kind("in_sync"), []
+    pool, reads = read_pool(heads)["train"].of_type("in_sync"), []
     one = pool[0].video.nbytes + pool[0].audio.nbytes
 
     class Counting(list):
@@ -126,9 +126,9 @@ def test_own_examples_enter_batches_as_they_are(heads):
     corpus = read_sources(f"talkheads:{heads}", TalkSetOptions())["train"]
     options = Batching(frames=8 * 20, shortest=0.8, longest=0.8, shaken=0, retimed=0)
     batch = make_batch(corpus, OWN_ONLY, options, seed=0, step=0)
-    assert set(batch.kinds) <= {"turns", "gesture"} and len(batch.kinds) == 8
-    for kind, labels, video in zip(batch.kinds, batch.labels.numpy(), batch.video.numpy(), strict=True):
-        source = corpus.finished[0].of_kind(kind)[0]
+    assert set(batch.types) <= {"turns", "gesture"} and len(batch.types) == 8
+    for kind, labels, video in zip(batch.types, batch.labels.numpy(), batch.video.numpy(), strict=True):
+        source = corpus.finished[0].of_type(kind)[0]
         starts = [s for s in range(FRAMES - 19) if (source.video[s : s + 20] == video).all()]
         assert len(starts) == 1 and (source.labels[starts[0] : starts[0] + 20] == labels).all()
 
@@ -156,7 +156,7 @@ class LongPool(list):
 
 def test_held_out_figures_name_own_kinds(heads):
     corpus = read_sources(f"talkheads:{heads}", TalkSetOptions())["train"]
-    report = evaluate_kinds(TalkNet(TalkNetConfig.named("talknet", "lite")).eval(), corpus, kinds=["in_sync"])
+    report = evaluate_types(TalkNet(TalkNetConfig.named("talknet", "lite")).eval(), corpus, types=["in_sync"])
     assert set(report) == {"in_sync", "own turns", "own gesture", "all"}
     assert report["own turns"]["frames"] == FRAMES
     assert report["all"]["frames"] == 5 * FRAMES

@@ -63,7 +63,7 @@ def test_what_was_made_is_read_back(made):
         assert clip.frames == 15 and "".join(map(str, clip.labels)) == row["labels"]
         assert clip.video.std() > 5
     train = pools["train"]
-    assert len(train.of_kind(*train.kinds)) == len(train) and train.fingerprint == read_pool(made)["train"].fingerprint
+    assert len(train.of_type(*train.types)) == len(train) and train.fingerprint == read_pool(made)["train"].fingerprint
     assert train.first(1).frames == 15
 
 

@@ -8,13 +8,13 @@ import pytest
 from pushpull.data.talkheads import voice as voices
 from pushpull.data.talkheads.face import ACTS, animate
 from pushpull.data.talkheads.perform import MARGIN, perform
-from pushpull.data.talkheads.script import HeadKinds, Role, Script, ScriptOptions, Turn, draw_script
+from pushpull.data.talkheads.script import HeadMix, Role, Script, ScriptOptions, Turn, draw_script
 from pushpull.data.talkheads.sensor import Sensor
 from pushpull.data.talkheads.voice import Voice
 
 MISSING = voices.missing()
 speaks = pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))
-KINDS = HeadKinds().names
+TYPES = HeadMix().names
 
 
 def describe(identity):
@@ -22,12 +22,12 @@ def describe(identity):
 
 
 def drawn(kind, number=0, **more):
-    options = ScriptOptions(kinds=HeadKinds(**{name: float(name == kind) for name in KINDS}), **more)
+    options = ScriptOptions(mix=HeadMix(**{name: float(name == kind) for name in TYPES}), **more)
     return draw_script(5, number, "train", options, describe)
 
 
 @speaks
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TYPES)
 def test_labels_follow_the_kind(kind):
     script = drawn(kind, number=2)
     played = perform(script)
@@ -135,16 +135,16 @@ def test_splits_share_no_person():
 
 def test_shares_are_kept():
     options = ScriptOptions(
-        kinds=HeadKinds(in_sync=3, turns=0, dubbed=1, shifted=0, still=0, gesture=0, silence=0, noise=0)
+        mix=HeadMix(in_sync=3, turns=0, dubbed=1, shifted=0, still=0, gesture=0, silence=0, noise=0)
     )
-    kinds = [draw_script(0, n, "train", options, describe).kind for n in range(300)]
-    assert set(kinds) == {"in_sync", "dubbed"} and 0.68 < kinds.count("in_sync") / 300 < 0.82
+    drawn = [draw_script(0, n, "train", options, describe).kind for n in range(300)]
+    assert set(drawn) == {"in_sync", "dubbed"} and 0.68 < drawn.count("in_sync") / 300 < 0.82
 
 
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        (lambda: HeadKinds(in_sync=-1.0), "negative"),
+        (lambda: HeadMix(in_sync=-1.0), "negative"),
         (lambda: ScriptOptions(people=4), "one to three"),
         (lambda: ScriptOptions(seconds=0), "0.2"),
         (lambda: Sensor(quality=0), "quality"),

@@ -191,8 +191,8 @@ def test_another_seed_is_another_run(whole, tmp_path):
 
 def test_other_options_or_clips_in_the_same_folder_are_refused_and_named(whole, footage, monkeypatch):
     before = (whole.parent / "state.pt").read_bytes()
-    with pytest.raises(ValueError, match=r"other options: kinds.still \(0.1 -> 0.5\), seed \(0 -> 1\)"):
-        run(whole.parent, tiny(seed=1, kinds=ExampleMix(still=0.5)))
+    with pytest.raises(ValueError, match=r"other options: mix.still \(0.1 -> 0.5\), seed \(0 -> 1\)"):
+        run(whole.parent, tiny(seed=1, mix=ExampleMix(still=0.5)))
     fewer = footage | {"train": footage["train"].first(2)}
     monkeypatch.setattr(sources, "prepare", lambda *_, **__: (fewer, {}))
     with pytest.raises(ValueError, match=r"other options: clips \("):
@@ -283,8 +283,8 @@ def test_too_little_to_train_on_is_said(footage, tmp_path, monkeypatch):
         (["--seed", "1"], "say what to train on: --data FOLDER"),
         (["--data", "/nowhere/at/all"], "no folder /nowhere/at/all"),
         (["--data", "x", "--frames", "10", "--warmup-frames", "0"], "less than one step"),
-        (["--data", "x", "--schedule", "flat"], "schedule is cosine or exponential"),
-        (["--data", "x", "--precision", "half"], "precision is auto"),
+        (["--data", "x", "--schedule", "flat"], "schedule is one of cosine, exponential"),
+        (["--data", "x", "--precision", "half"], "precision is one of auto, float32"),
         (["--data", "x", "--validation-clips", "1"], "0 or at least 2"),
         (["--data", "x", "--batches.frames", "24", "--batches.shortest", "0.5"], "none of the warm-up's clips of 1 s"),
         (["--data", "x", "--seed", "-1"], "seed must not be negative"),
@@ -317,16 +317,16 @@ def test_the_command_stops_and_goes_on(footage, tmp_path, monkeypatch, capsys):
 def test_the_curriculum_is_one_second_of_in_sync_and_still(tmp_path):
     pool = talkset(tmp_path, range(4))
     options = TrainOptions(frames=2000, warmup_frames=400, batches=Batching(frames=100, shortest=0.6, longest=1.4))
-    kinds, lengths = set(), set()
+    types, lengths = set(), set()
     for step in range(options.warmup_steps):
         batch = training_batch(options, pool, step)
-        kinds |= set(batch.kinds)
+        types |= set(batch.types)
         lengths.add(batch.labels.shape[1])
-    assert kinds == {"in_sync", "still"} and lengths == {25}
+    assert types == {"in_sync", "still"} and lengths == {25}
     moved = dataclasses.replace(options, batches=dataclasses.replace(options.batches, sound_early=2, sound_late=3))
     assert torch.equal(training_batch(moved, pool, 1).audio, training_batch(options, pool, 1).audio), "not yet"
     after = [training_batch(options, pool, step) for step in range(options.warmup_steps, options.steps)]
-    assert set().union(*(batch.kinds for batch in after)) > {"in_sync", "still", "swapped", "shifted", "noise"}
+    assert set().union(*(batch.types for batch in after)) > {"in_sync", "still", "swapped", "shifted", "noise"}
     assert len({batch.labels.shape[1] for batch in after}) > 3
 
 

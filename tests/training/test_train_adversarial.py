@@ -90,8 +90,8 @@ class TestAdversarialData:
 
     def test_it_joins_batches_after_the_warm_up(self, footage, tmp_path):
         train(tiny(adversarial="bim"), tmp_path, progress=False)
-        kinds = ["adversarial" in entry["by_kind"] for entry in log_of(tmp_path) if "loss" in entry]
-        assert kinds == [False, True, True, True]
+        joined = ["adversarial" in entry["by_type"] for entry in log_of(tmp_path) if "loss" in entry]
+        assert joined == [False, True, True, True]
         assert not list(tmp_path.glob("adversarial-*")), "what is no longer needed is gone"
 
     @pytest.mark.parametrize("every", [0, 1])

@@ -14,10 +14,10 @@ from pushpull.train import main
 from pushpull.training import trainer as training
 from pushpull.training.figures import attack_and_tell
 from pushpull.training.log import TrainLog, draw_curves
+from pushpull.training.networks import copy_weights
 from pushpull.training.options import TrainOptions
 from pushpull.training.robust import RobustOptions
 from pushpull.training.rows import ROWS, checkpoint_name, row_of
-from pushpull.training.start import warm_start
 from pushpull.training.trainer import train
 
 
@@ -28,7 +28,9 @@ def test_rows_are_options_and_options_are_rows(row):
     by_hand = dataclasses.replace(options, row="")
     assert row_of(dataclasses.asdict(by_hand)) == row
     assert sum(weight == 0.1 for weight in options.lambdas) == {"C": 1, "D": 2, "E": 2}.get(row[0], 0)
-    assert options.adversarial == {"1": "bim", "2": "mim", "3": "pgd"}.get(row[1:] if row[0] in "BE" else "", "")
+    attacks = {"B1": "bim", "B2": "mim", "B3": "pgd", "E1": "bim", "E2": "mim", "E3": "pgd", "M": "pgd"}
+    assert options.adversarial == attacks.get(row, "")
+    assert options.adversarial_data == ("batch" if row == "M" else "set")
 
 
 def test_names_of_checkpoints_are_different():
@@ -40,13 +42,13 @@ def test_names_of_checkpoints_are_different():
     ("arguments", "message"),
     [
         (["--row", "F1"], "row is one of A, B1"),
-        (["--row", "B1", "--lambda1", "0.1"], "row B1 of Table 1 means lambda1 0.0"),
-        (["--row", "C1", "--adversarial", "bim"], "row C1 of Table 1 means adversarial ''"),
-        (["--adversarial", "fgsm"], "adversarial is bim, mim, pgd"),
+        (["--row", "B1", "--lambda1", "0.1"], "row B1 means lambda1 0.0"),
+        (["--row", "C1", "--adversarial", "bim"], "row C1 means adversarial ''"),
+        (["--adversarial", "fgsm"], "adversarial is one of bim, mim, pgd or nothing"),
         (["--lambda2", "-1"], "lambdas must not be negative"),
         (["--injection.share", "0"], "injection.share"),
         (["--accumulate", "0"], "accumulate counts batches"),
-        (["--start", "nowhere"], "no model named 'nowhere'"),
+        (["--start", "nowhere"], "no detector is called 'nowhere'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(footage, arguments, message, tmp_path, capsys):
@@ -99,18 +101,18 @@ class TestWarmStart:
     @pytest.mark.parametrize("variant", ["nctalknet", "spectalknet", "talknet"])
     def test_other_variants_take_what_they_have_in_common(self, variant):
         source, model = TalkNet(LITE), TalkNet(TalkNetConfig.named(variant, "lite"))
-        assert warm_start(model, source) == []
+        assert copy_weights(model, source) == []
         own = model.state_dict()
         assert all(torch.equal(own[name], tensor) for name, tensor in source.state_dict().items() if name in own)
 
     def test_an_attention_that_the_source_lacks_stays_random(self):
         model = TalkNet(LITE)
-        left = warm_start(model, TalkNet(TalkNetConfig.named("nctalknet", "lite")))
+        left = copy_weights(model, TalkNet(TalkNetConfig.named("nctalknet", "lite")))
         assert left and all(name.startswith(("crossA2V", "crossV2A")) for name in left)
 
     def test_another_size_is_refused(self):
         with pytest.raises(CheckpointError, match="same size"):
-            warm_start(TalkNet(LITE), TalkNet(TalkNetConfig.named("talknet", "full")))
+            copy_weights(TalkNet(LITE), TalkNet(TalkNetConfig.named("talknet", "full")))
 
 
 def test_batches_that_are_accumulated_count_as_one_step(footage, tmp_path):
@@ -121,7 +123,7 @@ def test_batches_that_are_accumulated_count_as_one_step(footage, tmp_path):
 
 
 def test_tensorboard_gets_every_number_or_a_way_to_have_it(tmp_path, monkeypatch):
-    entry = {"step": 1, "frames": 25, "loss": 1.5, "by_kind": {"still": 0.5}, "test": None}
+    entry = {"step": 1, "frames": 25, "loss": 1.5, "by_type": {"still": 0.5}, "test": None}
     try:
         log = TrainLog(tmp_path / "log.jsonl", 0, tensorboard=True)
     except ValueError as error:
@@ -133,7 +135,7 @@ def test_tensorboard_gets_every_number_or_a_way_to_have_it(tmp_path, monkeypatch
 
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    assert set(events.Tags()["scalars"]) == {"loss", "by_kind/still"}
+    assert set(events.Tags()["scalars"]) == {"loss", "by_type/still"}
     assert events.Scalars("loss")[0].value == 1.5 and events.Scalars("loss")[0].step == 1
 
 

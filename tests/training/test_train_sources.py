@@ -18,7 +18,7 @@ class Tracks:
     """AVA's tracks in miniature: finished examples of their own lengths, half of them speaking."""
 
     def __init__(self, clips):
-        self.clips, self.kinds = list(clips), ("ava",) * len(clips)
+        self.clips, self.types = list(clips), ("ava",) * len(clips)
         self.lengths = np.array([clip.frames for clip in self.clips])
         self.frames, self.fingerprint = int(self.lengths.sum()), f"tracks-{len(self.clips)}"
 
@@ -46,7 +46,7 @@ def test_tracks_with_labels_of_their_own_are_trained_on_as_they_are(ava, tmp_pat
     )
     path = train(options, tmp_path, progress=False)
     logged = [entry for entry in log_of(tmp_path) if "loss" in entry]
-    assert all(set(entry["by_kind"]) == {"ava"} for entry in logged)
+    assert all(set(entry["by_type"]) == {"ava"} for entry in logged)
     found = json.loads(path.with_suffix(".json").read_text())["heldout"]
     assert set(found["sources"]["ava:AVA"]) == {"own ava", "all"} and found["clips"] == {"ava:AVA": 3}
     speaking = sum(clip.labels.sum() for clip in ava["test"])

@@ -8,7 +8,7 @@ import torch
 from pushpull.training.log import TrainLog, draw_curves, load_state, save_state
 
 CPU = torch.device("cpu")
-IDENTITY = {"seed": 0, "kinds": {"still": 0.5, "noise": 0.1}}
+IDENTITY = {"seed": 0, "mix": {"still": 0.5, "noise": 0.1}}
 
 
 def read(path):
@@ -38,9 +38,9 @@ def test_a_state_comes_back(tmp_path):
 def test_a_run_older_than_an_option_goes_on_while_that_is_at_its_default(tmp_path):
     path = tmp_path / "state.pt"
     save_state(path, {"identity": {"seed": 0}, "step": 7})
-    assert load_state(path, {"seed": 0, "hints": {"source": "", "weight": 1.0}}, CPU)["step"] == 7
-    with pytest.raises(ValueError, match=r"other options: hints.source \( -> talknet-lite\)"):
-        load_state(path, {"seed": 0, "hints": {"source": "talknet-lite", "weight": 1.0}}, CPU)
+    assert load_state(path, {"seed": 0, "distillation": {"source": "", "weight": 1.0}}, CPU)["step"] == 7
+    with pytest.raises(ValueError, match=r"other options: distillation.source \( -> talknet-lite\)"):
+        load_state(path, {"seed": 0, "distillation": {"source": "talknet-lite", "weight": 1.0}}, CPU)
     with pytest.raises(ValueError, match="other options: unheard_of"):
         load_state(path, {"seed": 0, "unheard_of": 1}, CPU)
 
@@ -73,11 +73,11 @@ def test_a_kill_while_writing_leaves_the_state_before(tmp_path, monkeypatch, mom
 
 def test_other_options_are_named(tmp_path):
     save_state(tmp_path / "state.pt", {"identity": IDENTITY})
-    other = {"seed": 1, "kinds": {"still": 0.5, "noise": 0.2}, "ramp": 30}
+    other = {"seed": 1, "mix": {"still": 0.5, "noise": 0.2}, "ramp": 30}
     with pytest.raises(ValueError) as refused:
         load_state(tmp_path / "state.pt", other, CPU)
     message = str(refused.value)
-    assert "kinds.noise (0.1 -> 0.2)" in message and "ramp (20 -> 30)" in message and "seed (0 -> 1)" in message
+    assert "mix.noise (0.1 -> 0.2)" in message and "ramp (20 -> 30)" in message and "seed (0 -> 1)" in message
     assert "still" not in message and "another --out" in message
 
 

@@ -98,8 +98,8 @@ class AvaPool(Sequence):
         return AvaPool(self.layout.root, self.split, self.tracks[:count])
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kind of each clip: "ava"."""
+    def types(self) -> tuple[str, ...]:
+        """The type of each clip: "ava"."""
         return (KIND,) * len(self)
 
     @property

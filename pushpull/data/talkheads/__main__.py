@@ -16,7 +16,7 @@ from pushpull.data.talkheads.bake import BASIS_PATH, BakeError, bake
 from pushpull.data.talkheads.make import MakeOptions, make
 from pushpull.data.talkheads.pool import read_pool
 from pushpull.data.talkheads.render import RenderError
-from pushpull.data.talkheads.script import HeadKinds, ScriptOptions
+from pushpull.data.talkheads.script import HeadMix, ScriptOptions
 from pushpull.data.talkheads.voice import VoiceError
 
 
@@ -47,21 +47,21 @@ def _add_make(commands):
     command.add_argument("--out", type=Path, required=True, help="the folder")
     command.add_argument("--workers", type=int, default=1, help="processes; default %(default)s")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
-    for cls in (MakeOptions, ScriptOptions, HeadKinds):
+    for cls in (MakeOptions, ScriptOptions, HeadMix):
         for field in fields(cls):
             if field.type is bool:
                 command.add_argument(f"--{field.name}", action="store_true", help="keep the wide picture as MP4")
-            elif field.type in (int, float):
-                prefix = "share-" if cls is HeadKinds else ""
+            elif field.type in (int, float, str):
+                prefix = "share-" if cls is HeadMix else ""
                 flag = f"--{prefix}{field.name.replace('_', '-')}"
                 command.add_argument(flag, type=field.type, default=field.default, help="default %(default)s")
 
 
 def _make(given):
-    shares = {field.name: getattr(given, f"share_{field.name}") for field in fields(HeadKinds)}
-    script = {f.name: getattr(given, f.name) for f in fields(ScriptOptions) if f.name != "kinds"}
+    shares = {field.name: getattr(given, f"share_{field.name}") for field in fields(HeadMix)}
+    script = {f.name: getattr(given, f.name) for f in fields(ScriptOptions) if f.name != "mix"}
     options = {f.name: getattr(given, f.name) for f in fields(MakeOptions) if f.name != "script"}
-    options = MakeOptions(**options, script=ScriptOptions(**script, kinds=HeadKinds(**shares)))
+    options = MakeOptions(**options, script=ScriptOptions(**script, mix=HeadMix(**shares)))
     if given.workers < 0:
         raise ValueError(f"workers cannot be negative, got {given.workers}")
     with tqdm(total=options.clips, unit="clip", disable=given.quiet) as bar:

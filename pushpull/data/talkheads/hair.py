@@ -145,16 +145,11 @@ def grow(head: Head, *, share: float = 1.0, stride: int = 1) -> tuple[np.ndarray
         if len(points) < 10 or style.way in ("out",) and person.hairstyle == "afro":
             return None
     count = len(points)
-    knot = np.array(
-        [0.0, head.eye_centre["l"][1] + (1.30 if style.way == "bun" else 0.55), -0.45 if style.way == "bun" else -1.15]
-    )
+    bun, eyes = style.way == "bun", head.eye_centre["l"][1]
+    knot = np.array([0.0, eyes + (1.30 if bun else 0.55), -0.45 if bun else -1.15])
     comb = _combing(style, person, place, knot, points)
     comb -= np.einsum("nd,nd->n", comb, normals)[:, None] * normals * 0.8
-    length = style.length * person.hair_length * rng.uniform(0.75, 1.1, count)
-    if style.way in ("forward", "part", "back"):
-        length *= np.where(place[:, 1] < 7.35, 0.55 if style.length < 1 else 1.0, 1.0)
-    if person.hairstyle == "fringe":
-        length *= np.where(place[:, 2] > 0.8, 0.75, 1.0)
+    length = _lengths(style, person, place, rng)
     step = (length / style.segments)[:, None]
     way = normals * style.lift * person.hair_volume * rng.uniform(0.6, 1.3, (count, 1)) + comb * style.comb
     way += rng.normal(0, 0.12 + style.curl, (count, 3))
@@ -162,23 +157,15 @@ def grow(head: Head, *, share: float = 1.0, stride: int = 1) -> tuple[np.ndarray
     skin = np.unique(head.triangles["skin"])
     tree, base, base_normals = cKDTree(head.rest[skin]), head.rest[skin], head.rest_normals[skin]
     layer = rng.uniform(0.3, 1.0, count) * style.volume * person.hair_volume + 0.015
-    eyes = head.eye_centre["l"][1]
     phase = rng.uniform(0, 2 * np.pi, count)
     spread = rng.uniform(0, 0.30, count)
     track = [points.copy()]
     now = points.copy()
     for k in range(1, style.segments + 1):
-        pull = np.array([0.0, -style.gravity * (1 if k > 1 else 0.3), 0.0])
         if style.way in ("bun", "tail"):
-            toward = knot - now
-            near = np.linalg.norm(toward, axis=1, keepdims=True)
-            way = way * 0.5 + toward / np.maximum(near, 0.05) * 0.6
-            if style.way == "bun":
-                swirl = np.cross(toward, np.array([0.3, 0.2, 1.0])) + rng.normal(0, 0.08, now.shape)
-                way = np.where(near < 0.32, swirl / np.maximum(np.linalg.norm(swirl, axis=1, keepdims=True), 0.05), way)
-            if style.way == "tail":
-                way = np.where(near < 0.3, way * 0.3 + np.array([0, -1.0, -0.15]), way)
+            way = _toward_knot(way, knot - now, style, rng)
         else:
+            pull = np.array([0.0, -style.gravity * (1 if k > 1 else 0.3), 0.0])
             way = way + pull + comb * 0.10 * (style.length < 1)
         way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
         if style.gravity > 0.1:
@@ -195,6 +182,26 @@ def grow(head: Head, *, share: float = 1.0, stride: int = 1) -> tuple[np.ndarray
         way = 0.6 * way + 0.4 * (track[-1] - track[-2]) / np.maximum(step, 1e-6)
     path = np.stack(track, 1)  # (count, segments + 1, 3)
     return _ribbons(head, path, normals, style, person, length, phase, rng, share**-0.5, stride)
+
+
+def _lengths(style: Style, person, place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N,) dm of every ribbon; shorter low on the head, and above the forehead of a fringe."""
+    length = style.length * person.hair_length * rng.uniform(0.75, 1.1, len(place))
+    if style.way in ("forward", "part", "back"):
+        length *= np.where(place[:, 1] < 7.35, 0.55 if style.length < 1 else 1.0, 1.0)
+    if person.hairstyle == "fringe":
+        length *= np.where(place[:, 2] > 0.8, 0.75, 1.0)
+    return length
+
+
+def _toward_knot(way: np.ndarray, toward: np.ndarray, style: Style, rng: np.random.Generator) -> np.ndarray:
+    """(N, 3) ways drawn to the knot ``toward`` it, and around or down from it once it is near."""
+    near = np.linalg.norm(toward, axis=1, keepdims=True)
+    way = way * 0.5 + toward / np.maximum(near, 0.05) * 0.6
+    if style.way == "tail":
+        return np.where(near < 0.3, way * 0.3 + np.array([0, -1.0, -0.15]), way)
+    swirl = np.cross(toward, np.array([0.3, 0.2, 1.0])) + rng.normal(0, 0.08, toward.shape)
+    return np.where(near < 0.32, swirl / np.maximum(np.linalg.norm(swirl, axis=1, keepdims=True), 0.05), way)
 
 
 def _keep_off_face(points: np.ndarray, eyes: float, style: Style, step: np.ndarray, spread: np.ndarray) -> None:

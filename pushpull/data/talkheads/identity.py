@@ -137,8 +137,8 @@ def _local_shapes(rng: np.random.Generator, shapes, strength: float) -> dict[str
                 target = _available(shapes, side + name, here < 0)
                 if target:
                     out[target] = abs(float(here))
-    kinds = rng.permutation(len(HEAD_SHAPES))[:2]
-    for kind in kinds:
+    chosen = rng.permutation(len(HEAD_SHAPES))[:2]
+    for kind in chosen:
         out[f"head-{HEAD_SHAPES[kind]}"] = float(rng.uniform(0, 0.5)) * strength
     for name in sorted(s for s in shapes if s.startswith("asym-")):
         if rng.uniform() < 0.25:
@@ -247,6 +247,44 @@ def _hairstyle(rng, gender: float, age: float) -> str:
     return names[rng.choice(len(names), p=share / share.sum())]
 
 
+def _paint(rng, melanin, makeup_worn):
+    """Skin, its undertone, lips and makeup."""
+    place = melanin * (len(SKIN_TONES) - 1)
+    low = min(int(place), len(SKIN_TONES) - 2)
+    undertone = float(rng.uniform(-1, 1))
+    skin = _mix(SKIN_TONES[low], SKIN_TONES[low + 1], place - low) + undertone * np.array([1.5, 0.0, -7.0])
+    rosy = np.array([196, 104, 100]) * (1 - melanin) + np.array([112, 62, 58]) * melanin
+    makeup = float(rng.uniform(0.3, 1)) if makeup_worn and rng.uniform() < 0.5 else 0.0
+    stain = np.array([(176, 38, 56), (196, 84, 92), (150, 44, 60), (188, 96, 84)][rng.integers(4)], float)
+    lips = _mix(_mix(skin, rosy, rng.uniform(0.45, 0.75)), stain, makeup * rng.uniform(0.1, 0.75))
+    return {"skin": _colour(skin), "lips": _colour(lips), "undertone": undertone, "makeup": makeup}
+
+
+def _headwear(rng, gender):
+    if rng.uniform() >= 0.16:
+        return "none"
+    options = ["beanie", "cap", "turban", "hat"] if gender > 0.5 else ["beanie", "hijab", "hijab", "hat", "turban"]
+    return options[rng.integers(len(options))]
+
+
+def _beard(rng, kind, grown):
+    """Stubble, beard and moustache; ``kind``, 0..1, says which, where one is grown."""
+    return {
+        "stubble": float(rng.uniform(0.2, 1)) if grown and kind < 0.55 else 0.12 * grown,
+        "beard": float(rng.uniform(0.45, 1)) if grown and kind > 0.74 else 0.0,
+        "moustache": float(rng.uniform(0.5, 1)) if grown and kind > 0.66 else 0.0,
+    }
+
+
+def _glasses(rng, age):
+    frames = [(20, 18, 18), (70, 48, 30), (150, 140, 120), (40, 44, 60), (120, 36, 40)]
+    return {
+        "glasses": float(rng.uniform(0.4, 1)) if rng.uniform() < 0.2 + 0.15 * (age > 45) else 0.0,
+        "glasses_shape": float(rng.uniform()),
+        "glasses_colour": _colour(np.array(frames[rng.integers(5)])),
+    }
+
+
 def sample_identity(seed: int, shapes) -> Identity:
     """The person with number ``seed``; ``shapes`` are the names the basis offers."""
     rng = np.random.default_rng([seed, 71])
@@ -265,23 +303,12 @@ def sample_identity(seed: int, shapes) -> Identity:
     # melanin follows the shape family only loosely: families and tones vary independently inside wide ranges
     centre = float(race @ np.array([0.82, 0.3, 0.22]))
     melanin = float(np.clip(rng.normal(centre, 0.16), 0, 1))
-    place = melanin * (len(SKIN_TONES) - 1)
-    low = min(int(place), len(SKIN_TONES) - 2)
-    undertone = float(rng.uniform(-1, 1))
-    skin = _mix(SKIN_TONES[low], SKIN_TONES[low + 1], place - low) + undertone * np.array([1.5, 0.0, -7.0])
-    rosy = np.array([196, 104, 100]) * (1 - melanin) + np.array([112, 62, 58]) * melanin
-    makeup = float(rng.uniform(0.3, 1)) if gender < 0.5 and age > 17 and rng.uniform() < 0.5 else 0.0
-    stain = np.array([(176, 38, 56), (196, 84, 92), (150, 44, 60), (188, 96, 84)][rng.integers(4)], float)
-    lips = _mix(_mix(skin, rosy, rng.uniform(0.45, 0.75)), stain, makeup * rng.uniform(0.1, 0.75))
+    paint = _paint(rng, melanin, makeup_worn=gender < 0.5 and age > 17)
     hair, grey = _hair_colour(rng, melanin, age)
     eye_odds = [0.6, 0.35, 0.05, 0, 0, 0] if melanin > 0.45 else [0.2, 0.24, 0.14, 0.12, 0.2, 0.1]
     eyes = np.array(list(EYE_COLOURS.values())[rng.choice(6, p=eye_odds)], float) * rng.uniform(0.8, 1.2)
     hairstyle = _hairstyle(rng, gender, age)
-    wear = "none"
-    if rng.uniform() < 0.16:
-        options = ["beanie", "cap", "turban", "hat"] if gender > 0.5 else ["beanie", "hijab", "hijab", "hat", "turban"]
-        wear = options[rng.integers(len(options))]
-    bearded = gender > 0.5 and age > 19
+    wear = _headwear(rng, gender)
     kind = rng.uniform()
     brow_thickness = float(rng.uniform(0.75, 1.25) * (1.15 if gender > 0.5 else 0.85))
     clothes_odds = [0.24, 0.14, 0.1, 0.12, 0.18, 0.12, 0.1]
@@ -290,20 +317,15 @@ def sample_identity(seed: int, shapes) -> Identity:
         age=age,
         gender=gender,
         shapes=macro | {name: value for name, value in local.items() if name in shapes},
-        skin=_colour(skin),
-        lips=_colour(lips),
+        **paint,
         eyes=_colour(eyes),
         hair=hair,
         brow=_colour(_mix(np.array(hair, float) * 0.8, (34, 26, 22), 0.35 * (1 - grey))),
-        undertone=undertone,
         freckles=float(rng.uniform(0.3, 1)) if melanin < 0.4 and rng.uniform() < 0.22 else 0.0,
         blotches=float(rng.uniform(0.3, 1.0)),
         wrinkles=float(np.clip((age - 34) / 40, 0, 1) * rng.uniform(0.6, 1.1)),
-        makeup=makeup,
         shine=float(rng.uniform(0.5, 1.3)),
-        stubble=float(rng.uniform(0.2, 1)) if bearded and kind < 0.55 else 0.12 * bearded,
-        beard=float(rng.uniform(0.45, 1)) if bearded and kind > 0.74 else 0.0,
-        moustache=float(rng.uniform(0.5, 1)) if bearded and kind > 0.66 else 0.0,
+        **_beard(rng, kind, grown=gender > 0.5 and age > 19),
         lids=float(rng.uniform(0.06, 0.26)),
         brow_thickness=brow_thickness,
         brow_height=float(rng.uniform(-1, 1)),
@@ -315,11 +337,7 @@ def sample_identity(seed: int, shapes) -> Identity:
         hair_length=float(rng.uniform(0.7, 1.3)),
         headwear=wear,
         wear_colour=_cloth_colour(rng),
-        glasses=float(rng.uniform(0.4, 1)) if rng.uniform() < 0.2 + 0.15 * (age > 45) else 0.0,
-        glasses_shape=float(rng.uniform()),
-        glasses_colour=_colour(
-            np.array([(20, 18, 18), (70, 48, 30), (150, 140, 120), (40, 44, 60), (120, 36, 40)][rng.integers(5)])
-        ),
+        **_glasses(rng, age),
         earrings=bool(gender < 0.5 and rng.uniform() < 0.35),
         clothes=CLOTHES[rng.choice(len(CLOTHES), p=clothes_odds)],
         pattern=PATTERNS[rng.choice(len(PATTERNS), p=[0.5, 0.15, 0.15, 0.1, 0.1])],

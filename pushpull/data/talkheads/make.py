@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.data.talkheads.script import Script, ScriptOptions, draw_script
+from pushpull.faces import FACE_BOX, TALKNET_DEMO
 from pushpull.files import PARTIAL, replacing
 from pushpull.media import quantise_audio, write_preview
 
@@ -44,6 +45,7 @@ class MakeOptions:
             smoother at the edges.
         video: keep the wide picture as an MP4, too.
         validation, test: shares of clips whose people and voices are held out.
+        crop: "talknet_demo" (nose to chin) or "face_box" (the face's box, as in AVA).
         script: what happens in the clips.
     """
 
@@ -54,6 +56,7 @@ class MakeOptions:
     video: bool = False
     validation: float = 0.1
     test: float = 0.1
+    crop: str = TALKNET_DEMO
     script: ScriptOptions = field(default_factory=ScriptOptions)
 
     def __post_init__(self):
@@ -61,6 +64,8 @@ class MakeOptions:
             raise ValueError(f"need at least one clip and a seed that is not negative, got {self.clips}, {self.seed}")
         if not 64 <= self.size <= 2160 or not 1 <= self.oversample <= 4:
             raise ValueError(f"size is 64 to 2160 pixels and oversample 1 to 4, got {self.size} and {self.oversample}")
+        if self.crop not in (TALKNET_DEMO, FACE_BOX):
+            raise ValueError(f"crop is '{TALKNET_DEMO}' or '{FACE_BOX}', got {self.crop!r}")
         if min(self.validation, self.test) < 0 or self.validation + self.test > 1:
             raise ValueError("validation and test are shares that together are at most 1")
         bytes_held = self.frame_size[0] * self.frame_size[1] * 3 * self.script.seconds * 25
@@ -132,7 +137,7 @@ def make_clip(studio: Studio, options: MakeOptions, number: int, folder: Path) -
     frames, performance, film = studio.film(script)
     faces = []
     audio = quantise_audio(performance.audio)
-    for index, cut in enumerate(cut_faces(frames, film.boxes)):
+    for index, cut in enumerate(cut_faces(frames, film.boxes, options.crop)):
         name = f"{number:06d}.npz" if len(script.roles) == 1 else f"{number:06d}-{index}.npz"
         with replacing(folder / name) as handle:
             np.savez(handle, video=cut.video, audio=audio)
@@ -212,7 +217,7 @@ def _claim(out, options):
     path = out / "set.json"
     mine = json.loads(json.dumps(options.contents()))
     if path.exists():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
+        theirs = _modern(json.loads(path.read_text(encoding="utf-8")))
         if theirs != mine:
             differ = sorted(key for key in {*theirs, *mine} if theirs.get(key) != mine.get(key))
             raise ValueError(
@@ -222,6 +227,13 @@ def _claim(out, options):
         return
     with replacing(path) as handle:
         handle.write(json.dumps(mine, indent=1).encode())
+
+
+def _modern(contents):
+    """A folder's options, made perhaps before there was a choice of crops, and when a script's mix was its kinds."""
+    script = contents.get("script", {})
+    script = {"mix" if name == "kinds" else name: value for name, value in script.items()}
+    return {"crop": TALKNET_DEMO} | contents | {"script": script}
 
 
 def _work(options, folder, numbers, workers) -> Iterator[int]:

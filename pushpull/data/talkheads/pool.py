@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.clip import Clip
+from pushpull.faces import TALKNET_DEMO
 from pushpull.files import read_text
 from pushpull.media import dequantise_audio
 
@@ -33,8 +34,8 @@ class Face:
 class HeadPool(Sequence):
     """Clips of talking heads, read when asked for; labels say where the visible person's voice is heard.
 
-    ``of_kind("in_sync")`` is a pool as :func:`pushpull.data.batches.make_batch` wants it: in sync, labels are the
-    speech activity. The other kinds are finished examples, to be used as they are.
+    ``of_type("in_sync")`` is a pool as :func:`pushpull.data.batches.make_batch` wants it: in sync, labels are the
+    speech activity. The others are finished examples, to be used as they are.
     """
 
     def __init__(self, faces: Iterable[Face]):
@@ -50,17 +51,17 @@ class HeadPool(Sequence):
         labels = np.frombuffer(face.labels.encode(), np.uint8).astype(np.int64) - ord("0")
         return Clip(audio=audio, video=video, labels=labels, name=f"{face.crops.stem}-{face.kind}")
 
-    def of_kind(self, *kinds: str) -> "HeadPool":
-        """Its clips of these kinds, see :mod:`pushpull.data.talkheads.script`."""
-        return HeadPool(face for face in self.faces if face.kind in kinds)
+    def of_type(self, *types: str) -> "HeadPool":
+        """Its clips of these types, see :mod:`pushpull.data.talkheads.script`."""
+        return HeadPool(face for face in self.faces if face.kind in types)
 
     def first(self, count: int) -> "HeadPool":
         """Its first ``count`` clips."""
         return HeadPool(self.faces[:count])
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kind of each clip."""
+    def types(self) -> tuple[str, ...]:
+        """The type of each clip."""
         return tuple(face.kind for face in self.faces)
 
     @property
@@ -77,6 +78,12 @@ class HeadPool(Sequence):
         """Names the set of clips: the same for the same options and seed, wherever it lies."""
         rows = sorted((face.crops.name, face.kind, face.identity, face.voice, face.labels) for face in self.faces)
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def crop_of(folder: Path) -> str:
+    """How the faces of a made folder were cut out, see :func:`pushpull.faces.crop_box`."""
+    options = json.loads(read_text(folder / "manifest.json")).get("options", {})
+    return options.get("crop", TALKNET_DEMO)  # there was no choice once
 
 
 def read_pool(folder: str | Path) -> dict[str, HeadPool]:

@@ -80,51 +80,58 @@ def _says(who, voice, *texts, first=0.45, then=0.45, lips=True, heard=True):
 
 def samples() -> tuple[Sample, ...]:
     """All of them, in the gallery's order."""
+    return _speaking() + _deceiving() + _crowded()
+
+
+def _near(backdrop, light, seed, **more):
+    return Staging(backdrop=backdrop, light=light, seed=seed, height=3.9, y=-0.25, distance=15.0, **more)
+
+
+def _speaking():
+    """One person each, in sync with what is heard."""
     warm = Role(identity=59, voice=RMS, articulation=1.15, liveliness=1.0, smile=0.08)
     elder = Role(identity=56, voice=F5, articulation=1.2, liveliness=1.1, smile=0.12)
     young = Role(identity=14, voice=GRANDE, articulation=1.15, liveliness=1.2, smile=0.06)
     woman = Role(identity=95, voice=SHELBY, articulation=1.2, liveliness=1.0, smile=0.1)
-    listener = Role(identity=62, voice=RMS, liveliness=1.2, smile=0.08)
-    dubbed = Role(identity=47, voice=SHELBY, articulation=1.2, liveliness=1.0, smile=0.05)
-    left = Role(identity=26, voice=GIRL, articulation=1.25, liveliness=1.2, smile=0.14)
-    right = Role(identity=134, voice=TRAVIS, articulation=1.2, liveliness=1.2, smile=0.1)
-    market = Role(identity=143, voice=TRAVIS, articulation=1.25, liveliness=1.1, smile=0.05)
-    eater = Role(identity=8, voice=F5, act="chew", liveliness=1.0, smile=0.05)
-
-    def near(backdrop, light, seed, **more):
-        return Staging(backdrop=backdrop, light=light, seed=seed, height=3.9, y=-0.25, distance=15.0, **more)
-
     return (
         Sample(
             "1-speaking-indoors", "Speaking, indoors", "One person, in sync with the voice that is heard.",
             _script(11, "in_sync", 6.6, (warm,), _says(
                 0, RMS, "The blue boat may come by the bay before noon.", "Maybe my brother will open the big bridge."
-            ), staging=near("room", "window", 5, facing=0.10)),
+            ), staging=_near("room", "window", 5, facing=0.10)),
         ),
         Sample(
             "2-speaking-shelves", "Speaking, before shelves", "One person with glasses, in sync.",
             _script(12, "in_sync", 6.4, (elder,), _says(
                 0, F5, "Of course, nobody remembers all of the money.", "We bought five potatoes and a bowl of soup."
-            ), staging=near("shelves", "soft", 8, facing=-0.12)),
+            ), staging=_near("shelves", "soft", 8, facing=-0.12)),
         ),
         Sample(
             "3-speaking-garden", "Speaking, outdoors", "One person in daylight, in sync.",
             _script(13, "in_sync", 6.2, (young,), _says(
                 0, GRANDE, "You know, that purple bus never waits for a famous baker.", "Why would it move before noon?"
-            ), staging=near("garden", "day", 3, facing=0.06)),
+            ), staging=_near("garden", "day", 3, facing=0.06)),
         ),
         Sample(
             "4-speaking-evening", "Speaking, at night", "One person before city lights, in sync.",
             _script(14, "in_sync", 5.4, (woman,), _says(
                 0, SHELBY, "Above the valley the weather looks like fresh butter.", "Have you seen a map of the moon?"
-            ), staging=near("street", "lamp", 21, facing=-0.08)),
+            ), staging=_near("street", "lamp", 21, facing=-0.08)),
         ),
+    )  # fmt: skip
+
+
+def _deceiving():
+    """A voice is heard that nobody in view has."""
+    listener = Role(identity=62, voice=RMS, liveliness=1.2, smile=0.08)
+    dubbed = Role(identity=47, voice=SHELBY, articulation=1.2, liveliness=1.0, smile=0.05)
+    return (
         Sample(
             "5-listening", "Listening", "The lips rest: the voice belongs to somebody out of the picture.",
             _script(15, "still", 5.2, (listener,), _says(
                 UNSEEN, GRANDE, "Her football team has never seen the wrong number.", "Is it true that nobody knew?",
                 lips=False,
-            ), staging=near("window", "window", 4, facing=0.14)),
+            ), staging=_near("window", "window", 4, facing=0.14)),
         ),
         Sample(
             "6-dubbed", "Dubbed", "The lips say something else than the voice: nobody in view is the one heard.",
@@ -134,8 +141,18 @@ def samples() -> tuple[Sample, ...]:
             ), _says(
                 UNSEEN, F5, "So, the mayor left behind an empty room.", "Who promised fresh butter on Wednesday?",
                 first=0.2, lips=False,
-            ), staging=near("curtain", "soft", 12, facing=0.05)),
+            ), staging=_near("curtain", "soft", 12, facing=0.05)),
         ),
+    )  # fmt: skip
+
+
+def _crowded():
+    """Several voices, and lips that move without one."""
+    left = Role(identity=26, voice=GIRL, articulation=1.25, liveliness=1.2, smile=0.14)
+    right = Role(identity=134, voice=TRAVIS, articulation=1.2, liveliness=1.2, smile=0.1)
+    market = Role(identity=143, voice=TRAVIS, articulation=1.25, liveliness=1.1, smile=0.05)
+    eater = Role(identity=8, voice=F5, act="chew", liveliness=1.0, smile=0.05)
+    return (
         Sample(
             "7-conversation", "Two people in turn", "Two people talk; only one of them speaks at a time.",
             _script(17, "turns", 7.96, (left, right), [
@@ -148,7 +165,7 @@ def samples() -> tuple[Sample, ...]:
             "8-noisy", "In a crowd", "One person, in sync, among other voices at 3 dB below.",
             _script(18, "in_sync", 5.8, (market,), _says(
                 0, TRAVIS, "The Monday market is waiting for two more bottles.", "Well, everybody bought apple pie."
-            ), staging=near("street", "stage", 9, facing=-0.05), recording=Recording(
+            ), staging=_near("street", "stage", 9, facing=-0.05), recording=Recording(
                 reverberation=0.5, distance=0.3, noise="babble", snr_db=3.0, level_db=-3.0
             ), sensor=Sensor(noise=3.5, blur=0.002, smear=0.15, quality=70)),
         ),
@@ -157,7 +174,7 @@ def samples() -> tuple[Sample, ...]:
             _script(19, "gesture", 5.2, (eater,), _says(
                 UNSEEN, RMS, "For example, a small bird jumped over your window.", "It should have washed the bag.",
                 lips=False,
-            ), staging=near("wall", "soft", 2, facing=0.08)),
+            ), staging=_near("wall", "soft", 2, facing=0.08)),
         ),
     )  # fmt: skip
 

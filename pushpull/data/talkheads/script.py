@@ -1,7 +1,7 @@
 """What happens in a clip: who is seen, who is heard, what is said and done. All of a clip follows from its script.
 
 =========  =============================================  ==========================================  ===============
-kind       picture                                        sound                                       label
+type       picture                                        sound                                       label
 =========  =============================================  ==========================================  ===============
 in_sync    somebody speaks                                their own voice                             speech activity
 turns      speaks and listens in turn                     their own voice and an unseen one's         own speech
@@ -36,8 +36,8 @@ SECONDS_PER_TURN = 0.9  # the shortest that a sentence takes, so that enough of 
 
 
 @dataclass(frozen=True)
-class HeadKinds:
-    """How often each kind is drawn, relative to the sum.
+class HeadMix:
+    """How often each type of clip is drawn, relative to the sum.
 
     Raises:
         ValueError: a share is negative or all are zero.
@@ -54,7 +54,7 @@ class HeadKinds:
 
     def __post_init__(self):
         if min(self.shares) < 0 or sum(self.shares) == 0:
-            raise ValueError(f"the shares of kinds must not be negative, nor all zero, got {self}")
+            raise ValueError(f"the shares of a mix must not be negative, nor all zero, got {self}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ class ScriptOptions:
     noisy: float = 0.35
     clean_sensor: float = 0.1
     lead: float = 0.06
-    kinds: HeadKinds = field(default_factory=HeadKinds)
+    mix: HeadMix = field(default_factory=HeadMix)
 
     def __post_init__(self):
         if not 1 <= self.people <= 3:
@@ -196,7 +196,7 @@ def draw_script(seed: int, number: int, split: str, options: ScriptOptions, desc
         describe: identity seed -> (age in years, gender 0 female .. 1 male), so that voices suit faces.
     """
     rng = np.random.default_rng([seed, number, 11])
-    names, shares = options.kinds.names, np.array(options.kinds.shares)
+    names, shares = options.mix.names, np.array(options.mix.shares)
     kind = "in_sync" if options.people > 1 else names[rng.choice(len(names), p=shares / shares.sum())]
     roles = []
     for place in range(options.people):

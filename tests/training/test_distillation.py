@@ -70,7 +70,7 @@ def test_embeddings_that_are_all_alike_give_a_number(teacher, inputs):
 
 
 @pytest.mark.parametrize(
-    ("hints", "step", "weight"),
+    ("distillation", "step", "weight"),
     [
         (Distillation(), 0, 0.0),
         (Distillation(source="x"), 0, 1.0),
@@ -80,36 +80,36 @@ def test_embeddings_that_are_all_alike_give_a_number(teacher, inputs):
         (Distillation(source="x", until=1.0), 50, 0.5),
     ],
 )
-def test_the_weight_falls_to_0(hints, step, weight):
-    assert hints.weight_at(step, 100) == pytest.approx(weight)
+def test_the_weight_falls_to_0(distillation, step, weight):
+    assert distillation.weight_at(step, 100) == pytest.approx(weight)
 
 
 class TestRuns:
-    def test_hints_are_part_of_the_loss_until_they_end(self, footage, tmp_path, teacher):
+    def test_distillation_is_part_of_the_loss_until_it_ends(self, footage, tmp_path, teacher):
         path = save_checkpoint(tmp_path / "teacher", teacher)
-        options = tiny(hints=Distillation(source=str(path), until=0.5))
+        options = tiny(distillation=Distillation(source=str(path), until=0.5))
         told = train(options, tmp_path / "told", progress=False)
         entries = [entry for entry in log_of(tmp_path / "told") if "loss" in entry]
-        with_hints = ["hint" in entry for entry in entries]
+        taught = ["distillation" in entry for entry in entries]
         half = math.ceil(len(entries) / 2)
-        assert with_hints == [True] * half + [False] * (len(entries) - half)
+        assert taught == [True] * half + [False] * (len(entries) - half)
         first = entries[0]
-        parts = first["av"] + 0.4 * first["a"] + options.warmup_visual_weight * first["v"] + first["hint"]
+        parts = first["av"] + 0.4 * first["a"] + options.warmup_visual_weight * first["v"] + first["distillation"]
         assert first["loss"] == pytest.approx(parts, abs=1e-3), "the first step is of the warm-up"
         assert not same(told, train(tiny(), tmp_path / "alone", progress=False))
 
     def test_the_card_names_the_teacher_but_not_its_folder(self, footage, tmp_path, teacher):
         path = save_checkpoint(tmp_path / "teacher", teacher)
-        written = train(tiny(hints=Distillation(source=str(path))), tmp_path / "run", progress=False)
+        written = train(tiny(distillation=Distillation(source=str(path))), tmp_path / "run", progress=False)
         card = written.with_suffix(".json").read_text()
         assert "teacher.safetensors" in card and str(tmp_path) not in card
 
     @pytest.mark.parametrize(
         ("flags", "message"),
         [
-            (["--hints.source", "nowhere"], "no model named 'nowhere'"),
-            (["--hints.weight", "-1"], "hints.weight"),
-            (["--hints.until", "0"], "hints.until"),
+            (["--distillation.source", "nowhere"], "no detector is called 'nowhere'"),
+            (["--distillation.weight", "-1"], "distillation.weight"),
+            (["--distillation.until", "0"], "distillation.until"),
         ],
     )
     def test_what_makes_no_sense_is_refused(self, footage, tmp_path, capsys, flags, message):
@@ -118,7 +118,7 @@ class TestRuns:
         assert message in capsys.readouterr().err
 
 
-def test_a_full_network_takes_hints_of_a_lite_one(teacher, inputs):
+def test_a_full_network_is_taught_by_a_lite_one(teacher, inputs):
     full = TalkNet(TalkNetConfig.named("talknet", "full")).eval()
     with torch.no_grad():
         assert distillation_loss(teacher, inputs, full(inputs)).item() > 0

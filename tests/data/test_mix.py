@@ -143,7 +143,7 @@ def test_noise_is_as_loud_as_the_voice_and_never_the_voice():
 
 
 def test_unknown_kinds_and_senseless_shares_are_refused():
-    with pytest.raises(ValueError, match="unknown kind 'dubbed'; there are in_sync"):
+    with pytest.raises(ValueError, match="unknown type of example 'dubbed'; there are in_sync"):
         example("dubbed")
     with pytest.raises(ValueError, match="must not be negative"):
         ExampleMix(still=-0.1)
@@ -152,7 +152,7 @@ def test_unknown_kinds_and_senseless_shares_are_refused():
 
 
 def test_kinds_are_drawn_by_their_shares():
-    kinds = ExampleMix(in_sync=3, swapped=1, shifted=0, still=0, frozen=0, silence=0, noise=0)
-    drawn = kinds.draw(np.random.default_rng(0), 4000)
+    mix = ExampleMix(in_sync=3, swapped=1, shifted=0, still=0, frozen=0, silence=0, noise=0)
+    drawn = mix.draw(np.random.default_rng(0), 4000)
     assert set(drawn) == {"in_sync", "swapped"}
     assert abs(drawn.count("in_sync") / 4000 - 0.75) < 0.03

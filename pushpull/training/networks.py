@@ -1,0 +1,108 @@
+"""The networks that can be trained: built by the name of their architecture, read from files and written to them."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pushpull.detectors import (
+    LRASD,
+    CheckpointError,
+    LightASD,
+    TalkNet,
+    TalkNetConfig,
+    load_detector,
+    save_checkpoint,
+    save_detector,
+)
+from pushpull.detectors.streams import TwoStreams
+from pushpull.detectors.windowed import Windowed
+
+Network = TalkNet | TwoStreams
+TALKNET = "talknet"
+TWO_STREAMS: dict[str, type[TwoStreams]] = {"light-asd": LightASD, "lr-asd": LRASD}
+ARCHITECTURES = (TALKNET, *TWO_STREAMS)
+VARIANT, SIZE = "talknet", "lite"  # what other architectures have these options at, which do not concern them
+
+
+def check_architecture(architecture: str, variant: str, size: str) -> None:
+    """Refuse names that no network has, now and not once the footage is cropped.
+
+    Raises:
+        ValueError: an unknown name, or a variant or size of TalkNet for another architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"architecture is one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
+    if architecture == TALKNET:
+        TalkNetConfig.named(variant, size)
+    elif (variant, size) != (VARIANT, SIZE):
+        raise ValueError(
+            f"{architecture} has one variant and one size: leave out variant, size and the rows nc and spec"
+        )
+
+
+def build(architecture: str, variant: str = VARIANT, size: str = SIZE) -> Network:
+    """A network with random weights."""
+    if architecture == TALKNET:
+        return TalkNet(TalkNetConfig.named(variant, size))
+    return TWO_STREAMS[architecture]()
+
+
+def architecture_of(network: nn.Module) -> str:
+    """The name of a network's architecture."""
+    return next((name for name, kind in TWO_STREAMS.items() if isinstance(network, kind)), TALKNET)
+
+
+def described(network: Network) -> str:
+    """What a network is, for messages: "lite talknet", "lr-asd"."""
+    if isinstance(network, TalkNet):
+        return f"{network.config.size} {network.config.variant}"
+    return architecture_of(network)
+
+
+def load_network(name_or_path: str | Path, device: str | torch.device = "auto") -> Network:
+    """A detector as training takes it: one that scores long tracks in windows is taken out of them.
+
+    Raises:
+        CheckpointError: as :func:`pushpull.detectors.load_detector`, or an architecture that is not trained here.
+    """
+    detector = load_detector(name_or_path, device)
+    network = detector.detector if isinstance(detector, Windowed) else detector
+    if not isinstance(network, TalkNet | TwoStreams):
+        raise CheckpointError(
+            f"{name_or_path} is a {type(network).__name__}; what can be trained is {', '.join(ARCHITECTURES)}"
+        )
+    return network
+
+
+def save_network(path: str | Path, network: Network, card: dict, *, weights: str) -> Path:
+    """Write ``path.safetensors`` and its card; ``weights`` is how they are stored. The path of the weights."""
+    if isinstance(network, TalkNet):
+        return save_checkpoint(path, network, card, weights=weights)
+    return save_detector(path, network, card, weights=weights)
+
+
+def copy_weights(network: Network, source: Network) -> list[str]:
+    """Begin with the weights of ``source``: every tensor that ``network`` has under the same name and shape.
+
+    Returns:
+        The names of the tensors that keep their random values, as those of another variant's attention do.
+
+    Raises:
+        CheckpointError: the two are of other architectures or sizes, so that hardly anything fits.
+    """
+    state, own = source.state_dict(), network.state_dict()
+    fits = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    if architecture_of(network) != architecture_of(source):
+        raise CheckpointError(
+            f"a {described(network)} cannot begin with the weights of a {described(source)}: give --architecture "
+            f"{architecture_of(source)}, or another --start"
+        )
+    sizes = {each.config.size for each in (network, source) if isinstance(each, TalkNet)}
+    if len(sizes) > 1 or 2 * len(fits) < len(own):
+        raise CheckpointError(
+            f"of the {len(own)} tensors of this {described(network)} only {len(fits)} fit those of the "
+            f"{described(source)} to start with: give one of the same size"
+        )
+    network.load_state_dict(own | fits)
+    return [name for name in own if name not in fits]
