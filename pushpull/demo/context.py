@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pushpull.demo import panels
 from pushpull.demo.intake import Subject
+from pushpull.demo.line import Line
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.storage import ResultStore
 from pushpull.files import shipped_folder
@@ -67,6 +68,7 @@ class DemoContext:
         stops: the running attacks that can be asked to stop, by visitor.
         known: samples whose faces were found before, by file, its time and where the part begins.
         cpu: held by the attack that runs; one that was cancelled may still be finishing its step.
+        line: who waits, and for how long.
     """
 
     detectors: DetectorCache
@@ -75,6 +77,7 @@ class DemoContext:
     stops: dict[str, threading.Event] = field(default_factory=dict)
     known: dict[tuple, Subject] = field(default_factory=dict)
     cpu: threading.Lock = field(default_factory=threading.Lock)
+    line: Line = field(default_factory=Line)
 
     def gallery(self, chosen: int | None = None) -> str:
         """The gallery as HTML, one card pressed."""

@@ -30,7 +30,7 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
     words = " ".join((reference, f"{metrics['clean']['frames']} frames.", *remarks))
     about = f"<p>{escape(words)}</p>"
     table = f'<table class="pp-table"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-    return f'<h3>Numbers</h3>{about}<div class="pp-scroll">{table}</div>'
+    return f'<h2>Numbers</h2>{about}<div class="pp-scroll">{table}</div>'
 
 
 def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled: bool, frozen: list[str]) -> str:
@@ -76,4 +76,4 @@ def files(entries: list[tuple[str, str, str]], command: str) -> str:
         for address, title, note in entries
     )
     again = f"<p>The report repeats this run, bit for bit on the same machine:</p><pre>{escape(command)}</pre>"
-    return f'<h3>Take away</h3><ul class="pp-files">{items}</ul>{again}'
+    return f'<h2>Take away</h2><ul class="pp-files">{items}</ul>{again}'

@@ -35,7 +35,7 @@ export class Clusters {
     this.view = view;
     this.root = html("section", "pp-clusters");
     const head = html("div", "pp-clusters-head");
-    head.append(html("h4", "", "Embedding clusters"));
+    head.append(html("h3", "", "Embedding clusters"));
     this.switch = html("div", "pp-segments");
     head.append(this.switch);
     this.plots = html("div", "pp-clusters-plots");
