@@ -45,6 +45,7 @@ def build_app(
     xab=None,
     root_path: str = "",
     detectors: Sequence = (),
+    example: bool = True,
 ):
     """Everything that one process serves, as a FastAPI application.
 
@@ -56,6 +57,8 @@ def build_app(
         root_path: "/anna" where a proxy serves this below /anna and takes that away, or the whole address
             ("https://lab.example/anna"); "" elsewhere.
         detectors: shown beside those of the registry; the first is the one that is chosen when nobody chose.
+        example: whether a first visit sees a finished attack; one is made after the start where none is shipped of this
+            sample and detector.
 
     Raises:
         StoreError: the database of the XAB test cannot be opened.
@@ -63,7 +66,7 @@ def build_app(
     from fastapi import FastAPI
 
     from pushpull.demo.context import DemoContext
-    from pushpull.demo.example import Example
+    from pushpull.demo.example import SHIPPED, Example
     from pushpull.demo.health import add_health
     from pushpull.demo.loaded import DetectorCache
     from pushpull.demo.page import build_page, mount_page
@@ -73,20 +76,21 @@ def build_app(
     root = results or Path(tempfile.mkdtemp(prefix="pushpull-"))
     shown = DetectorCache(checkpoints, given=detectors)
     context = DemoContext(detectors=shown, store=ResultStore(root=root), clips=clips)
-    example = Example(context)
+    first_sight = Example(context, SHIPPED if example else None)
 
     @asynccontextmanager
     async def lifespan(_app):
         context.detectors.warm()
-        example.prepare()
+        if example:
+            first_sight.prepare()
         yield
-        example.close()
+        first_sight.close()
         if results is None:
             shutil.rmtree(root, ignore_errors=True)
 
     app = FastAPI(title="pushpull", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = context
-    serve_files(app, context.store, example)
+    serve_files(app, context.store, first_sight)
     links, database = {}, None
     if xab is not None:
         from xab.pages import mount as mount_xab
@@ -94,7 +98,7 @@ def build_app(
         database = mount_xab(app, xab).state.desk.store.reachable
         links["XAB test"] = "xab/lab"
     add_health(app, context, database)
-    app.state.page = build_page(context, example, links)
+    app.state.page = build_page(context, first_sight, links)
     # Pages with a longer path are mounted above this line: the demo's, at "/", takes every address.
     return mount_page(app, app.state.page, root_path)
 
@@ -145,7 +149,14 @@ def launch(
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
         return app, address, None
-    threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True, name="server").start()
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True, name="server")
+    serving.start()
+
+    def close(**_others) -> None:
+        server.should_exit = True
+        serving.join(START_SECONDS)
+
+    app.state.page.close = close
     limit = time.monotonic() + START_SECONDS
     while not server.started and time.monotonic() < limit:
         time.sleep(0.02)

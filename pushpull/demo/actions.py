@@ -17,7 +17,6 @@ from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.intake import LIMITS, MAX_SECONDS, Subject, take_in
-from pushpull.demo.labels import with_labels
 from pushpull.demo.line import Turn, in_words
 from pushpull.demo.presentation import attacked_view, clean_view, downloads, remarks, score, sentence
 from pushpull.detectors import CheckpointError
@@ -27,7 +26,6 @@ from pushpull.runs.save import REPORT, write_results
 
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
-KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
 ANSWERED = ("spec", "budgets", "metrics", "storage", "digest")  # what of a report the API answers with
 RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
@@ -139,16 +137,9 @@ class Actions:
             )
 
     def _take_in(self, path: Path, title: str, start: float, sample: int | None, report, seen) -> Subject:
-        """Faces out of a file; those of samples get their labels and are kept, because everybody looks at them."""
         if sample is None:
             return take_in(path, self.context.store, title=title, start=start, report=report, seen=seen)
-        known, key = self.context.known, (path, path.stat().st_mtime_ns, start)
-        if key not in known:
-            subject = take_in(path, self.context.store, title=title, start=start, report=report, seen=seen)
-            while len(known) >= KNOWN:
-                known.pop(next(iter(known)), None)
-            known[key] = with_labels(subject, self.context.samples()[sample].faces)
-        return known[key]
+        return self.context.read_sample(self.context.samples()[sample], start=start, report=report, seen=seen)
 
     # Choosing a face and a model
 

@@ -24,9 +24,7 @@ from pushpull.demo import panels
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import ASSETS, DemoContext
 from pushpull.demo.form import Form
-from pushpull.demo.intake import take_in
-from pushpull.demo.labels import with_labels
-from pushpull.demo.loaded import DetectorCache
+from pushpull.demo.loaded import GIVEN, DetectorCache
 from pushpull.demo.presentation import attacked_view
 from pushpull.demo.storage import NAME, ResultFolder, ResultStore
 from pushpull.detectors.checkpoint import find_checkpoint
@@ -68,14 +66,15 @@ class Example:
 
     Args:
         context: detectors and samples.
-        shipped: the folder that comes with the app.
+        shipped: the folder that comes with the app; None for none.
     """
 
-    def __init__(self, context: DemoContext, shipped: Path = SHIPPED):
+    def __init__(self, context: DemoContext, shipped: Path | None = SHIPPED):
         self._context, self._made = context, None
         self._folder: Path | None = None
         self._temporary: Path | None = None
-        self._look(shipped)
+        if shipped is not None:
+            self._look(shipped)
 
     @property
     def ready(self) -> bool:
@@ -99,21 +98,28 @@ class Example:
         path = self._folder / name
         return path if path.is_file() and not path.is_symlink() else None
 
-    def prepare(self) -> threading.Thread | None:
-        """Make it in the background if there is none; None if there is nothing to do, or nothing to make it of."""
-        if self.ready or not self._context.samples() or self._context.detectors.default() is None:
-            return None
+    def prepare(self) -> threading.Thread:
+        """In the background: read the example's clip, so that repeating it need not wait; make it if there is none."""
 
-        def make():
-            self._temporary = Path(tempfile.mkdtemp(prefix="pushpull-example-"))
-            try:
-                with BackgroundTask(lambda _report: write_example(self._context, self._temporary)) as task:
-                    task.result()
+        def work(_report):
+            samples, name = self._context.samples(), self._context.detectors.default()
+            if not samples or name is None:
+                return
+            self._context.detectors.get(name)  # not two at once
+            self._context.read_sample(samples[0])
+            if not self.ready:
+                self._temporary = Path(tempfile.mkdtemp(prefix="pushpull-example-"))
+                write_example(self._context, self._temporary)
                 self._look(self._temporary)
+
+        def run():
+            try:
+                with BackgroundTask(work) as task:
+                    task.result()
             except Exception as error:  # the page does without: nobody asked for it
                 log.warning("no example: %s", error)
 
-        thread = threading.Thread(target=make, daemon=True, name="example")
+        thread = threading.Thread(target=run, daemon=True, name="example")
         thread.start()
         return thread
 
@@ -132,11 +138,18 @@ class Example:
 
 
 def ingredients(context: DemoContext) -> tuple[str, str] | None:
-    """SHA-256 of the first sample and of the default detector's weights; None if either is missing."""
+    """SHA-256 of the first sample and of the default detector's weights; None if either is missing.
+
+    A detector that was given in memory has no file: its name stands for it.
+    """
     samples, name = context.samples(), context.detectors.default()
     if not samples or name is None:
         return None
-    return sha256(samples[0].path), sha256(find_checkpoint(name, context.detectors.folder))
+    where = context.detectors.cards()[name]["where"]
+    if where == GIVEN:
+        return sha256(samples[0].path), name
+    weights = find_checkpoint(name, context.detectors.folder) if where == "shipped" else Path(where)
+    return sha256(samples[0].path), sha256(weights)
 
 
 def write_example(context: DemoContext, folder: Path) -> Made:
@@ -146,10 +159,10 @@ def write_example(context: DemoContext, folder: Path) -> Made:
         MediaError, CheckpointError: the clip or the detector cannot be used.
     """
     sample, name = context.samples()[0], context.detectors.default()
-    subject = with_labels(take_in(sample.path, context.store, title=sample.title), sample.faces)
+    subject = context.read_sample(sample)
     network = context.detectors.get(name)
     with context.cpu:
-        run = execute(network, subject.footage.clips[0], Form(name).spec(subject, 0))
+        run = execute(network, subject.clips(network)[0], Form(name).spec(subject, 0))
     folder.mkdir(parents=True, exist_ok=True)
     attacked_view(ResultFolder("example", folder), subject, 0, run)
     shorten(folder)
@@ -191,7 +204,8 @@ def shown(made: Made) -> str:
   clip’s frames. With noise on top, no more than {made.grey:.2g} of 255 grey levels in the picture and
   {100 * made.sound:.2g} % of full scale in the sound, it says so in <em class="push">{100 * made.after:.0f} %</em>.</p>
   {panels.theatre(f"example/{VIEW}", autoplay=True)}
-  <p class="pp-quiet">Made earlier from the clip <em>{escape(made.title)}</em>, with the choices that the form shows at first.</p>
+  <p class="pp-quiet">Made earlier from the clip <em>{escape(made.title)}</em>, with the choices that the form shows at
+  first.</p>
 </div>"""
 
 

@@ -123,7 +123,7 @@ def in_words(place: Place, what: str = "attack") -> str:
 def duration(seconds: float) -> str:
     """A wait as people say it."""
     if seconds < 8:
-        return "a few seconds"
+        return "a moment"
     if seconds < 90:
         return f"about {5 * max(1, round(seconds / 5))} seconds"
     return f"about {max(2, round(seconds / 60))} minutes"

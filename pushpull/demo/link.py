@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from pushpull.demo.form import ATTACK_NAMES, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES, Form
+from pushpull.demo.form import MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES, Form, attack_names
 
 SAMPLE, DETECTOR = "sample", "detector"
-LISTED = {"attack": ATTACK_NAMES, "modality": MODALITY_NAMES, "target": TARGET_NAMES, "objective": OBJECTIVE_NAMES}
+LISTED = {"modality": MODALITY_NAMES, "target": TARGET_NAMES, "objective": OBJECTIVE_NAMES}
 # Lowest and highest value, and whether it is a whole number; as the form's own fields have them.
 RANGES = {
     "eps_av": (0, 40, False),
@@ -49,6 +49,7 @@ def read_link(said: Mapping[str, str], detectors: list[str], samples: list[str])
             None; and a sentence for each thing that is wrong.
     """
     problems, values = [], {}
+    listed = LISTED | {"attack": attack_names()}
     sample = said.get(SAMPLE)
     if sample is not None and sample not in samples:
         problems.append(_unknown("sample clip", sample, samples))
@@ -59,9 +60,9 @@ def read_link(said: Mapping[str, str], detectors: list[str], samples: list[str])
         model = None
     for name, text in said.items():
         try:
-            if name in LISTED and text not in LISTED[name]:
-                problems.append(_unknown(name, text, list(LISTED[name])))
-            elif name in LISTED:
+            if name in listed and text not in listed[name]:
+                problems.append(_unknown(name, text, list(listed[name])))
+            elif name in listed:
                 values[name] = text
             elif name in RANGES:
                 values[name] = _in_range(name, text)

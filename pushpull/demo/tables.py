@@ -29,7 +29,7 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
         body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')
     words = " ".join((reference, f"{metrics['clean']['frames']} frames.", *remarks))
     about = f"<p>{escape(words)}</p>"
-    table = f'<table class="pp-table"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    table = f'<table class="pp-table"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     return f'<h2>Numbers</h2>{about}<div class="pp-scroll">{table}</div>'
 
 
