@@ -95,7 +95,7 @@ def build_app(
     if xab is not None:
         from xab.pages import mount as mount_xab
 
-        database = mount_xab(app, xab).state.desk.store.reachable
+        database = mount_xab(app, xab).state.context.store.reachable
         links["XAB test"] = "xab/lab"
     add_health(app, context, database)
     app.state.page = build_page(context, first_sight, links)
@@ -207,8 +207,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, socket.socket]:
-    """The command's options, those of the environment where no flag says otherwise, and the socket they ask for."""
+Parsed = tuple[argparse.Namespace, socket.socket, argparse.ArgumentParser]
+
+
+def read_arguments(arguments: list[str] | None) -> Parsed:
+    """The command's options, those of the environment where no flag says otherwise; the socket that they ask for."""
     parser = argparse.ArgumentParser(prog="python app.py", description="Serve the browser demo and the XAB test.")
     said = "address to listen on; 0.0.0.0 lets others in"
     parser.add_argument("--host", default=None, help=f"{said} ({HOST}, or 127.0.0.1)")
@@ -233,14 +236,15 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, soc
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
     try:
-        return options, bind(options.host, options.port)
+        return options, bind(options.host, options.port), parser
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         parser.error(f"cannot listen on {options.host}, port {options.port}: {why}. Give another --host or --port")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options, listener = read_arguments(arguments)
+    options, listener, parser = read_arguments(arguments)
+    from pushpull.detectors import CheckpointError, open_detector
     from xab.settings import Settings
     from xab.store import StoreError
 

@@ -62,7 +62,7 @@ def test_flags_and_environment_say_where_it_listens(case, monkeypatch):
         monkeypatch.setenv(name, value)
     asked = []
     monkeypatch.setattr(app, "bind", lambda host, port: asked.append((host, port)))
-    options, _ = app.read_arguments(arguments)
+    options, *_ = app.read_arguments(arguments)
     assert (*asked[0], options.root_path) == expected
 
 
