@@ -120,7 +120,7 @@ class Actions:
                     yield {ui.status: panels.working(share, text)} | found
                 subject, scores, address, chosen = task.result()
         except Exception as error:
-            yield {ui.status: self._refuse(error, "This clip cannot be used")}
+            yield {ui.status: self.refuse(error, "This clip cannot be used")}
             return
         yield {
             ui.subject: subject,
@@ -171,7 +171,7 @@ class Actions:
             scores = [score(network, clip)[0] for clip in subject.clips(network)]
             address = clean_view(self.context, subject, face, network)
         except Exception as error:
-            return cleared | {ui.progress: self._refuse(error, "The model cannot be asked")}
+            return cleared | {ui.progress: self.refuse(error, "The model cannot be asked")}
         return cleared | {ui.faces: face_cards(subject, scores, face), ui.theatre: panels.theatre(address)}
 
     # The attack
@@ -274,7 +274,7 @@ class Actions:
                     yield {ui.files: panels.waiting(f"Writing {text}")}
                 task.result()
         except Exception as error:
-            yield self.idle() | {ui.progress: self._refuse(error, "The attack did not run"), ui.files: ""}
+            yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}
             return
         finally:
             self.context.stops.pop(visitor, None)
@@ -317,7 +317,9 @@ class Actions:
         # Not the whole report: gradio's client takes its `source`, which has a `path`, for a file to download.
         return {key: report[key] for key in ANSWERED} | {"files": {name: folder.url(name) for name in files}}
 
-    def _refuse(self, error: Exception, title: str) -> str:
+    @staticmethod
+    def refuse(error: Exception, title: str) -> str:
+        """What went wrong, as HTML, and in passing as a message; what nobody foresaw goes to the log."""
         if isinstance(error, REFUSALS):
             gr.Warning(str(error), title=title, duration=12)
             return panels.alert(f"{title}. {error}")

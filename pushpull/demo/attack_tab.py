@@ -32,9 +32,10 @@ CLOCK = 1.5  # seconds
 CAMERA = {"video": {"width": 640, "height": 480, "frameRate": 25}}
 
 
-def attack_tab(page: gr.Blocks, context: DemoContext, example: Example) -> None:
-    """Build the tab inside ``page`` and wire it."""
-    ui = layout(context, example)
+def attack_tab(page: gr.Blocks, context: DemoContext, shared: SimpleNamespace) -> None:
+    """Build the tab inside ``page`` and wire it; other tabs find its components in ``shared.attack``."""
+    example = shared.example
+    ui = shared.attack = layout(context, example)
     act = Actions(context, ui)
     visit = FirstVisit(context, example, ui, form_of(ui))
     wire(ui, act, visit)

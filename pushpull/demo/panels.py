@@ -148,6 +148,15 @@ def link(address: str) -> str:
     """A field to copy an address from."""
     field = f'<input type="text" readonly value="{escape(address)}">'
     return f'<div id="pp-link"><label><span>The link:</span>{field}</label></div>'
+def clip_cards(found: list[tuple[int, str, str, str]], chosen: int | None) -> str:
+    """Clips as cards: (number, title, caption, picture's address) of each."""
+    if not found:
+        return empty("No sample clips are installed. Choose a clip in the Attack tab, then come back.")
+    cards = []
+    for index, title, caption, image in found:
+        small = f"<small>{escape(caption)}</small>" if caption else ""
+        cards.append(_card(index, chosen, f'<img src="{image}" alt=""><span>{escape(title)}{small}</span>'))
+    return f'<div class="pp-cards" role="group" aria-label="Clips">{"".join(cards)}</div>'
 
 
 def alert(text: str) -> str:

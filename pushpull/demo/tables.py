@@ -7,6 +7,7 @@ import numpy as np
 
 from pushpull.metrics import COLUMNS, METRICS, Metrics
 
+REPEATS = "The report repeats this run, bit for bit on the same machine:"
 MODALITY_WORDS = {"audio": "sound", "video": "picture"}
 
 
@@ -64,16 +65,17 @@ def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled
     return f'<p class="pp-sentence" role="status">{" ".join(words)}</p>'
 
 
-def files(entries: list[tuple[str, str, str]], command: str) -> str:
+def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS) -> str:
     """Downloads, and the command that repeats the run.
 
     Args:
         entries: (address, title, what it is).
         command: one line of shell.
+        words: what that does.
     """
     items = "".join(
         f'<li><a href="{escape(address)}?download=1" download>{escape(title)}<small>{escape(note)}</small></a></li>'
         for address, title, note in entries
     )
-    again = f"<p>The report repeats this run, bit for bit on the same machine:</p><pre>{escape(command)}</pre>"
+    again = f"<p>{escape(words)}</p><pre>{escape(command)}</pre>"
     return f'<h2>Take away</h2><ul class="pp-files">{items}</ul>{again}'

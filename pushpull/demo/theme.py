@@ -10,9 +10,11 @@ SANS = ("Inter", "Segoe UI Variable Text", "Segoe UI", "SF Pro Text", "system-ui
 MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", "monospace")
 
 # The page's own scripts, from the app itself: nothing is fetched from anywhere else.
-HEAD = '<meta name="color-scheme" content="light dark"><script type="module" src="demo-static/theatre.js"></script>'
-HEAD += '<script type="module" src="demo-static/names.js"></script>'
-STYLE = STATIC / "page.css"
+SCRIPTS = ("theatre.js", "names.js", "compare.js", "models.js")
+HEAD = '<meta name="color-scheme" content="light dark">' + "".join(
+    f'<script type="module" src="demo-static/{name}"></script>' for name in SCRIPTS
+)
+STYLES = [STATIC / name for name in ("page.css", "compare.css", "models.css")]
 
 TEAL = colors.Color(
     name="pull",
