@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 
-from pushpull.demo import models, panels
+from pushpull.demo import compare_view, models, panels
 from pushpull.demo.attack_tab import CARD_CLICKS, HEAVY, QUICK, READING, STOP
 from pushpull.demo.compare_actions import HOW, MAX_MODELS, NOT_YET, RUN, TRANSFER, WHITE_BOX, CompareActions
 from pushpull.demo.context import DemoContext
@@ -44,6 +44,7 @@ def compare_tab(page: gr.Blocks, context: DemoContext, shared: SimpleNamespace) 
             ui.player = gr.HTML(NOT_YET, js_on_load=None, elem_id="pp-compare-player")
             ui.numbers = gr.HTML("", js_on_load=None, elem_id="pp-compare-numbers")
             ui.files = gr.HTML("", js_on_load=None, elem_id="pp-compare-files")
+            gr.HTML(compare_view.EXPLANATION, js_on_load=None)
     wire(page, ui, act, shared)
 
 
@@ -80,7 +81,7 @@ def attack_form(ui: SimpleNamespace) -> None:
     ui.target = choose(aims, "untargeted", "Aim", kind=gr.Radio, elem_id="pp-compare-target")
     with gr.Row():
         ui.steps = gr.Slider(1, 100, 10, step=1, label="Steps", elem_id="pp-compare-steps", min_width=140)
-        ui.restarts = gr.Slider(1, 10, 1, step=1, label="Starts (PGD, noise)", min_width=140)
+        ui.restarts = gr.Slider(1, 10, 1, step=1, label="Starts", min_width=140)
 
 
 def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: SimpleNamespace) -> None:

@@ -30,6 +30,17 @@ TRUTH = "The bar under each strip is the truth: gold where the face really speak
 OWN = "The bar under each strip is what that model said of the clean clip; nobody labelled it: gold is speaking."
 
 
+EXPLANATION = """
+<section class="pp-about"><h3>What is compared?</h3><ol>
+  <li><b>Attack each model itself</b>White-box: the noise is made anew for every model, with its own gradient. This
+  is how robust a model is by itself, and what adversarial training and the AVIL losses are to improve.</li>
+  <li><b>One model's noise on all</b>Transfer: the noise is made once, on one model, and every other hears and sees the
+  same. This is what an attacker can do who does not know the model.</li>
+  <li><b>One clip, one axis</b>Each model gets the face cut as in its training, out of the same video. Their scores
+  stand above each other, so that one sees where each gives way.</li>
+</ol></section>"""
+
+
 def write_compare(folder: ResultFolder, subject: Subject, face: int, comparison: Comparison) -> str:
     """Write compare.json and the clip that it plays into ``folder``; the address of the former."""
     runs = comparison.runs
