@@ -17,7 +17,7 @@ from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.intake import LIMITS, MAX_SECONDS, Subject, take_in
-from pushpull.demo.labels import with_labels
+from pushpull.demo.line import Turn, in_words
 from pushpull.demo.presentation import attacked_view, clean_view, downloads, remarks, score, sentence
 from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
@@ -26,7 +26,6 @@ from pushpull.runs.save import REPORT, write_results
 
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
-KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
 ANSWERED = ("spec", "budgets", "metrics", "storage", "digest")  # what of a report the API answers with
 RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
@@ -46,9 +45,12 @@ class Actions:
 
     def pick_sample(self, model: str, event: gr.EventData):
         """A card of the gallery was clicked."""
+        yield from self.read_sample(int(event.card), model)
+
+    def read_sample(self, index: int | None, model: str):
+        """A sample clip, by its place in the gallery."""
         samples = self.context.samples()
-        index = int(event.card)
-        if not 0 <= index < len(samples):
+        if index is None or not 0 <= index < len(samples):
             yield {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
             return
         first = {self.ui.video: None}
@@ -74,13 +76,6 @@ class Actions:
     def clear(self):
         """The visitor's clip was removed."""
         return self._blank(None)
-
-    def refresh(self):
-        """The page was loaded: the models and samples that there are now."""
-        cards = self.context.detectors.cards()
-        name = next(iter(cards), None)
-        model = gr.Dropdown(models.choices(cards), value=name)
-        return model, models.model_card(cards.get(name)), self.context.gallery()
 
     def _blank(self, sample: int | None) -> dict:
         ui = self.ui
@@ -125,7 +120,7 @@ class Actions:
                     yield {ui.status: panels.working(share, text)} | found
                 subject, scores, address, chosen = task.result()
         except Exception as error:
-            yield {ui.status: self._refuse(error, "This clip cannot be used")}
+            yield {ui.status: self.refuse(error, "This clip cannot be used")}
             return
         yield {
             ui.subject: subject,
@@ -142,16 +137,9 @@ class Actions:
             )
 
     def _take_in(self, path: Path, title: str, start: float, sample: int | None, report, seen) -> Subject:
-        """Faces out of a file; those of samples get their labels and are kept, because everybody looks at them."""
         if sample is None:
             return take_in(path, self.context.store, title=title, start=start, report=report, seen=seen)
-        known, key = self.context.known, (path, path.stat().st_mtime_ns, start)
-        if key not in known:
-            subject = take_in(path, self.context.store, title=title, start=start, report=report, seen=seen)
-            while len(known) >= KNOWN:
-                known.pop(next(iter(known)), None)
-            known[key] = with_labels(subject, self.context.samples()[sample].faces)
-        return known[key]
+        return self.context.read_sample(self.context.samples()[sample], start=start, report=report, seen=seen)
 
     # Choosing a face and a model
 
@@ -183,7 +171,7 @@ class Actions:
             scores = [score(network, clip)[0] for clip in subject.clips(network)]
             address = clean_view(self.context, subject, face, network)
         except Exception as error:
-            return cleared | {ui.progress: self._refuse(error, "The model cannot be asked")}
+            return cleared | {ui.progress: self.refuse(error, "The model cannot be asked")}
         return cleared | {ui.faces: face_cards(subject, scores, face), ui.theatre: panels.theatre(address)}
 
     # The attack
@@ -194,7 +182,8 @@ class Actions:
         if subject is None:
             return {ui.progress: panels.alert("Choose a clip first: a sample, an upload or a recording.")}
         return self._no_results() | {
-            ui.progress: panels.waiting("Waiting for its turn: attacks run one at a time on this machine"),
+            ui.progress: panels.waiting("Asking for a turn: attacks run one at a time on this machine"),
+            ui.clock: gr.Timer(active=True),
             ui.run: gr.Button("Running …", interactive=False),
             ui.brakes: gr.Row(visible=True),
             ui.stop: gr.Button(STOP, interactive=True),
@@ -202,7 +191,21 @@ class Actions:
 
     def idle(self) -> dict:
         """The buttons as they are when nothing runs."""
-        return {self.ui.run: gr.Button(RUN, interactive=True), self.ui.brakes: gr.Row(visible=False)}
+        ui = self.ui
+        return {
+            ui.run: gr.Button(RUN, interactive=True),
+            ui.brakes: gr.Row(visible=False),
+            ui.clock: gr.Timer(active=False),
+        }
+
+    def where(self, request: gr.Request):
+        """Somebody waits for an attack's turn: their place, and how long it will be."""
+        place = self.context.line.place(request.session_hash)
+        return gr.skip() if place is None else panels.waiting(in_words(place))
+
+    def turned_away(self):
+        """The queue took no more, or the server went away meanwhile."""
+        return self.idle() | {self.ui.progress: panels.alert("Too many people are waiting. Try again in some minutes.")}
 
     def stop(self, request: gr.Request):
         """End the visitor's attack at its next step and keep what it has."""
@@ -216,10 +219,15 @@ class Actions:
 
     def attack(self, request: gr.Request, subject: Subject | None, face: int, *values):
         """Run the attack the form describes, with live progress."""
-        ui, visitor = self.ui, request.session_hash
         if subject is None:
             yield self.idle()
             return
+        yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
+        with self.context.line.turn() as turn:
+            yield from self._attack(turn, request.session_hash, subject, face, *values)
+
+    def _attack(self, turn: Turn, visitor: str, subject: Subject, face: int, *values):
+        ui = self.ui
         stop = self.context.stops[visitor] = threading.Event()
         began = time.monotonic()
         trace: list[Step] = []
@@ -227,6 +235,7 @@ class Actions:
         def work(report):
             def on_step(step: Step) -> bool:
                 trace.append(step)
+                turn.comes_to(step.progress)
                 report("")
                 return not stop.is_set()
 
@@ -234,6 +243,7 @@ class Actions:
             spec = form.spec(subject, face)
             with self.context.cpu:
                 run = execute(network, subject.clips(network)[face], spec, on_step)
+            turn.comes_to(1.0)
             report("Preparing the player")
             folder = self.context.store.open()
             return run, folder, attacked_view(folder, subject, face, run)
@@ -264,7 +274,7 @@ class Actions:
                     yield {ui.files: panels.waiting(f"Writing {text}")}
                 task.result()
         except Exception as error:
-            yield self.idle() | {ui.progress: self._refuse(error, "The attack did not run"), ui.files: ""}
+            yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}
             return
         finally:
             self.context.stops.pop(visitor, None)
@@ -290,12 +300,16 @@ class Actions:
             if not 1 <= face <= len(subject.footage.clips):
                 raise ValueError(f"there is no face {face}: the video shows {len(subject.footage.clips)}")
             network = self.context.detectors.get(model)
-            run = execute(network, subject.clips(network)[face - 1], form.spec(subject, face - 1))
+            run = execute(network, subject.clips(network)[face - 1], form.spec(subject, face - 1), on_step)
             folder = self.context.store.open()
             return folder, write_results(folder.path, run, source=subject.source, limits=LIMITS)
 
+        def on_step(step: Step) -> bool:
+            turn.comes_to(step.progress)
+            return True
+
         try:
-            with BackgroundTask(work) as task:
+            with self.context.line.turn() as turn, BackgroundTask(work) as task:
                 folder, files = task.result()
         except REFUSALS as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -303,7 +317,9 @@ class Actions:
         # Not the whole report: gradio's client takes its `source`, which has a `path`, for a file to download.
         return {key: report[key] for key in ANSWERED} | {"files": {name: folder.url(name) for name in files}}
 
-    def _refuse(self, error: Exception, title: str) -> str:
+    @staticmethod
+    def refuse(error: Exception, title: str) -> str:
+        """What went wrong, as HTML, and in passing as a message; what nobody foresaw goes to the log."""
         if isinstance(error, REFUSALS):
             gr.Warning(str(error), title=title, duration=12)
             return panels.alert(f"{title}. {error}")

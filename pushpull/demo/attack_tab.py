@@ -1,5 +1,6 @@
 """The Attack tab: choose a clip, a face and an attack; run it; look, listen and take the results away."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import gradio as gr
@@ -7,6 +8,8 @@ import gradio as gr
 from pushpull.demo import models, panels
 from pushpull.demo.actions import RUN, STOP, Actions
 from pushpull.demo.context import DemoContext
+from pushpull.demo.example import Example
+from pushpull.demo.first_visit import COPY, OPEN_LINKED, FirstVisit
 from pushpull.demo.form import AUTOMATIC, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES, attack_names
 from pushpull.demo.intake import MAX_SECONDS
 
@@ -17,35 +20,41 @@ element.addEventListener("click", (event) => {
   if (card) trigger("select", { card: Number(card.dataset.card) });
 });
 """
+PLAIN = {"api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Attacks wait for one another; reading a clip takes seconds, so it does not wait behind them, only behind its like.
 HEAVY = {"concurrency_id": "cpu", "concurrency_limit": 1, "api_visibility": "private"}
 READING = {"concurrency_id": "reading", "concurrency_limit": 1, "api_visibility": "private"}
 API = "Attack one face of a video. Returns spec, metrics and the addresses of the files to take away."
+REPEAT = "Run this attack now, live"
 SCROLL = "() => document.querySelector('#pp-results')?.scrollIntoView({ behavior: 'smooth', block: 'start' })"
+CLOCK = 1.5  # seconds
 CAMERA = {"video": {"width": 640, "height": 480, "frameRate": 25}}
 
 
-def attack_tab(page: gr.Blocks, context: DemoContext) -> None:
-    """Build the tab inside ``page`` and wire it."""
-    ui = layout(context)
+def attack_tab(page: gr.Blocks, context: DemoContext, shared: SimpleNamespace) -> None:
+    """Build the tab inside ``page`` and wire it; other tabs find its components in ``shared.attack``."""
+    example = shared.example
+    ui = shared.attack = layout(context, example)
     act = Actions(context, ui)
-    wire(ui, act)
-    # A reload shows models and samples that came after the start.
-    page.load(act.refresh, None, [ui.model, ui.card, ui.gallery], **QUICK)
+    visit = FirstVisit(context, example, ui, form_of(ui))
+    wire(ui, act, visit)
+    welcome(page, ui, visit)
 
 
-def layout(context: DemoContext) -> SimpleNamespace:
+def layout(context: DemoContext, example: Example) -> SimpleNamespace:
     """The tab's components, by name."""
     ui = SimpleNamespace(
         subject=gr.State(None, time_to_live=7200),  # intake.Subject
         face=gr.State(0),
         sample=gr.State(None),  # index of the chosen sample clip
+        clock=gr.Timer(CLOCK, active=False),  # ticks while somebody waits for an attack's turn
     )
     with gr.Row(equal_height=False, elem_id="pp-context"):
         with gr.Column(scale=6, min_width=320, elem_id="pp-form"):
+            ui.linked = gr.HTML("", js_on_load=None, elem_id="pp-linked")
             with gr.Column(elem_classes="pp-step"):
-                gr.HTML(panels.heading(1, "Choose a clip"), js_on_load=None)
+                gr.HTML(panels.heading(1, "Choose a clip") + panels.START_HERE, js_on_load=None)
                 clip_form(ui, context)
             with gr.Column(elem_classes="pp-step"):
                 gr.HTML(panels.heading(2, "Choose a face"), js_on_load=None)
@@ -54,13 +63,16 @@ def layout(context: DemoContext) -> SimpleNamespace:
                 gr.HTML(panels.heading(3, "Choose an attack"), js_on_load=None)
                 attack_form(ui, context)
                 ui.run = gr.Button(RUN, variant="primary", elem_id="pp-run", size="lg")
+                ui.copy = gr.Button("Copy a link to this clip and attack", elem_id="pp-copy", size="sm")
+                ui.link = gr.HTML("", js_on_load=None)
         with gr.Column(scale=11, min_width=320, elem_id="pp-results"):
             ui.progress = gr.HTML("", js_on_load=None, elem_id="pp-progress")
             with gr.Row(visible=False, elem_id="pp-brakes") as ui.brakes:
                 ui.stop = gr.Button(STOP, elem_id="pp-stop", size="sm", scale=0, min_width=190)
                 ui.cancel = gr.Button("Cancel", elem_id="pp-cancel", size="sm", scale=0, min_width=110)
             ui.sentence = gr.HTML("", js_on_load=None, elem_id="pp-sentence")
-            ui.theatre = gr.HTML(panels.NOTHING_YET, js_on_load=None, elem_id="pp-theatre")
+            ui.theatre = gr.HTML(example.html() or panels.NOTHING_YET, js_on_load=None, elem_id="pp-theatre")
+            ui.repeat = gr.Button(REPEAT, variant="primary", elem_id="pp-repeat")  # shown beside the example alone
             ui.numbers = gr.HTML("", js_on_load=None, elem_id="pp-numbers")
             ui.files = gr.HTML("", js_on_load=None, elem_id="pp-files")
             gr.HTML(panels.EXPLANATION, js_on_load=None)
@@ -119,21 +131,54 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
         ui.grid = gr.Checkbox(False, label="Storable values only", info=hint, elem_id="pp-grid")
 
 
-def wire(ui: SimpleNamespace, act: Actions) -> None:
-    """Which action follows which event."""
-    form = [
+def form_of(ui: SimpleNamespace) -> list:
+    """The form's components, in the order of ``Form``."""
+    return [
         ui.model, ui.attack, ui.modality, ui.eps, ui.target, ui.span_start, ui.span_stop, ui.span_speaking,
         ui.steps, ui.restarts, ui.objective, ui.seed, ui.grid,
     ]  # fmt: skip
-    buttons = [ui.run, ui.brakes, ui.stop]
+
+
+def outputs_of(ui: SimpleNamespace) -> tuple[list, list, list]:
+    """What an attack's actions change of the buttons, of the results, and what another clip changes."""
+    buttons = [ui.run, ui.brakes, ui.stop, ui.clock]
     results = [ui.progress, ui.sentence, ui.theatre, ui.numbers, ui.files, *buttons]
     clip = [ui.status, ui.gallery, ui.faces, ui.subject, ui.face, ui.sample, ui.trim, ui.start, *results]
+    return buttons, results, clip
 
-    queued = ui.run.click(act.queue_up, ui.subject, results, **QUICK)
+
+def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
+    """Have an attack follow an event (``ui.run.click``, or ``.then`` of another); the event that ``cancels`` names."""
+    buttons, results, _ = outputs_of(ui)
+    queued = begin(act.queue_up, ui.subject, results, **QUICK)
     # Were it "once", the browser would wait for the end of a run that was cancelled, and never start another.
-    again = HEAVY | {"trigger_mode": "multiple", "api_name": "run"}
-    running = queued.then(act.attack, [ui.subject, ui.face, *form], results, show_progress_on=ui.progress, **again)
+    again = HEAVY | {"trigger_mode": "multiple", "show_progress": "hidden"}
+    running = queued.then(act.attack, [ui.subject, ui.face, *form], results, **again)
+    running.failure(act.turned_away, None, [ui.progress, *buttons], **QUICK)
     queued.then(None, None, None, js=SCROLL, api_visibility="private")
+    return running
+
+
+def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
+    """What happens when the page is loaded, and the links that lead to it."""
+    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.theatre, ui.span]
+    page.load(visit.arrive, None, [*here, *visit.form[1:]], **QUICK).then(None, None, None, js=OPEN_LINKED, **PLAIN)
+    copied = ui.copy.click(visit.link, [ui.sample, *visit.form], ui.link, **QUICK)
+    copied.then(None, None, None, js=COPY, **PLAIN)
+
+
+def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
+    """Which action follows which event."""
+    buttons, results, clip = outputs_of(ui)
+    form = visit.form
+
+    def read_again(model: str):
+        yield from act.read_sample(visit.example.sample, model)
+
+    chosen = ui.repeat.click(visit.first_choices, None, [*form, ui.span], **QUICK)
+    repeated = chosen.then(read_again, ui.model, [*clip, ui.video], show_progress_on=ui.status, **READING)
+    running = [start(ui.run.click, ui, act, form), start(repeated.then, ui, act, form)]
+    ui.clock.tick(act.where, None, ui.progress, **QUICK)
     # Another clip, face or model ends the attack on the one before: its results would not belong to what is shown.
     # These listeners come first: a browser waits for each of an event's before it turns to the next, seconds where a
     # clip is read, and would then end an attack that was started meanwhile.
@@ -142,7 +187,7 @@ def wire(ui: SimpleNamespace, act: Actions) -> None:
         ui.retake.click, ui.faces.select, ui.model.change,
     )  # fmt: skip
     for event in ending:
-        event(None, cancels=[running], api_visibility="private")
+        event(None, cancels=running, api_visibility="private")
     ui.stop.click(act.stop, None, ui.stop, **QUICK)
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
 

@@ -7,7 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from pushpull.demo import panels
-from pushpull.demo.intake import Subject
+from pushpull.demo.intake import Subject, take_in
+from pushpull.demo.labels import with_labels
+from pushpull.demo.line import Line
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.storage import ResultStore
 from pushpull.files import shipped_folder
@@ -17,6 +19,7 @@ from pushpull.runs.cards import find_clips, read_card
 ASSETS = shipped_folder("assets")
 POSTER_FRAME = 12  # half a second in: the first frame is often black
 POSTER_SIDE = 320  # pixels
+KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class DemoContext:
         stops: the running attacks that can be asked to stop, by visitor.
         known: samples whose faces were found before, by file, its time and where the part begins.
         cpu: held by the attack that runs; one that was cancelled may still be finishing its step.
+        line: who waits, and for how long.
     """
 
     detectors: DetectorCache
@@ -75,6 +79,7 @@ class DemoContext:
     stops: dict[str, threading.Event] = field(default_factory=dict)
     known: dict[tuple, Subject] = field(default_factory=dict)
     cpu: threading.Lock = field(default_factory=threading.Lock)
+    line: Line = field(default_factory=Line)
 
     def gallery(self, chosen: int | None = None) -> str:
         """The gallery as HTML, one card pressed."""
@@ -83,3 +88,18 @@ class DemoContext:
     def samples(self) -> list[Sample]:
         """The gallery, by name."""
         return [Sample.read(path) for path in find_clips(self.clips)]
+
+    def read_sample(self, sample: Sample, *, start: float = 0.0, **reports) -> Subject:
+        """The faces of a sample, with their labels, kept for the next visitor: everybody looks at the same ones.
+
+        Args:
+            sample: of the gallery.
+            start, reports: as :func:`pushpull.demo.intake.take_in`.
+        """
+        key = (sample.path, sample.path.stat().st_mtime_ns, start)
+        if (found := self.known.get(key)) is None:
+            subject = take_in(sample.path, self.store, title=sample.title, start=start, **reports)
+            while len(self.known) >= KNOWN:
+                self.known.pop(next(iter(self.known)), None)
+            found = self.known[key] = with_labels(subject, sample.faces)
+        return found

@@ -10,15 +10,24 @@ VARIANTS = {
     "nctalknet": "TalkNet without cross-attention",
     "spectalknet": "TalkNet on spectrograms",
 }
+COMPARED_ROWS = ("A", "B2", "D3", "E2")
+COMPARED_ARCHITECTURES = ("lr-asd", "light-asd")
 LOSSES = ("L1", "L2", "L3", "L4")
 
 
 def label(card: dict) -> str:
     """A checkpoint's entry in the list, such as "E2: CE + L1 + L4, trained on MIM examples (talknet-lite-e2)"."""
-    row, name = card.get("row"), card.get("name", "")
+    name = str(card.get("name", ""))
+    words = title(card)
+    return f"{words} ({name})" if words != name else name
+
+
+def title(card: dict) -> str:
+    """What a detector is, such as "E2: CE + L1 + L4, trained on MIM examples"; its name if the card does not say."""
+    row = card.get("row")
     if not row:
         words = card["title"] if isinstance(card.get("title"), str) and card["title"] else _origin(card)
-        return f"{words} ({name})" if words else str(name)
+        return words or str(card.get("name", ""))
     training = card["training"] if isinstance(card.get("training"), dict) else {}
     losses = [loss for number, loss in enumerate(LOSSES, 1) if training.get(f"lambda{number}")]
     words = " + ".join(["CE", *losses])
@@ -30,7 +39,7 @@ def label(card: dict) -> str:
         words += f", trained on {str(training['adversarial']).upper()} examples"
     if card.get("size") == "full":
         words += ", full size: slow without a GPU"
-    return f"{row}: {words} ({name})"
+    return f"{row}: {words}"
 
 
 def _origin(card: dict) -> str:
@@ -45,6 +54,15 @@ def network(card: dict) -> str:
     what = variant or ARCHITECTURES.get(card.get("architecture"), card.get("architecture"))
     parts = [str(part) for part in (what, card.get("size")) if part]
     return ", ".join(parts) or "a detector of one's own"
+
+
+def to_compare(cards: dict[str, dict]) -> list[str]:
+    """What a comparison begins with: undefended, adversarially trained, AVIL, both, and an AVA-trained detector."""
+    of_row = {card.get("row"): name for name, card in cards.items() if card.get("size") == "lite"}
+    chosen = [of_row[row] for row in COMPARED_ROWS if row in of_row]
+    others = [name for name, card in cards.items() if card.get("architecture") in COMPARED_ARCHITECTURES]
+    chosen += sorted(others, key=lambda name: COMPARED_ARCHITECTURES.index(cards[name]["architecture"]))[:1]
+    return chosen if len(chosen) > 1 else list(cards)[:2]
 
 
 def choices(cards: dict[str, dict]) -> list[tuple[str, str]]:

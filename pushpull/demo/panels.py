@@ -16,7 +16,7 @@ WAVE = (
 )
 
 EXPLANATION = """
-<section class="pp-about"><h3>What am I looking at?</h3><ol>
+<section class="pp-about"><h2>What am I looking at?</h2><ol>
   <li><b>The detector</b>TalkNet takes a 112 × 112 grey crop of one face and the sound, 25 times a second, and gives
   a speaking score. Above one half it says <em>speaking</em>; the box round the face turns gold.</li>
   <li><b>The attack</b>It follows the detector's own gradient to the worst noise within a budget: at
@@ -42,7 +42,7 @@ def header(links: dict[str, str]) -> str:
 
 def heading(number: int, text: str) -> str:
     """A numbered step of the form."""
-    return f"<h3><i>{number}</i>{escape(text)}</h3>"
+    return f"<h2><i>{number}</i>{escape(text)}</h2>"
 
 
 def empty(text: str) -> str:
@@ -51,6 +51,7 @@ def empty(text: str) -> str:
 
 
 NO_FACES = empty("The faces of your clip appear here, each with the detector's score.")
+START_HERE = '<p class="pp-start"><b>Start here:</b> choose a clip, then press <em>Run the attack</em> below.</p>'
 NOTHING_YET = empty("Choose a clip. The detector's verdict on it appears here, frame by frame; then run an attack.")
 
 
@@ -117,9 +118,10 @@ def found(thumbnails: list[np.ndarray]) -> str:
     return f'<div class="pp-cards" role="group" aria-label="Faces found so far">{"".join(cards)}</div>'
 
 
-def _card(index: int, chosen: int | None, content: str, *, kind: str = "") -> str:
+def _card(index: int, chosen: int | None, content: str, *, kind: str = "", name: str = "") -> str:
     pressed = str(index == chosen).lower()
     attributes = f'type="button" class="pp-card {kind}" data-card="{index}" aria-pressed="{pressed}"'
+    attributes += f' data-name="{escape(name)}"' if name else ""
     return f"<button {attributes}>{content}</button>"
 
 
@@ -133,13 +135,28 @@ def gallery(samples: list, chosen: int | None) -> str:
     for index, (sample, poster) in enumerate(samples):
         caption = f"<small>{escape(sample.caption)}</small>" if sample.caption else ""
         said = f'<span title="{escape(sample.caption)}">{escape(sample.title)}{caption}</span>'
-        cards.append(_card(index, chosen, f'<img src="{poster}" alt="">{said}'))
+        cards.append(_card(index, chosen, f'<img src="{poster}" alt="">{said}', name=sample.path.stem))
     return f'<div class="pp-cards" role="group" aria-label="Sample clips">{"".join(cards)}</div>'
 
 
-def theatre(address: str) -> str:
-    """The player, of the view at ``address``."""
-    return f'<pp-theatre src="{escape(address)}"></pp-theatre>'
+def theatre(address: str, *, autoplay: bool = False) -> str:
+    """The player, of the view at ``address``; with ``autoplay`` it starts by itself, silent, again and again."""
+    return f'<pp-theatre src="{escape(address)}"{" autoplay" if autoplay else ""}></pp-theatre>'
+
+
+def link(address: str) -> str:
+    """A field to copy an address from."""
+    field = f'<input type="text" readonly value="{escape(address)}">'
+    return f'<div id="pp-link"><label><span>The link:</span>{field}</label></div>'
+def clip_cards(found: list[tuple[int, str, str, str]], chosen: int | None) -> str:
+    """Clips as cards: (number, title, caption, picture's address) of each."""
+    if not found:
+        return empty("No sample clips are installed. Choose a clip in the Attack tab, then come back.")
+    cards = []
+    for index, title, caption, image in found:
+        small = f"<small>{escape(caption)}</small>" if caption else ""
+        cards.append(_card(index, chosen, f'<img src="{image}" alt=""><span>{escape(title)}{small}</span>'))
+    return f'<div class="pp-cards" role="group" aria-label="Clips">{"".join(cards)}</div>'
 
 
 def alert(text: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from pushpull.metrics import COLUMNS, METRICS, Metrics
 
+REPEATS = "The report repeats this run, bit for bit on the same machine:"
 MODALITY_WORDS = {"audio": "sound", "video": "picture"}
 
 
@@ -29,8 +30,8 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
         body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')
     words = " ".join((reference, f"{metrics['clean']['frames']} frames.", *remarks))
     about = f"<p>{escape(words)}</p>"
-    table = f'<table class="pp-table"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-    return f'<h3>Numbers</h3>{about}<div class="pp-scroll">{table}</div>'
+    table = f'<table class="pp-table"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    return f'<h2>Numbers</h2>{about}<div class="pp-scroll">{table}</div>'
 
 
 def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled: bool, frozen: list[str]) -> str:
@@ -64,16 +65,17 @@ def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled
     return f'<p class="pp-sentence" role="status">{" ".join(words)}</p>'
 
 
-def files(entries: list[tuple[str, str, str]], command: str) -> str:
+def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS) -> str:
     """Downloads, and the command that repeats the run.
 
     Args:
         entries: (address, title, what it is).
         command: one line of shell.
+        words: what that does.
     """
     items = "".join(
         f'<li><a href="{escape(address)}?download=1" download>{escape(title)}<small>{escape(note)}</small></a></li>'
         for address, title, note in entries
     )
-    again = f"<p>The report repeats this run, bit for bit on the same machine:</p><pre>{escape(command)}</pre>"
-    return f'<h3>Take away</h3><ul class="pp-files">{items}</ul>{again}'
+    again = f"<p>{escape(words)}</p><pre>{escape(command)}</pre>"
+    return f'<h2>Take away</h2><ul class="pp-files">{items}</ul>{again}'

@@ -10,13 +10,16 @@ SANS = ("Inter", "Segoe UI Variable Text", "Segoe UI", "SF Pro Text", "system-ui
 MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", "monospace")
 
 # The page's own scripts, from the app itself: nothing is fetched from anywhere else.
-HEAD = '<meta name="color-scheme" content="light dark"><script type="module" src="demo-static/theatre.js"></script>'
-STYLE = STATIC / "page.css"
+SCRIPTS = ("theatre.js", "names.js", "compare.js", "models.js")
+HEAD = '<meta name="color-scheme" content="light dark">' + "".join(
+    f'<script type="module" src="demo-static/{name}"></script>' for name in SCRIPTS
+)
+STYLES = [STATIC / name for name in ("page.css", "compare.css", "models.css")]
 
 TEAL = colors.Color(
     name="pull",
-    c50="#e8f5f3", c100="#cbe9e6", c200="#9cd5d0", c300="#66bcb5", c400="#31a099", c500="#0d8680",
-    c600="#08736d", c700="#085d59", c800="#0a4a47", c900="#0b3d3b", c950="#052423",
+    c50="#e8f5f3", c100="#cbe9e6", c200="#9cd5d0", c300="#66bcb5", c400="#31a099", c500="#08736d",
+    c600="#07655f", c700="#085d59", c800="#0a4a47", c900="#0b3d3b", c950="#052423",
 )  # fmt: skip
 STONE = colors.Color(
     name="paper",
@@ -47,6 +50,8 @@ def theme() -> gr.themes.Base:
         block_border_color_dark="#323a48",
         block_label_text_color="#5d6570",
         block_label_text_color_dark="#a3abb8",
+        block_title_text_color="#323a48",
+        block_title_text_color_dark="#dfdacd",
         block_title_text_weight="600",
         block_shadow="none",
         input_background_fill="#fffefb",

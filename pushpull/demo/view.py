@@ -102,13 +102,17 @@ def write_spectrogram(folder: ResultFolder, noise: np.ndarray) -> dict:
 
 def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict) -> str:
     """Add what every view has and write view.json; its address."""
-    track = subject.footage.tracks[face]
-    height, width = subject.footage.size
-    boxes = np.round(track.boxes.astype(np.float64) / [width, height, width, height], 4).tolist()
     scores = {name: [round(float(score), 3) for score in values] for name, values in view["scores"].items()}
-    common = {"fps": FPS, "frames": len(track.boxes), "boxes": boxes}
+    common = {"fps": FPS, "frames": len(subject.footage.tracks[face].boxes), "boxes": boxes(subject, face)}
     (folder.path / "view.json").write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
     return folder.url("view.json")
+
+
+def boxes(subject: Subject, face: int) -> list[list[float]]:
+    """x1, y1, x2, y2 of the face in every frame, in shares of the picture."""
+    height, width = subject.footage.size
+    found = subject.footage.tracks[face].boxes.astype(np.float64)
+    return np.round(found / [width, height, width, height], 4).tolist()
 
 
 def strip(title: str, classes: np.ndarray) -> dict:

@@ -18,7 +18,7 @@ REFUSED = {
     "no host at all": (["--host", "a" * 70], "cannot listen on"),
     "an address for a host": (["--host", "http://127.0.0.1"], "cannot listen on http://127.0.0.1"),
     "no folder of clips": (["--clips", "absent"], "absent is not a folder"),
-    "half a path": (["--root-path", "anna/"], "--root-path is like /anna"),
+    "half a path": (["--root-path", "anna/"], "a root path is like /anna"),
 }
 
 

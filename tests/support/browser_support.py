@@ -57,7 +57,7 @@ def below(prefix: str, app):
 class Served:
     """The demo on a port of its own, in a thread; with a ``prefix`` as behind a proxy, see :func:`below`."""
 
-    def __init__(self, folder: Path, *, model: bool = True, samples: bool = True, prefix: str = ""):
+    def __init__(self, folder: Path, *, model: bool = True, samples: bool = True, example: bool = False, prefix=""):
         from app import build_app
 
         self.folder = folder
@@ -68,7 +68,8 @@ class Served:
             write_face(clips / "hopper.mp4")
         if model:
             write_model(checkpoints)
-        self.app = build_app(clips=clips, checkpoints=checkpoints, results=folder / "results", root_path=prefix)
+        folders = {"clips": clips, "checkpoints": checkpoints, "results": folder / "results"}
+        self.app = build_app(**folders, root_path=prefix, example=example)
         app = below(prefix, self.app) if prefix else self.app
         config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)

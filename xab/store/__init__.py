@@ -42,7 +42,7 @@ class Store:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time):
         self.engine = open_engine(url)
         migrate(self.engine)
-        database = Database(self.engine, clock)
+        self._database = database = Database(self.engine, clock)
         self.studies = Studies(database)
         self.links = Links(database)
         self.results = Results(database)
@@ -54,6 +54,15 @@ class Store:
         if self.engine.dialect.name == "sqlite":
             return str(self.engine.url.database)
         return self.engine.url.render_as_string(hide_password=True)
+
+    def reachable(self) -> bool:
+        """Whether the database answers now."""
+        try:
+            with self._database.read() as connection:
+                connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+        except StoreError:
+            return False
+        return True
 
     def close(self) -> None:
         self.engine.dispose()

@@ -31,11 +31,11 @@ const drift = ([x, y], [toX, toY]) => {
 };
 
 export class Clusters {
-  constructor(view) {
+  constructor(view, title = "Embedding clusters") {
     this.view = view;
     this.root = html("section", "pp-clusters");
     const head = html("div", "pp-clusters-head");
-    head.append(html("h4", "", "Embedding clusters"));
+    head.append(html("h3", "", title));
     this.switch = html("div", "pp-segments");
     head.append(this.switch);
     this.plots = html("div", "pp-clusters-plots");

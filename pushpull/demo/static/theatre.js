@@ -71,10 +71,18 @@ class Theatre extends HTMLElement {
     if (this.clusters) body.push(this.clusters.root);
     this.replaceChildren(...body);
     this.timeline.open();
+    const alone = this.hasAttribute("autoplay");
     this.show("scene");
-    this.listen(this.heard);
+    this.listen(alone ? null : this.heard);
     this.drawn = null; // an earlier view may have stood at the same frame
     this.tick();
+    if (alone) this.begin();
+  }
+
+  // By itself: silent, again and again, until somebody presses a button; not at all for those who asked for stillness.
+  begin() {
+    for (const video of this.videos) video.loop = true;
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play();
   }
 
   screen(spec, folder) {
@@ -107,9 +115,10 @@ class Theatre extends HTMLElement {
     this.slider.addEventListener("input", () => this.seek((Number(this.slider.value) + 0.5) / view.fps));
     this.time = el("output", { class: "pp-time", text: clock(0) });
     const sounds = view.screens.map((screen) => [screen.id, screen.sound]);
-    const shots = [["scene", "scene"], ["face", "face, bit-exact"]];
+    const shots = [["scene", "scene"], ["face", "face, bit-exact"]].filter(([shot]) => view.screens[0].files[shot]);
     this.sound = this.segments("Sound", sounds, (id) => this.listen(id));
     this.views = this.segments("View", shots, (id) => this.show(id));
+    this.views.hidden = shots.length < 2;
     return el("div", { class: "pp-transport" }, this.button, this.slider, this.time, this.sound, this.views);
   }
 

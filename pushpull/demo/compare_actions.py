@@ -1,0 +1,239 @@
+"""What happens on the Compare tab's events: choosing clip, face and models, running and stopping a comparison."""
+
+import threading
+from types import SimpleNamespace
+
+import gradio as gr
+from gradio.components import Component
+
+from pushpull.attacks import Step
+from pushpull.demo import compare_view, models, panels
+from pushpull.demo.actions import STOP, Actions, face_cards
+from pushpull.demo.background import BackgroundTask
+from pushpull.demo.context import DemoContext, poster
+from pushpull.demo.form import Form
+from pushpull.demo.intake import Subject
+from pushpull.demo.presentation import score
+from pushpull.runs.compare import compare_each, gather
+from pushpull.runs.run import Run, most_speaking
+
+MAX_MODELS = 6  # of a comparison: each takes as long as an attack
+RUN = "Compare them"
+ATTACK_TAB = -1  # the card of the clip that is in the Attack tab
+WHITE_BOX, TRANSFER = "white_box", "transfer"
+HOW = {WHITE_BOX: "Attack each model itself", TRANSFER: "One model's noise on all"}
+NOT_YET = panels.empty("Choose a clip and at least two models. Their scores appear here above each other.")
+Updates = dict[Component, object]
+
+
+class CompareActions:
+    """Event handlers of the tab.
+
+    Args:
+        context: detectors, results, samples.
+        ui: the tab's components by name; handlers return {component: value}.
+    """
+
+    def __init__(self, context: DemoContext, ui: SimpleNamespace):
+        self.context, self.ui = context, ui
+
+    # Clip, face and models
+
+    def gallery(self, chosen: int | None, other: Subject | None) -> str:
+        """Sample clips as cards, and the clip of the Attack tab before them if one is there."""
+        samples = self.context.samples()
+        found = [(index, sample.title, "", poster(sample.path)) for index, sample in enumerate(samples)]
+        if other is not None:
+            picture = panels.picture(other.footage.thumbnails[0])
+            found.insert(0, (ATTACK_TAB, other.title, "from the Attack tab", picture))
+        return panels.clip_cards(found, chosen)
+
+    def arrive(self, mine: Subject | None, chosen: int | None, other: Subject | None, other_face: int) -> Updates:
+        """The tab was opened: without a clip of its own it takes that of the Attack tab."""
+        ui = self.ui
+        if mine is None and other is not None:
+            return self._taken(other, other_face, ATTACK_TAB, other)
+        return {ui.gallery: self.gallery(chosen, other)}
+
+    def refresh(self):
+        """The page was loaded: the models and samples that there are now."""
+        cards = self.context.detectors.cards()
+        chosen = models.to_compare(cards)
+        return gr.Dropdown(models.choices(cards), value=chosen), gr.Dropdown(chosen, value=next(iter(chosen), None))
+
+    def pick_clip(self, other: Subject | None, other_face: int, event: gr.EventData):
+        """A card of the gallery was clicked."""
+        ui, index = self.ui, int(event.card)
+        if index == ATTACK_TAB and other is not None:
+            yield self._taken(other, other_face, ATTACK_TAB, other)
+            return
+        samples = self.context.samples()
+        if not 0 <= index < len(samples):
+            yield {ui.status: panels.alert("That clip is gone. Reload the page.")}
+            return
+        yield {ui.gallery: self.gallery(index, other), ui.status: panels.waiting(f"Reading {samples[index].title}")}
+
+        def work(report):
+            subject = self.context.read_sample(samples[index], report=report)
+            name = self.context.detectors.default()
+            if name is None or len(subject.footage) == 1:
+                return subject, 0
+            network = self.context.detectors.get(name)
+            return subject, most_speaking([score(network, clip)[0] for clip in subject.clips(network)])
+
+        try:
+            with BackgroundTask(work) as task:
+                for share, text in task.reports():
+                    yield {ui.status: panels.working(share, text)}
+                subject, face = task.result()
+        except Exception as error:
+            yield {ui.status: Actions.refuse(error, "This clip cannot be used")}
+            return
+        yield self._taken(subject, face, index, other)
+
+    def pick_face(self, subject: Subject | None, event: gr.EventData) -> Updates:
+        """A face's card was clicked."""
+        face = int(event.card)
+        if subject is None or not 0 <= face < len(subject.footage):
+            return {self.ui.status: panels.alert("That face is gone. Choose a clip.")}
+        return {self.ui.face: face, self.ui.faces: face_cards(subject, None, face)}
+
+    def _taken(self, subject: Subject, face: int, chosen: int, other: Subject | None) -> Updates:
+        ui = self.ui
+        several = len(subject.footage) > 1
+        return {
+            ui.subject: subject,
+            ui.face: face,
+            ui.chosen: chosen,
+            ui.gallery: self.gallery(chosen, other),
+            ui.status: panels.note(f"{subject.title}: {subject.footage.seconds:.1f} s"),
+            ui.faces: gr.HTML(face_cards(subject, None, face) if several else "", visible=several),
+        }
+
+    def choose_models(self, names: list[str], source: str | None):
+        """Other models were chosen: one of them is the source of a transfer."""
+        return gr.Dropdown(choices=names, value=source if source in names else next(iter(names), None))
+
+    # The comparison
+
+    def queue_up(self, subject: Subject | None, names: list[str]) -> Updates:
+        """Run was pressed: say so at once, before the queue."""
+        ui = self.ui
+        if problem := self._problem(subject, names):
+            return {ui.progress: panels.alert(problem)}
+        cleared = dict.fromkeys((ui.sentence, ui.numbers, ui.files), "")
+        return cleared | {
+            ui.progress: panels.waiting("Waiting for its turn: attacks run one at a time on this machine"),
+            ui.player: "",
+            ui.run: gr.Button("Running …", interactive=False),
+            ui.brakes: gr.Row(visible=True),
+            ui.stop: gr.Button(STOP, interactive=True),
+        }
+
+    def _problem(self, subject: Subject | None, names: list[str]) -> str | None:
+        if subject is None:
+            return "Choose a clip first: a sample, or the clip of the Attack tab."
+        if not 2 <= len(names) <= MAX_MODELS:
+            return f"Choose two to {MAX_MODELS} models to compare; {len(names)} chosen."
+        return None
+
+    def idle(self) -> Updates:
+        """The buttons as they are when nothing runs."""
+        return {self.ui.run: gr.Button(RUN, interactive=True), self.ui.brakes: gr.Row(visible=False)}
+
+    def stop(self, request: gr.Request):
+        """End the comparison at its next step and keep what there is."""
+        if (event := self.context.stops.get(self._visitor(request))) is not None:
+            event.set()
+        return gr.Button("Stopping …", interactive=False)
+
+    def cancelled(self) -> Updates:
+        """Cancel was pressed; gradio itself ends the job, or takes it out of the queue."""
+        return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was stored.")}
+
+    @staticmethod
+    def _visitor(request: gr.Request) -> str:
+        return f"{request.session_hash}/compare"
+
+    def compare(self, request: gr.Request, subject: Subject | None, face: int, names, how, source, *values):
+        """Run the comparison that the form describes, with live progress."""
+        ui, visitor = self.ui, self._visitor(request)
+        if self._problem(subject, names):
+            yield self.idle()
+            return
+        stop = self.context.stops[visitor] = threading.Event()
+        transfer_from = source if how == TRANSFER else None
+        state = Progress(names)
+
+        def work(report):
+            spec = Form(names[0], *values).spec(subject, face)
+            found = self._attack(spec, subject, face, names, transfer_from, stop, state, report)
+            report("Preparing the view")
+            comparison = gather(found, names, transfer_from)
+            folder = self.context.store.open()
+            return comparison, folder, compare_view.write_compare(folder, subject, face, comparison)
+
+        try:
+            with BackgroundTask(work) as task:
+                for note in task.reports():
+                    yield {ui.progress: state.html(note)}
+                comparison, folder, address = task.result()
+            yield {
+                ui.progress: state.html("Stopped early" if stop.is_set() else "Done"),
+                ui.brakes: gr.Row(visible=False),
+                ui.sentence: compare_view.headline(comparison),
+                ui.player: compare_view.player(address),
+                ui.numbers: compare_view.table(comparison),
+                ui.files: panels.waiting("Writing the files to take away"),
+            }
+            with BackgroundTask(lambda say: compare_view.write_files(folder, subject, comparison, say)) as task:
+                for text in task.reports():
+                    yield {ui.files: panels.waiting(f"Writing {text}")}
+                links = task.result()
+        except Exception as error:
+            yield self.idle() | {ui.progress: Actions.refuse(error, "The comparison did not run"), ui.files: ""}
+            return
+        finally:
+            self.context.stops.pop(visitor, None)
+        yield self.idle() | {ui.files: links}
+
+    def _attack(self, spec, subject, face, names, transfer_from, stop, state, report) -> list[tuple[str, Run]]:
+        """The runs, as far as the visitor let them come."""
+
+        def on_step(name: str, step: Step) -> bool:
+            state.step(name, step)
+            report("")
+            return not stop.is_set()
+
+        found: list[tuple[str, Run]] = []
+        get, cut = self.context.detectors.get, lambda detector: subject.clips(detector)[face]
+        with self.context.cpu:
+            for name, run in compare_each(names, get, cut, spec, transfer_from=transfer_from, on_step=on_step):
+                found.append((name, run))
+                state.done(name, run)
+                report("")
+                if stop.is_set() and transfer_from is None:
+                    break
+        return found
+
+
+class Progress:
+    """How far a comparison is; written by its thread, read by the page."""
+
+    def __init__(self, names: list[str]):
+        self.names, self.told, self.trace = list(names), {}, []
+        self.now: str | None = None
+
+    def step(self, name: str, step: Step) -> None:
+        """A step of the attack on ``name``."""
+        if name != self.now:
+            self.now, self.trace = name, []
+        self.trace.append(step)
+
+    def done(self, name: str, run: Run) -> None:
+        """The run of ``name`` is there."""
+        self.told[name] = compare_view.outcome(run)
+
+    def html(self, note: str = "") -> str:
+        """The list of models and the bar."""
+        return compare_view.progress(self.names, dict(self.told), list(self.trace), self.now, note)

@@ -1,0 +1,106 @@
+"""A detector's card as the Models tab shows it, whatever is or is not on it."""
+
+import json
+import zipfile
+
+import pytest
+
+from pushpull.demo import cards
+from pushpull.demo.compare_view import pack
+
+ROBUST = {
+    "clean": {"average_precision": 0.97, "prevalence": 0.3},
+    "bim": {"average_precision": 0.5, "robust_accuracy": 0.4},
+    "mim": {"average_precision": {"value": 0.45, "low": 0.41, "high": 0.5}, "robust_accuracy": 0.3},
+    "options": {"eps_av": 5.0},
+    "examples": 16,
+}
+SHIPPED = {
+    "name": "talknet-lite-e2",
+    "where": "shipped",
+    "row": "E2",
+    "training": {"lambda1": 0.1, "adversarial": "mim"},
+}
+
+
+def test_figures_are_the_worst_with_their_interval():
+    found = cards.figures({"robust": ROBUST})
+    assert found["clean"] == (97.0, None, None) and found["floor"] == (30.0, None, None)
+    assert found["attacked"] == pytest.approx((45.0, 41.0, 50.0)) and found["held"] == (30.0, None, None)
+    assert cards.written(found["attacked"]) == "45 % (41 to 50)" and cards.written(found["clean"]) == "97 %"
+
+
+@pytest.mark.parametrize(
+    ("card", "group"),
+    [
+        ({"where": "shipped", "training": {}}, "undefended"),
+        ({"where": "shipped", "training": {"adversarial": "bim"}}, "adversarial"),
+        ({"where": "shipped", "training": {"lambda2": 0.1}}, "avil"),
+        (SHIPPED, "both"),
+        ({"where": "published", "source_sha256": "0"}, "published"),
+        ({"where": "/somewhere/lr-asd-ava.model", "source_sha256": "0"}, "published"),
+        ({"where": "given"}, "own"),
+        ({"where": "/somewhere/mine.safetensors"}, "own"),
+    ],
+)
+def test_detectors_are_grouped_by_what_defends_them(card, group):
+    assert cards.group(card) == group
+
+
+def test_an_entry_says_what_the_card_says():
+    card = SHIPPED | {"robust": ROBUST, "bytes": 3_100_000, "licence": "CC0", "sha256": "ab" * 32, "size": "lite"}
+    html = cards.entry(card | {"audit": {"verdict": "holds under every check"}})
+    for words in (
+        "E2: CE + L1, trained on MIM examples",
+        "both defences",
+        "45 % (41 to 50)",
+        "3.1 MB",
+        "CC0",
+        "ab" * 32,
+    ):
+        assert words in html
+    assert 'data-attack="talknet-lite-e2"' in html and "holds under every check" in html
+    html = cards.entry({"name": "lr-asd-ava", "where": "published", "bytes": 3_426_337, "source_sha256": "0" * 64})
+    assert 'data-fetch="lr-asd-ava"' in html and "3.4 MB" in html and "data-attack=" not in html
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {},
+        {"robust": None, "heldout": None, "training": None, "threshold": None},
+        {"robust": {"clean": None, "bim": {"average_precision": "high"}}, "heldout": {"sources": {"grid": None}}},
+        {"robust": {"clean": {"average_precision": True}}, "audit": ["odd"], "crop": None},
+    ],
+)
+def test_a_card_that_says_little_or_nonsense_is_shown_all_the_same(card):
+    html = cards.entry({"name": "odd", "where": "given"} | card)
+    assert "odd" in html and "None" not in html
+
+
+def test_what_a_card_says_is_escaped():
+    evil = '"><img src=x onerror=alert(1)>'
+    html = cards.entry({"name": evil, "where": "given", "title": evil, "summary": evil, "licence": evil, "crop": evil})
+    assert "<img" not in html
+
+
+def test_a_sidecar_adds_to_the_card_of_its_own_weights_alone(tmp_path):
+    (tmp_path / "mine.safetensors").write_bytes(b"weights")
+    digest = cards._digest(tmp_path / "mine.safetensors", 0)
+    card = {"name": "mine", "where": "shipped"}
+    beside = tmp_path / "mine.json"
+    for told, expected in ((digest, "said"), ("another's", None)):
+        beside.write_text(json.dumps({"sha256": told, "summary": "said"}), encoding="utf-8")
+        found = cards.with_sidecar(card, tmp_path)
+        assert found.get("summary") == expected and found["sha256"] == digest
+    beside.write_text("[1]", encoding="utf-8")
+    assert cards.with_sidecar(card, tmp_path) == card
+    assert cards.with_sidecar(card | {"where": "given"}, tmp_path) == card | {"where": "given"}
+
+
+def test_an_archive_holds_every_file_under_its_name(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2", encoding="utf-8")
+    (tmp_path / "b.mp4").write_bytes(b"film")
+    path = pack(tmp_path / "all.zip", {"a.csv": tmp_path / "a.csv", "one/b.mp4": tmp_path / "b.mp4"})
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["a.csv", "one/b.mp4"] and archive.read("one/b.mp4") == b"film"

@@ -1,0 +1,56 @@
+"""Addresses that lead to a sample with settings."""
+
+from urllib.parse import parse_qsl
+
+import pytest
+
+from pushpull.demo.form import Form
+from pushpull.demo.link import read_link, write_link
+
+SAMPLES, DETECTORS = ["1-speaking", "a b&c"], ["talknet-lite", "talknet-lite-e2"]
+CHANGED = Form(
+    "talknet-lite-e2", "mim", "audio", 2.5, "span", 0.5, 1.25, True, 20, 3, "margin", 7, True
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [Form("talknet-lite"), CHANGED, Form("talknet-lite", eps_av=0.0, seed=2**31 - 1)])
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_link_says_again_what_the_form_said(form, sample):
+    said = dict(parse_qsl(write_link(sample, form).removeprefix("?"), keep_blank_values=True))
+    assert read_link(said, DETECTORS, SAMPLES) == (form, sample, [])
+
+
+def test_a_link_holds_what_was_changed_and_no_more():
+    assert (
+        write_link("1-speaking", Form("talknet-lite")) == "?sample=1-speaking&detector=talknet-lite&attack=pgd&eps_av=5"
+    )
+    assert write_link("1-speaking", Form("talknet-lite", steps=3)).endswith("&eps_av=5&steps=3")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"sample": "gone"}, "There is no sample clip “gone”. There are 1-speaking, a b&c."),
+        ({"detector": "../secret"}, "There is no detector “../secret”. There are talknet-lite, talknet-lite-e2."),
+        ({"attack": "magic"}, "There is no attack “magic”. There are "),
+        ({"modality": ""}, "There is no modality “”."),
+        ({"eps_av": "lots"}, "eps_av is a number from 0 to 40, not “lots”."),
+        ({"eps_av": "41"}, "eps_av is a number from 0 to 40, not “41”."),
+        ({"eps_av": "nan"}, "eps_av is a number from 0 to 40, not “nan”."),
+        ({"steps": "2.5"}, "steps is a whole number from 1 to 100, not “2.5”."),
+        ({"seed": "-1"}, "seed is a whole number from 0"),
+        ({"grid": "perhaps"}, "grid is 1 or 0, not “perhaps”."),
+        ({"attack": "x" * 999}, "x" * 40 + "”"),
+    ],
+)
+def test_what_is_wrong_with_a_link_is_said_and_the_rest_is_kept(said, message):
+    form, sample, problems = read_link(said | {"target": "hide", "utm_source": "mail"}, DETECTORS, SAMPLES)
+    assert len(problems) == 1 and message in problems[0]
+    assert (form, sample) == (Form("talknet-lite", target="hide"), None)
+
+
+def test_a_link_to_an_app_without_anything_says_so():
+    assert read_link({"detector": "a", "sample": "b"}, [], [])[2] == [
+        "There is no sample clip “b”. There is none here.",
+        "There is no detector “a”. There is none here.",
+    ]
