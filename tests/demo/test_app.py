@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser_support import FRAMES, Served, launch, write_face
+from browser_support import FRAMES, Served, Visitor, launch, write_face
 
 from pushpull import perturb
 from pushpull.demo.actions import Actions
@@ -163,44 +163,6 @@ def browser():
         browser.close()
 
 
-class Visitor:
-    """Somebody with a browser window; what the page throws and which hosts it asks is written down."""
-
-    def __init__(self, browser, base, width=1280):
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
-        self.page.set_default_timeout(60_000)  # of patience, for machines that do other things too
-        self.errors, self.hosts = [], set()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
-        self.page.goto(base)
-        self.page.wait_for_selector("#pp-run")
-
-    def choose_sample(self):
-        self.page.click("#pp-gallery [data-card='0']")
-        self.page.wait_for_selector("pp-theatre .pp-timeline svg")
-        return self.page.locator("#pp-faces [data-card]").count()
-
-    def set_steps(self, steps):
-        self.page.click("#pp-advanced button")
-        slider = self.page.locator("#pp-steps input[type=range]")
-        for _ in range(40):  # a slider that has only just come into view may not listen yet
-            self.page.fill("#pp-steps input[type=number]", str(steps))
-            self.page.press("#pp-steps input[type=number]", "Enter")
-            self.page.wait_for_timeout(250)
-            if slider.input_value() == str(steps):
-                break
-        assert slider.input_value() == str(steps)
-
-    def begin_a_long_attack(self):
-        self.choose_sample()
-        self.set_steps(100)
-        self.page.click("#pp-run")
-        self.page.wait_for_selector("#pp-progress .pp-curve")
-
-    def scrolls_sideways(self):
-        return self.page.evaluate("document.documentElement.scrollWidth > innerWidth")
-
-
 @pytest.fixture
 def visitor(browser, served):
     visitor = Visitor(browser, served.base)
@@ -243,7 +205,7 @@ def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor
     other = Visitor(browser, served.base)
     assert other.choose_sample() == 1  # answered although an attack runs
     other.page.click("#pp-run")
-    other.page.wait_for_selector("#pp-progress >> text=queue: 1/1")
+    other.page.wait_for_selector("#pp-progress >> text=You are number 1 in the queue")
     other.page.click("#pp-cancel")
     other.page.wait_for_selector("#pp-progress >> text=Cancelled")
     other.page.close()

@@ -1,8 +1,11 @@
 """What the tests of the demo share: a video with a face, a tiny model, the app on a port, Chromium."""
 
+import json
 import shutil
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import matplotlib.cbook
@@ -85,6 +88,22 @@ class Served:
     def context(self):
         return self.app.state.context
 
+    def health(self) -> dict:
+        """What /healthz says."""
+        with urllib.request.urlopen(f"{self.base}/healthz", timeout=30) as reply:
+            return json.load(reply)
+
+    def wait_for_example(self) -> None:
+        """Until a page that is loaded shows the example."""
+        limit = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.base}/example/view.json", timeout=30).close()
+                return
+            except urllib.error.HTTPError:
+                assert time.monotonic() < limit, "no example was made"
+                time.sleep(0.1)
+
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(10)
@@ -101,3 +120,41 @@ def launch(playwright):
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     quiet += ["--disable-sync", "--no-first-run", "--mute-audio"]
     return playwright.chromium.launch(executable_path=found, args=quiet)
+
+
+class Visitor:
+    """Somebody with a browser window; what the page throws and which hosts it asks is written down."""
+
+    def __init__(self, browser, base, width=1280):
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.set_default_timeout(60_000)  # of patience, for machines that do other things too
+        self.errors, self.hosts = [], set()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        self.page.goto(base)
+        self.page.wait_for_selector("#pp-run")
+
+    def choose_sample(self):
+        self.page.click("#pp-gallery [data-card='0']")
+        self.page.wait_for_selector("pp-theatre .pp-timeline svg")
+        return self.page.locator("#pp-faces [data-card]").count()
+
+    def set_steps(self, steps):
+        self.page.click("#pp-advanced button")
+        slider = self.page.locator("#pp-steps input[type=range]")
+        for _ in range(40):  # a slider that has only just come into view may not listen yet
+            self.page.fill("#pp-steps input[type=number]", str(steps))
+            self.page.press("#pp-steps input[type=number]", "Enter")
+            self.page.wait_for_timeout(250)
+            if slider.input_value() == str(steps):
+                break
+        assert slider.input_value() == str(steps)
+
+    def begin_a_long_attack(self):
+        self.choose_sample()
+        self.set_steps(100)
+        self.page.click("#pp-run")
+        self.page.wait_for_selector("#pp-progress .pp-curve")
+
+    def scrolls_sideways(self):
+        return self.page.evaluate("document.documentElement.scrollWidth > innerWidth")
