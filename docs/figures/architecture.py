@@ -72,7 +72,7 @@ STEPS = (
 )  # fmt: skip
 USERS = (
     Box(30, 516, "evaluation: many clips, many detectors, tables, audit", (), "pushpull/evaluation/", USE, 440, 58, 14),
-    Box(510, 516, "training: data in, checkpoints with cards out", (), "pushpull/training/  pushpull/data/", USE, 440, 58, 14),
+    Box(510, 516, "training: data in, checkpoints with cards out", (), "pushpull/training/", USE, 440, 58, 14),
 )  # fmt: skip
 ARROWS = (
     arrow((230, 102), (266, 102)),
