@@ -226,8 +226,3 @@ def test_links_lead_somewhere(path):
             heads = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.M)
             slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in slugs, f"{there.name} has no heading #{anchor}"
-
-
-def test_readme_takes_three_minutes():
-    words = re.sub(r"<[^>]*>|```.*?```", " ", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S).split()
-    assert len(words) <= 1000, f"{len(words)} words: details go to docs/"

@@ -6,7 +6,7 @@ from matplotlib.ticker import EngFormatter
 from scipy.signal import stft
 
 from pushpull.clip import FPS, SAMPLE_RATE
-from pushpull.plots.style import AFTER, DIVERGING, INK, MUTED, SEQUENTIAL, bare, new_figure
+from pushpull.plots.style import AFTER, DIVERGING, INK, MUTED, SEQUENTIAL, new_figure, picture_axes
 
 SAMPLE_STEPS = 32768  # 16-bit steps in full scale
 COLUMNS = 1200  # of the waveform; more samples than that are drawn as their extremes
@@ -71,7 +71,7 @@ def _draw_frames(figure, video, delta, chosen, strongest):
             delta[frame], cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest", rasterized=True
         )
         for axes in rows[:, column]:
-            bare(axes)
+            picture_axes(axes)
         name = f"{frame / FPS:.2f} s"
         most = delta.any() and frame == strongest
         rows[0, column].set_title(

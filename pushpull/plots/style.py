@@ -67,7 +67,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 140) -> Path:
     return path
 
 
-def bare(axes: Axes) -> None:
+def picture_axes(axes: Axes) -> None:
     """No ticks, no grid, no frame: for pictures."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
