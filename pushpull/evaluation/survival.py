@@ -4,7 +4,6 @@ Every channel is measured twice, with the attacked clip and with the clean one: 
 now and then, and that is not the attack's doing.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,13 +14,12 @@ import torch
 from pushpull.attacks import Attack, AttackResult, Step, paper_budget
 from pushpull.clip import Clip
 from pushpull.detectors import attack_copy, device_of
+from pushpull.evaluation.statistics import Clusters
 from pushpull.media.channels import Channel, delay, get_channels
 from pushpull.runs.run import default_objective
 
 FLOAT = "float"  # no channel: the numbers as the attack found them
 BATCH = 8  # clips that are attacked, or versions that are scored, together
-RESAMPLES = 2000
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,16 +216,15 @@ def _left(clean: dict[str, Clip], attacked: dict[str, Clip], channel: Channel) -
 def tabulate(examples: Iterable[dict], channels: Sequence[Channel] | None = None, *, seed: int = 0) -> list[dict]:
     """Examples of :func:`measure` as a row for every budget and channel, "float" (no channel) first.
 
-    A row has ``eps_av``, ``channel``, ``title``, ``group``, ``clips``, ``bases``, ``frames``, and as {"mean", "low",
-    "high"}:
+    A row has ``eps_av``, ``channel``, ``title``, ``group``, ``clips``, ``bases``, ``frames``, and as {"value", "low",
+    "high", "clusters"}, see ``pushpull.evaluation.statistics``:
 
     * ``clean``, ``attacked``: share of frames right, of the clean and of the attacked clip through the channel;
     * ``harm``: their difference, what the attack alone costs there;
     * ``survives``: that harm divided by the harm in floating point;
     * ``left_audio``, ``left_video``: mean of what is left of the perturbation.
 
-    The interval is a 95 % bootstrap over base clips, paired; None where there are fewer than two, or nothing to
-    measure.
+    Intervals are bootstraps over base clips, paired; None where there are fewer than two, or nothing to measure.
 
     Args:
         examples: of one setting.
@@ -238,7 +235,7 @@ def tabulate(examples: Iterable[dict], channels: Sequence[Channel] | None = None
     if not examples:
         return []
     known = {channel.name: channel for channel in (get_channels() if channels is None else channels)}
-    draw = _Bootstrap([example["base"] for example in examples], seed)
+    clusters = Clusters([example["base"] for example in examples], seed=seed)
     frames = np.array([example["frames"] for example in examples], dtype=float)
     rows = []
     for number, budget in enumerate(examples[0]["attacked"]):
@@ -253,37 +250,24 @@ def tabulate(examples: Iterable[dict], channels: Sequence[Channel] | None = None
                 "title": "floating point, as attacked" if channel is None else channel.title,
                 "group": "" if channel is None else channel.group,
                 "clips": len(examples),
-                "bases": draw.bases,
+                "bases": clusters.count,
                 "frames": int(frames.sum()),
-                "clean": draw.ratio(clean, frames),
-                "attacked": draw.ratio(attacked, frames),
-                "harm": draw.ratio(clean - attacked, frames),
-                "survives": draw.ratio(clean - attacked, before - bare),
+                "clean": _share(clusters, clean, frames),
+                "attacked": _share(clusters, attacked, frames),
+                "harm": _share(clusters, clean - attacked, frames),
+                "survives": _share(clusters, clean - attacked, before - bare),
             }
             for modality in ("audio", "video"):
                 left = [None if channel is None else part["left"][name][modality] for part in parts]
                 there = np.array([value is not None for value in left], dtype=float)
-                row[f"left_{modality}"] = draw.ratio(np.array([value or 0.0 for value in left]), there)
+                row[f"left_{modality}"] = _share(clusters, np.array([value or 0.0 for value in left]), there)
             rows.append(row)
     return rows
 
 
-class _Bootstrap:
-    """Ratios of sums over clips, with percentile intervals over the base clips that they were made from."""
-
-    def __init__(self, bases: Sequence[str], seed: int):
-        names, inverse = np.unique(np.asarray(bases), return_inverse=True)
-        self.bases = len(names)
-        drawn = np.random.default_rng(seed).multinomial(self.bases, np.full(self.bases, 1 / self.bases), RESAMPLES)
-        self._times = drawn[:, inverse]
-
-    def ratio(self, top: np.ndarray, bottom: np.ndarray) -> dict[str, float | None]:
-        """sum(top) / sum(bottom); None where the latter is not above 0."""
-        low = high = None
-        if self.bases > 1:
-            tops, bottoms = self._times @ top, self._times @ bottom
-            known = tops[bottoms > 0] / bottoms[bottoms > 0]
-            if len(known):
-                low, high = (float(q) for q in np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
-        mean = float(top.sum() / bottom.sum()) if bottom.sum() > 0 else math.nan
-        return {"mean": None if math.isnan(mean) else mean, "low": low, "high": high}
+def _share(clusters: Clusters, top: np.ndarray, bottom: np.ndarray) -> dict:
+    """sum(top) / sum(bottom) with its interval, where the latter is above 0: attacks may do no harm to divide by."""
+    each = np.ones(clusters.examples)
+    (upper, uppers), (lower, lowers) = clusters.ratio(top, each), clusters.ratio(bottom, each)
+    replicates = np.where(lowers > 0, uppers / np.where(lowers > 0, lowers, 1), np.nan)
+    return clusters.interval(replicates, upper / lower if lower > 0 else np.nan).to_dict()

@@ -79,12 +79,12 @@ def _draw_group(axes, rows, group):
 def _draw_channel(axes, rows, colour, marker, label, aside):
     """``aside``: points by which marks and intervals stand beside their budget, so that none hides another."""
     rows = sorted(rows, key=lambda row: row["eps_av"])
-    budgets, right = [row["eps_av"] for row in rows], [row["attacked"]["mean"] for row in rows]
+    budgets, right = [row["eps_av"] for row in rows], [row["attacked"]["value"] for row in rows]
     shift = offset_copy(axes.transData, axes.figure, x=aside, units="points")
     style = {"color": colour, "linewidth": 1.8 if marker else 2.4, "zorder": 3 if marker else 2}
     axes.plot(budgets, right, marker=marker, markersize=4.5, label=label, transform=shift, **style)
     if all(row["attacked"]["low"] is not None for row in rows):
         ends = [[row["attacked"][end] for row in rows] for end in ("low", "high")]
         axes.vlines(budgets, *ends, color=colour, linewidth=1.1, alpha=0.75, transform=shift)
-    clean = [row["clean"]["mean"] for row in rows]
+    clean = [row["clean"]["value"] for row in rows]
     axes.plot(budgets, clean, color=colour if marker else MUTED, linestyle=(0, (1, 1.6)), linewidth=1.4)

@@ -58,29 +58,29 @@ def test_half_a_grey_level_does_not_survive_storage_and_a_whole_one_does():
     )
     found = by_channel(rows)
     assert list(found)[:4] == [(0.0, FLOAT), (0.0, "stored"), (0.0, "resize-84"), (0.0, "sound-late")]
-    right = {key: (row["clean"]["mean"], row["attacked"]["mean"]) for key, row in found.items()}
+    right = {key: (row["clean"]["value"], row["attacked"]["value"]) for key, row in found.items()}
     assert right[0.0, FLOAT] == (1, 1)
     assert right[4.0, FLOAT] == (1, 0) and right[20.0, FLOAT] == (1, 0)
     assert right[4.0, "resize-84"] == (1, 0)
     # Rounding alone takes 100.3 to 100, which does not speak: that is the channel's harm, and the attack has none.
     assert right[4.0, "stored"] == (0, 0)
-    assert found[4.0, "stored"]["harm"]["mean"] == 0 == found[4.0, "stored"]["survives"]["mean"]
-    assert found[4.0, "stored"]["left_video"]["mean"] == 0
-    assert found[20.0, "stored"]["left_video"]["mean"] == pytest.approx(1, abs=0.01)
-    assert found[4.0, "resize-84"]["left_video"]["mean"] == pytest.approx(1, abs=0.01)  # it is the same everywhere
-    assert found[4.0, "stored"]["left_audio"]["mean"] is None
+    assert found[4.0, "stored"]["harm"]["value"] == 0 == found[4.0, "stored"]["survives"]["value"]
+    assert found[4.0, "stored"]["left_video"]["value"] == 0
+    assert found[20.0, "stored"]["left_video"]["value"] == pytest.approx(1, abs=0.01)
+    assert found[4.0, "resize-84"]["left_video"]["value"] == pytest.approx(1, abs=0.01)  # it is the same everywhere
+    assert found[4.0, "stored"]["left_audio"]["value"] is None
 
 
 def test_sound_that_is_late_is_compared_in_step():
     clip = replace(grey_clip(100), audio=np.full(FRAMES * SAMPLES_PER_FRAME, 1e-4, np.float32))
     rows = survival(Loudness(), [clip], BIM(steps=2), [5.0], QUICK, modality="audio")
     found = by_channel(rows)
-    assert found[5.0, FLOAT]["attacked"]["mean"] == 0
+    assert found[5.0, FLOAT]["attacked"]["value"] == 0
     late = found[5.0, "sound-late"]
     # Its first frame is silent, hence wrong without any attack; the other four come late but just as wrong.
-    assert late["clean"]["mean"] == pytest.approx(0.8) and late["attacked"]["mean"] == 0
-    assert late["harm"]["mean"] == pytest.approx(0.8)
-    assert late["left_audio"]["mean"] == pytest.approx(0.8)
+    assert late["clean"]["value"] == pytest.approx(0.8) and late["attacked"]["value"] == 0
+    assert late["harm"]["value"] == pytest.approx(0.8)
+    assert late["left_audio"]["value"] == pytest.approx(0.8)
 
 
 def test_clips_get_the_same_alone_and_together():
@@ -112,14 +112,14 @@ def test_intervals_are_over_base_clips():
     one = [example("same", right) for right in (1, 5, 9)]
     row = tabulate(one)[1]
     assert row["bases"] == 1 and row["clips"] == 3
-    assert row["attacked"] == {"mean": 0.5, "low": None, "high": None}
-    assert row["survives"]["mean"] == pytest.approx(12 / 30)
+    assert row["attacked"] == {"value": 0.5, "low": None, "high": None, "clusters": 1}
+    assert row["survives"]["value"] == pytest.approx(12 / 30)
     many = [example(str(number), number % 10) for number in range(40)]
     row = tabulate(many)[1]
-    assert row["attacked"]["mean"] == pytest.approx(0.45)
+    assert row["attacked"]["value"] == pytest.approx(0.45)
     assert 0.3 < row["attacked"]["low"] < 0.45 < row["attacked"]["high"] < 0.6
-    assert row["left_audio"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
-    assert row["left_video"] == {"mean": None, "low": None, "high": None}
+    assert [row["left_audio"][end] for end in ("value", "low", "high")] == [0.5] * 3
+    assert [row["left_video"][end] for end in ("value", "low", "high")] == [None] * 3
     # Twice the examples of the same footage are no more evidence.
     assert tabulate(many + many)[1]["attacked"] == pytest.approx(row["attacked"])
 
@@ -146,7 +146,7 @@ def test_clips_without_labels_are_refused():
 def test_a_channel_of_ones_own():
     dark = Channel("dark", "half the light", "geometry", lambda clip: replace(clip, video=clip.video / 2))
     rows = survival(Brightness(), [grey_clip(100.5)], BIM(steps=1), [5.0], [dark])
-    assert by_channel(rows)[5.0, "dark"]["clean"]["mean"] == 0
+    assert by_channel(rows)[5.0, "dark"]["clean"]["value"] == 0
     assert rows[1]["title"] == "half the light"
 
 
