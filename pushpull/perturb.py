@@ -5,6 +5,7 @@ Usage:
     python -m pushpull.perturb clip.mp4 --list-faces
     python -m pushpull.perturb clip.mp4 --face 2 --attack bim --steps 20 --span 1.2:2.0 --say silent
     python -m pushpull.perturb clip.mp4 --model talknet-lite,talknet-lite-e2,lr-asd-ava --transfer-from talknet-lite
+    python -m pushpull.perturb clip.mp4 --noise noise.safetensors
     python -m pushpull.perturb --from result/report.json --out again
 """
 
@@ -26,6 +27,7 @@ from pushpull.faces import Footage, read_clips
 from pushpull.runs.compare import compare_each, gather, name_all
 from pushpull.runs.compare_save import COMPARISON_FILES, check_comparison_folder, folder_name, write_comparison
 from pushpull.runs.labels import read_labels
+from pushpull.runs.noise import find_noise, with_noise
 from pushpull.runs.report import Past, Source, read_report
 from pushpull.runs.run import Run, environment, execute, most_speaking
 from pushpull.runs.save import FILES, check_folder, write_results
@@ -34,9 +36,9 @@ from pushpull.runs.summary import faces_table, run_text
 from pushpull.training.stopping import Stopping
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
-PARAMETERS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "grid", "early_stop")
+PARAMETERS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "grid", "early_stop", "noise", "offset")
 # What may be given beside --from: where things are, not what to do.
-PLACES = {"clip", "past", "model", "out", "overwrite", "device"}
+PLACES = {"clip", "past", "model", "noise", "out", "overwrite", "device"}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,6 +61,10 @@ def make_parser() -> argparse.ArgumentParser:
     attack = parser.add_argument_group("attack")
     add = attack.add_argument
     add("--attack", choices=ATTACKS, help="(pgd)")
+    add(
+        "--noise", type=Path, metavar="FILE", help="add the noise that pushpull.universal fit wrote, and search nothing"
+    )
+    add("--offset", type=int, metavar="N", help="sample of the noise's loop at which the clip begins (0)")
     add("--modality", choices=MODALITIES, help="what may change (both)")
     add("--eps-av", type=float, metavar="X", help="budget: X x 1e-4 of full scale, X x 0.1 grey levels (5)")
     add("--objective", choices=OBJECTIVES, help="what is maximised (training_aware)")
@@ -88,6 +94,8 @@ def make_spec(given: dict) -> RunSpec:
     Raises:
         ValueError: options that contradict each other, or values out of range.
     """
+    if "noise" in given or given.get("attack") == "universal":
+        given = with_noise(given)
     name = given.get("attack", "pgd")
     attack = make_attack(name, **{key: given[key] for key in PARAMETERS if key in given})
     keys = ("model", "start", "seconds", "modality", "eps_av", "objective", "seed", "face")
@@ -176,7 +184,7 @@ def perturb(given: dict) -> int:
     if past is not None and (extra := sorted(set(given) - PLACES)):
         names = ", ".join("--" + name.replace("_", "-") for name in extra)
         raise ValueError(f"--from repeats a run exactly, so its settings come from the report; leave out {names}")
-    spec = make_spec(given) if past is None else past.spec
+    spec = make_spec(given) if past is None else find_noise(past.spec, given["past"], given.get("noise"))
     path = find_clip(given, past)
     out = given.get("out", Path(f"{path.stem}-{spec.attack_name}"))
     if "list_faces" not in given:

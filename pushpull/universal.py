@@ -3,6 +3,7 @@
 Usage:
     python -m pushpull.universal fit --model talknet-lite --data talkset:FOLDER --eps-av 5 --out noise.safetensors
     python -m pushpull.universal test noise.safetensors --data talkset:FOLDER --out result
+    python -m pushpull.universal test noise.safetensors --videos film.mp4 --models lr-asd-ava,lite --out result
     python -m pushpull.universal show noise.safetensors --out noise
     python -m pushpull.perturb clip.mp4 --noise noise.safetensors
 """
@@ -10,6 +11,7 @@ Usage:
 import argparse
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,18 +20,23 @@ from tqdm import tqdm
 from pushpull.attacks import MODALITIES, paper_budget
 from pushpull.attacks.looped import SUFFIX, UniversalNoise, load_noise
 from pushpull.attacks.universal import FitOptions, FitStep, fit_universal
+from pushpull.clip import FPS
 from pushpull.config import parse_options
-from pushpull.data.talkset import SPLITS, cores
-from pushpull.detectors import attack_copy, describe, device_of, load_detector
+from pushpull.data.talkset import cores
+from pushpull.evaluate import load_subjects
+from pushpull.evaluation.data import held_out_examples, video_examples
+from pushpull.evaluation.examples import Example, SetOptions, set_hash
+from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.universal import UniversalOptions, universal_rows
-from pushpull.evaluation.universal_clips import KINDS, Samples, read_samples
 from pushpull.files import check_file, check_folder, replacing
 from pushpull.plots import save
 from pushpull.plots.universal import GOALS, noise_figure, universal_figure
+from pushpull.runs.cards import find_clips
 from pushpull.training.stopping import Stopping, end_politely
 
 REFUSED, INTERRUPTED = 2, 130  # exit codes: bad input; Ctrl-C
 PROGRAM = "python -m pushpull.universal"
+FORMAT = "pushpull.universal-rows/1"
 
 
 def fit(arguments: list[str]) -> int:
@@ -42,21 +49,23 @@ def fit(arguments: list[str]) -> int:
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FILE", help=f"the noise, FILE{SUFFIX}")
     add("--model", default="talknet-lite", help="name or path of the detector that it is fitted on (%(default)s)")
-    add(
-        "--eps-av", type=float, default=5.0, metavar="X", help="budget: X x 1e-4 of full scale, X x 0.1 grey levels (5)"
-    )
+    add("--eps-av", type=float, default=5.0, metavar="X", help="X x 1e-4 of full scale, X x 0.1 grey levels (5)")
     add("--modality", choices=MODALITIES, default="both", help="what it may change (%(default)s)")
-    _add_clips(parser, split="train", count=48)
+    _add_clips(parser, split="train", count=48, seconds=3.0)
     options, given = parse_options(FitOptions, arguments, parser)
     check_file(given.out, (SUFFIX,))
     budgets = paper_budget(given.eps_av, given.modality)
-    detector = load_detector(given.model, given.device)
-    samples = _read(given.data, given, describe(detector)["crop"])
+    subject = load_subjects([given.model], given.device)[0]
+    examples = _examples(given, subject)
     facts = {
-        "detector": {key: describe(detector).get(key) for key in ("name", "architecture", "sha256")},
-        "data": {"set": samples.name, "fingerprint": samples.fingerprint, "clips": len(samples.clips)}
-        | {"kinds": given.kinds, "seed": given.clip_seed},
-        "eps_av": given.eps_av,
+        "detector": {"name": subject.name, "sha256": subject.sha256},
+        "data": {
+            "sources": list(dict.fromkeys(example.source for example in examples)),
+            "split": given.split if given.data else None,
+            "clips": len(examples),
+            "seed": given.clip_seed,
+            "set": set_hash(examples),
+        },
     }
     with tqdm(total=options.steps, unit="step", desc="fit") as bar, Stopping() as stopping:
 
@@ -65,18 +74,12 @@ def fit(arguments: list[str]) -> int:
             bar.update()
             return not stopping.wanted
 
-        clips = [sample.clip for sample in samples.clips]
+        # Labels of videos only hold their place.
+        clips = [replace(e.clip, labels=e.clip.labels if given.data else None) for e in examples]
         noise = fit_universal(
-            attack_copy(detector),
-            clips,
-            budgets=budgets,
-            options=options,
-            facts=facts,
-            device=device_of(detector),
-            on_step=on_step,
+            subject.fast, clips, budgets=budgets, options=options, facts=facts, device=subject.device, on_step=on_step
         )
-    path = noise.save(given.out)
-    print(f"wrote {path}\n{noise_text(noise)}")
+    print(f"wrote {noise.save(given.out)}\n{noise_text(noise)}")
     return 0
 
 
@@ -88,21 +91,18 @@ def test(arguments: list[str]) -> int:
     add = parser.add_argument
     add("noises", nargs="+", type=Path, metavar="NOISE", help="files that fit wrote")
     add("--out", type=Path, required=True, metavar="DIR", help="where universal.json, .md and .png go")
-    add(
-        "--models", nargs="+", default=["talknet-lite"], metavar="MODEL", help="detectors to try them on (talknet-lite)"
-    )
-    _add_clips(parser, split="test", count=32, several=True)
+    add("--models", default="talknet-lite", metavar="A,B", help="names, paths or rows of Table 1 (%(default)s)")
+    _add_clips(parser, split="test", count=48, seconds=3.0)
     options, given = parse_options(UniversalOptions, arguments, parser)
     noises = [load_noise(path) for path in given.noises]
     check_folder(given.out)
     rows = []
-    for model in given.models:
-        detector = load_detector(model, given.device)
-        for data in given.data:
-            samples = _read(data, given, describe(detector)["crop"])
-            _warn_of_seen(samples, noises)
-            shown = partial(tqdm, unit="noise", desc=f"{describe(detector)['name']}, {samples.name}")
-            rows += universal_rows(detector, samples, noises, options, progress=shown)
+    for subject in load_subjects(_names(given.models), given.device):
+        examples = _examples(given, subject)
+        if set_hash(examples) in [(noise.facts.get("data") or {}).get("set") for noise in noises]:
+            print("these are the clips that a noise was fitted on: this says nothing of unseen ones", file=sys.stderr)
+        shown = partial(tqdm, unit="noise", desc=subject.name)
+        rows += universal_rows(subject, examples, noises, options, own_labels=not given.data, progress=shown)
     write_universal(given.out, rows)
     print(rows_text(rows))
     print(f"\nwrote universal.json, universal.md and universal.png in {given.out}")
@@ -111,9 +111,7 @@ def test(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     """``show``: what a noise is, and the same for ears and eyes."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} show", description="Tell of a noise, and write WAV and PNG of it."
-    )
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} show", description="Tell of a noise; WAV and PNG of it.")
     parser.add_argument("noise", type=Path)
     parser.add_argument("--out", type=Path, metavar="PATH", help="also write PATH.wav, PATH.png and PATH-figure.png")
     given = parser.parse_args(arguments)
@@ -127,33 +125,39 @@ def show(arguments: list[str]) -> int:
     return 0
 
 
-def _add_clips(parser: argparse.ArgumentParser, *, split: str, count: int, several: bool = False) -> None:
+def _add_clips(parser: argparse.ArgumentParser, *, split: str, count: int, seconds: float) -> None:
     add = parser.add_argument
-    what = "what train --data takes, or videos:PATH, of which every face counts"
-    add("--data", required=True, metavar="SOURCE", help=what, **({"nargs": "+"} if several else {}))
-    add("--split", choices=SPLITS, default=split, help="of the source (%(default)s)")
-    add("--clips", type=int, default=count, metavar="N", help="how many at most (%(default)s)")
-    add("--kinds", default=",".join(KINDS), help="kinds of example, in turn, see docs/training.md (%(default)s)")
+    add("--data", default="", metavar="SOURCES", help="labelled clips, as for training: talkset:FOLDER")
+    add("--videos", default="", metavar="A,B", help="in place of data: videos or folders, every face of which counts")
+    add("--split", choices=("train", "validation", "test"), default=split, help="of the data (%(default)s)")
+    add("--clips", type=int, default=count, metavar="N", help="how many, half of them speaking (%(default)s)")
+    add("--seconds", type=float, default=seconds, metavar="S", help="of each; shorter ones are left out (%(default)s)")
     add("--clip-seed", type=int, default=0, metavar="N", help="of which clips (%(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
 
 
-def _read(data: str, given: argparse.Namespace, crop: str) -> Samples:
-    return read_samples(
-        data,
-        split=given.split,
-        count=given.clips,
-        kinds=given.kinds.split(","),
-        seed=given.clip_seed,
-        crop=crop,
-        workers=cores(),
-        progress=partial(tqdm, unit="file", desc="faces", leave=False),
-    )
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _warn_of_seen(samples: Samples, noises: list[UniversalNoise]) -> None:
-    if any((noise.facts.get("data") or {}).get("fingerprint") == samples.fingerprint for noise in noises):
-        print(f"{samples.name} is what a noise was fitted on: its figures say nothing of unseen clips", file=sys.stderr)
+def _examples(given: argparse.Namespace, subject: Subject) -> list[Example]:
+    """The clips that the options name, cut as the detector wants them where there is a choice.
+
+    Raises:
+        ValueError: none or both of data and videos are named, or there is no clip.
+    """
+    if bool(given.data) == bool(given.videos):
+        raise ValueError("say which clips: --data talkset:FOLDER (with labels) or --videos FILE,FILE")
+    frames = max(1, round(given.seconds * FPS))
+    if given.data:
+        options = SetOptions(examples=given.clips, frames=frames, split=given.split, seed=given.clip_seed)
+        bar = partial(tqdm, unit="file", desc="faces", leave=False)
+        return next(iter(held_out_examples(given.data, options, workers=cores(), progress=bar).values()))
+    places = [Path(name) for name in _names(given.videos)]
+    paths = [path for place in places for path in (find_clips(place) if place.is_dir() else [place])]
+    if not paths:
+        raise ValueError(f"{given.videos} holds no video")
+    return video_examples(paths, [subject.crop], frames, most=given.clips)[subject.crop]
 
 
 def noise_text(noise: UniversalNoise) -> str:
@@ -169,25 +173,26 @@ def noise_text(noise: UniversalNoise) -> str:
     if detector := facts.get("detector"):
         lines.append(f"fitted on {detector.get('name')} ({detector.get('sha256')})")
     if data := facts.get("data"):
-        lines.append(f"with {data.get('clips')} clips of {data.get('set')} ({data.get('fingerprint')})")
+        sources = ", ".join(data.get("sources") or [])
+        lines.append(f"with {data.get('clips')} clips of {sources} {data.get('split') or ''} ({data.get('set')})")
     return "\n".join(lines)
 
 
 def rows_text(rows: list[dict]) -> str:
-    """Rows as a Markdown table: percent with 95 % intervals."""
+    """Rows as a Markdown table: percent with 95 % intervals over base clips."""
     head = "| detector | clips | goal | eps_av | noise | column | flipped | won | less random | accuracy |"
     lines = [head, "|---|---|---|---:|---|---|---:|---:|---:|---:|"]
     for row in rows:
         goal = row["goal"] or "flip"
         cells = [
             f"{row['detector']}{' (white box)' if row['white_box'] else ''}",
-            f"{row['set']}, {row['clips']} of {row['bases']}",
+            f"{row['set']}, {row['clips']} from {row['flipped']['clusters']}",
             goal,
             f"{row['eps_av']:g}",
             row["condition"],
             row["column"],
             *(_percent(row[name]) for name in ("flipped", GOALS[goal][0], "beyond_random")),
-            f"{_percent(row['clean_accuracy'], brief=True)} to {_percent(row['accuracy'], brief=True)}",
+            " to ".join(_percent(row[name], brief=True) for name in ("clean_accuracy", "accuracy")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -206,7 +211,7 @@ def write_universal(folder: Path, rows: list[dict]) -> None:
     """``universal.json``, ``.md`` and ``.png`` of some rows."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "universal.json", "w") as file:
-        file.write(json.dumps({"format": "pushpull.universal-rows/1", "rows": rows}, indent=2, allow_nan=False) + "\n")
+        file.write(json.dumps({"format": FORMAT, "rows": rows}, indent=2, allow_nan=False) + "\n")
     with replacing(folder / "universal.md", "w") as file:
         file.write(rows_text(rows) + "\n")
     save(universal_figure(rows), folder / "universal.png")

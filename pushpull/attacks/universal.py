@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pushpull.attacks.base import Attack, register_attack
 from pushpull.attacks.budget import Budget
 from pushpull.attacks.check import require_number, require_whole
-from pushpull.attacks.families import Attack, register_attack
-from pushpull.attacks.loop import Cancelled
 from pushpull.attacks.looped import LOOP, Tensors, UniversalNoise, full_budget, load_noise, placed
-from pushpull.attacks.objectives import OBJECTIVES, check_logits, get_objective, logits_of, margin
+from pushpull.attacks.objectives import OBJECTIVES, check_logits, get_objective, logits_of, margin, won_frames
+from pushpull.attacks.result import Cancelled
 from pushpull.attacks.undisturbed import undisturbed
 from pushpull.clip import Clip
 from pushpull.files import sha256
@@ -38,7 +38,7 @@ class FitOptions:
 
     Args:
         goal: "flip" pushes every frame away from its label; "speak" makes every face speak; "silence" makes none.
-        objective: what is maximised: margin, inference_aware or training_aware.
+        objective: what is maximised: a name of ``OBJECTIVES`` that needs nothing of the unattacked clip.
         cap: of the margin objective, in logits: a frame won by this much yields its effort to the others.
         steps: gradient steps, of one batch each.
         batch: clips in a batch.
@@ -67,7 +67,9 @@ class FitOptions:
     seed: int = 0
 
     def __post_init__(self):
-        for name, known in (("goal", GOALS), ("objective", OBJECTIVES), ("rule", RULES)):
+        # One that compares with the unattacked clip would need it beside every batch.
+        objectives = [name for name, objective in OBJECTIVES.items() if not hasattr(objective, "remember")]
+        for name, known in (("goal", GOALS), ("objective", objectives), ("rule", RULES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("steps", "batch", "frames", "loop", "seed"):
@@ -235,7 +237,7 @@ def _slopes(model, inputs, labels, offsets, shares, eps, budgets, options) -> tu
         name: torch.zeros_like(leaf) if slope is None else slope.nan_to_num(0, posinf=0, neginf=0)
         for (name, leaf), slope in zip(leaves.items(), found, strict=True)
     }
-    won = (logits.detach().argmax(-1) == labels) == targeted
+    won = won_frames(logits.detach(), labels, targeted=targeted)
     return loss.item(), won.float().mean().item(), slopes
 
 
@@ -289,6 +291,8 @@ class Universal(Attack):
     Raises:
         ValueError: ``noise`` cannot be read, or is not the file of ``sha256``.
     """
+
+    title: ClassVar[str] = "Universal noise, from a file"
 
     keep: str = "last"
     noise: str = ""

@@ -1,8 +1,7 @@
 """How many frames a universal noise flips in clips that it has never seen, beside random noise of equal budget.
 
 The noise begins at a random point of its loop in every clip. Beside it stand two controls: random signs, and signs of
-noise with the same spectrum; what they flip as well is not the work of the fit. Intervals are over base clips, which
-are drawn anew with replacement: frames of a clip, and clips made of one recording, are not independent.
+noise with the same spectrum; what they flip as well is not the work of the fit. Intervals are over base clips.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,19 +14,20 @@ import torch
 from pushpull.attacks.budget import as_stored
 from pushpull.attacks.looped import UniversalNoise, apply, random_noise, scrambled_noise
 from pushpull.clip import Clip
-from pushpull.detectors import describe, device_of
-from pushpull.evaluation.universal_clips import Samples
+from pushpull.evaluation.examples import Example, set_hash
+from pushpull.evaluation.statistics import Clusters
+from pushpull.evaluation.subjects import Subject
 from pushpull.metrics import psnr, snr_db
 
 CONDITIONS = ("fitted", "scrambled", "random")
 COLUMNS = ("adversarial", "stored")
+# Part and whole, of Counts.
 SHARES = {
     "flipped": ("flipped", "frames"),
     "silenced": ("silenced", "speaking"),
     "made_to_speak": ("raised", "silent"),
-    "accuracy": ("right", "labelled"),
-    "clean_accuracy": ("right_before", "labelled"),
 }
+AGAINST_LABELS = {"clean_accuracy": ("right_before", "frames"), "accuracy": ("right", "frames")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +36,17 @@ class UniversalOptions:
 
     Args:
         draws: control noises of each sort; what they flip is taken together.
-        together: clips of one length that a detector gets at once.
-        resamples: of the bootstrap.
-        level: of its intervals.
+        batch: clips of one length that a detector gets at once.
         seed: of the points of the loop, the controls and the bootstrap.
     """
 
     draws: int = 3
-    together: int = 8
-    resamples: int = 2000
-    level: float = 0.95
+    batch: int = 8
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.draws, self.together, self.resamples) < 1 or not 0 < self.level < 1 or self.seed < 0:
-            raise ValueError(f"draws, together and resamples are at least 1, level lies in 0..1, got {self}")
+        if min(self.draws, self.batch) < 1 or self.seed < 0:
+            raise ValueError(f"draws and batch are at least 1, seed at least 0, got {self}")
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,7 @@ class Counts:
         flipped: decided otherwise than without the noise.
         speaking, silent: decided so without it.
         silenced, raised: of those, decided otherwise with it.
-        labelled: those with a label.
-        right_before, right: of those, decided as the label says, without and with it.
+        right_before, right: decided as the label says, without and with it.
     """
 
     frames: int = 0
@@ -72,14 +67,12 @@ class Counts:
     silent: int = 0
     silenced: int = 0
     raised: int = 0
-    labelled: int = 0
     right_before: int = 0
     right: int = 0
 
     @classmethod
-    def of(cls, before: np.ndarray, after: np.ndarray, labels: np.ndarray | None) -> "Counts":
-        """From decisions (T,) bool and labels (T,), or None."""
-        known = labels is not None
+    def of(cls, before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> "Counts":
+        """From decisions (T,) bool and labels (T,)."""
         return cls(
             frames=len(before),
             flipped=int((before != after).sum()),
@@ -87,9 +80,8 @@ class Counts:
             silent=int((~before).sum()),
             silenced=int((before & ~after).sum()),
             raised=int((~before & after).sum()),
-            labelled=len(before) if known else 0,
-            right_before=int((before == (labels == 1)).sum()) if known else 0,
-            right=int((after == (labels == 1)).sum()) if known else 0,
+            right_before=int((before == (labels == 1)).sum()),
+            right=int((after == (labels == 1)).sum()),
         )
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -97,67 +89,76 @@ class Counts:
 
 
 def universal_rows(
-    detector,
-    samples: Samples,
+    subject: Subject,
+    examples: Sequence[Example],
     noises: Sequence[UniversalNoise],
     options: UniversalOptions = UniversalOptions(),
     *,
+    own_labels: bool = False,
     progress: Callable = lambda noises: noises,
 ) -> list[dict]:
     """Try noises on clips, a row for each noise, condition and column.
 
     Args:
-        detector: of the protocol, on any device; white-box where the noise was fitted on it.
-        samples: clips that the noises have not seen; what is right need not be known.
+        subject: a detector; white-box where a noise was fitted on it.
+        examples: clips that the noises have not seen.
         noises: of any budgets and goals.
+        own_labels: the examples' labels say nothing: they are of videos. Pieces of one video then are one base clip.
         progress: wraps the noises, as tqdm does.
 
     Returns:
-        Rows ready for JSON: ``detector``, ``detector_sha256``, ``set``, ``set_fingerprint``, ``noise`` (SHA-256 of its
-        file), ``fitted_on``, ``goal``, ``eps_av``, ``modality``, ``white_box``, ``condition`` ("fitted", "scrambled",
-        "random"), ``column`` ("adversarial", "stored"), ``clips``, ``bases``, ``frames``; shares in 0..1 as {"value",
-        "low", "high"}, None where there are no such frames, low and high None for a single base: ``flipped`` (of all
-        frames), ``silenced`` (of those called speaking), ``made_to_speak`` (of the others), ``clean_accuracy`` and
-        ``accuracy`` (against labels); ``beyond_random``, flipped less that of the random noise, paired;
-        ``snr_audio_db`` and ``psnr_db``, medians over clips.
+        Rows ready for JSON: ``detector``, ``detector_sha256``, ``set`` (its sources), ``set_hash``, ``noise`` (SHA-256
+        of its file), ``fitted_on``, ``goal``, ``eps_av``, ``modality``, ``white_box``, ``condition`` ("fitted",
+        "scrambled", "random"), ``column`` ("adversarial", "stored"), ``clips``, ``frames``; shares in 0..1 as
+        {"value", "low", "high", "clusters"}, the interval None for a single base clip, the whole None where there are
+        no such frames: ``flipped`` (of all frames), ``silenced`` (of those called speaking), ``made_to_speak`` (of the
+        others), ``clean_accuracy`` and ``accuracy`` (None with ``own_labels``); ``beyond_random``, flipped less that
+        of the random noise, paired; ``snr_audio_db`` and ``psnr_db``, medians over clips, of the fitted noise.
+
+    Raises:
+        ValueError: no examples.
     """
-    clips, bases = [sample.clip for sample in samples.clips], [sample.base for sample in samples.clips]
-    before = _decisions(detector, clips, options)
+    clips = [example.clip for example in examples]
+    clusters = Clusters([e.source if own_labels else f"{e.source}/{e.base}" for e in examples], seed=options.seed)
+    before = _decisions(subject, clips, None, 0, options)["adversarial"]
+    place = {
+        "detector": subject.name,
+        "detector_sha256": subject.sha256,
+        "set": ", ".join(dict.fromkeys(example.source for example in examples)),
+        "set_hash": set_hash(examples),
+        "clips": len(clips),
+        "frames": sum(map(len, before)),
+    }
+    shares = SHARES if own_labels else SHARES | AGAINST_LABELS
     rows = []
     for noise in progress(noises):
-        counts, sizes = {}, None
+        told = place | _about(noise, subject)
+        counts = {}
         for condition in CONDITIONS:
-            drawn = _drawn(noise, condition, options)
-            tried = [_try(detector, clips, before, each, options) for each in drawn]
-            if condition == "fitted":
-                sizes = _sizes(clips, noise, options)
+            tried = [_try(subject, clips, before, each, options) for each in _drawn(noise, condition, options)]
             for column in COLUMNS:
                 # Counts of several draws of a control add up, clip by clip.
-                parts = [each[column] for each in tried]
-                counts[condition, column] = [sum(several, Counts()) for several in zip(*parts, strict=True)]
+                counts[condition, column] = [
+                    sum(several, Counts()) for several in zip(*(each[column] for each in tried), strict=True)
+                ]
+        sizes = _sizes(clips, noise, options)
         for (condition, column), found in counts.items():
-            row = _identity(detector, samples, noise) | {"condition": condition, "column": column}
-            row |= {"clips": len(bases), "bases": len(set(bases)), "frames": int(sum(len(x) for x in before))}
-            row |= {name: share(found, bases, *parts, options) for name, parts in SHARES.items()}
-            row["beyond_random"] = difference(found, counts["random", column], bases, options)
+            row = told | {"condition": condition, "column": column, **dict.fromkeys(AGAINST_LABELS)}
+            row |= {name: share(clusters, found, *parts) for name, parts in shares.items()}
+            row["beyond_random"] = difference(clusters, found, counts["random", column])
             rows.append(row | (sizes if condition == "fitted" else dict.fromkeys(sizes)))
     return rows
 
 
-def _identity(detector, samples: Samples, noise: UniversalNoise) -> dict:
-    card, facts = describe(detector), noise.facts
-    fitted_on = facts.get("detector") or {}
+def _about(noise: UniversalNoise, subject: Subject) -> dict:
+    fitted_on = noise.facts.get("detector") or {}
     return {
-        "detector": card["name"],
-        "detector_sha256": card["sha256"],
-        "set": samples.name,
-        "set_fingerprint": samples.fingerprint,
         "noise": noise.sha256,
         "fitted_on": fitted_on.get("name"),
-        "goal": (facts.get("options") or {}).get("goal"),
+        "goal": (noise.facts.get("options") or {}).get("goal"),
         "eps_av": noise.eps_av,
         "modality": noise.modality,
-        "white_box": fitted_on.get("sha256") is not None and fitted_on.get("sha256") == card["sha256"],
+        "white_box": fitted_on.get("sha256") == subject.sha256,
     }
 
 
@@ -168,10 +169,10 @@ def _drawn(noise: UniversalNoise, condition: str, options: UniversalOptions) -> 
     return [make(noise, options.seed + number) for number in range(options.draws)]
 
 
-def offset_of(index: int, noise: UniversalNoise, options: UniversalOptions) -> int:
+def offset_of(index: int, noise: UniversalNoise, seed: int) -> int:
     """The sample of the loop at which clip number ``index`` begins: the same under every noise of one length."""
     length = len(noise.audio) if noise.audio is not None else 1
-    return int(np.random.default_rng([options.seed, index]).integers(length))
+    return int(np.random.default_rng([seed, index]).integers(length))
 
 
 def _batches(clips: Sequence[Clip], together: int):
@@ -182,39 +183,30 @@ def _batches(clips: Sequence[Clip], together: int):
         yield from (alike[first : first + together] for first in range(0, len(alike), together))
 
 
-def _inputs(clips: Sequence[Clip], device) -> dict[str, torch.Tensor]:
-    parts = [clip.inputs(device) for clip in clips]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-@torch.no_grad()
-def _decisions(detector, clips: Sequence[Clip], options: UniversalOptions) -> list[np.ndarray]:
-    found = [None] * len(clips)
-    for some in _batches(clips, options.together):
-        _decide(detector, _inputs([clips[index] for index in some], device_of(detector)), some, found)
+def _decisions(
+    subject: Subject, clips: Sequence[Clip], noise: UniversalNoise | None, seed: int, options: UniversalOptions
+) -> dict[str, list[np.ndarray]]:
+    """{column: decisions (T,) bool of each clip} with a noise; without one, of the clips as they are."""
+    columns = COLUMNS if noise is not None else COLUMNS[:1]
+    found = {column: [None] * len(clips) for column in columns}
+    for some in _batches(clips, options.batch):
+        parts = [clips[index].inputs() for index in some]
+        inputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        if noise is not None:
+            inputs = apply(inputs, noise, [offset_of(index, noise, seed) for index in some])
+        for column in columns:
+            stored = column == "stored"
+            given = {name: as_stored(name, x) for name, x in inputs.items()} if stored else inputs
+            for index, margin in zip(some, subject.score(given).margin.numpy(), strict=True):
+                found[column][index] = margin > 0
     return found
 
 
-def _decide(detector, inputs, some: Sequence[int], found: list) -> None:
-    for index, margin in zip(some, detector(inputs).margin.cpu().numpy(), strict=True):
-        found[index] = margin > 0
-
-
-@torch.no_grad()
-def _try(
-    detector, clips: Sequence[Clip], before: list[np.ndarray], noise: UniversalNoise, options: UniversalOptions
-) -> dict[str, list[Counts]]:
+def _try(subject: Subject, clips: Sequence[Clip], before, noise, options) -> dict[str, list[Counts]]:
     """{column: counts of each clip} of one noise."""
-    device = device_of(detector)
-    after = {column: [None] * len(clips) for column in COLUMNS}
-    for some in _batches(clips, options.together):
-        offsets = [offset_of(index, noise, options) for index in some]
-        moved = apply(_inputs([clips[index] for index in some], device), noise, offsets)
-        _decide(detector, moved, some, after["adversarial"])
-        _decide(detector, {name: as_stored(name, x) for name, x in moved.items()}, some, after["stored"])
     return {
-        column: [Counts.of(x, y, clip.labels) for x, y, clip in zip(before, after[column], clips, strict=True)]
-        for column in COLUMNS
+        column: [Counts.of(x, y, clip.labels) for x, y, clip in zip(before, after, clips, strict=True)]
+        for column, after in _decisions(subject, clips, noise, options.seed, options).items()
     }
 
 
@@ -223,47 +215,25 @@ def _sizes(clips: Sequence[Clip], noise: UniversalNoise, options: UniversalOptio
     found = {"snr_audio_db": [], "psnr_db": []}
     for index, clip in enumerate(clips):
         inputs = clip.inputs()
-        moved = apply(inputs, noise, offset_of(index, noise, options))
+        moved = apply(inputs, noise, offset_of(index, noise, options.seed))
         found["snr_audio_db"].append(snr_db(inputs["audio"], moved["audio"]))
         found["psnr_db"].append(psnr(inputs["video"], moved["video"]))
     finite = {name: [value for value in values if np.isfinite(value)] for name, values in found.items()}
     return {name: float(np.median(values)) if values else None for name, values in finite.items()}
 
 
-def share(counts: Sequence[Counts], bases: Sequence[str], part: str, whole: str, options: UniversalOptions):
-    """A share of frames with its interval, {"value", "low", "high"}; None where there are no such frames."""
-    sums = _by_base([[getattr(each, part), getattr(each, whole)] for each in counts], bases)
-    return _interval(sums, lambda total: _ratio(total[..., 0], total[..., 1]), options)
+def share(clusters: Clusters, counts: Sequence[Counts], part: str, whole: str) -> dict | None:
+    """A share of frames with its interval; None where there are no such frames."""
+    value, replicates = _ratio(clusters, counts, part, whole)
+    return None if np.isnan(value) else clusters.interval(replicates, value).to_dict()
 
 
-def difference(counts: Sequence[Counts], others: Sequence[Counts], bases: Sequence[str], options: UniversalOptions):
-    """Share of frames flipped less that under another noise of the same clips, paired, as :func:`share`."""
-    pairs = zip(counts, others, strict=True)
-    sums = _by_base([[a.flipped, a.frames, b.flipped, b.frames] for a, b in pairs], bases)
-    return _interval(sums, lambda t: _ratio(t[..., 0], t[..., 1]) - _ratio(t[..., 2], t[..., 3]), options)
+def difference(clusters: Clusters, counts: Sequence[Counts], others: Sequence[Counts]) -> dict:
+    """Share of frames flipped less that under another noise, paired over base clips, with its interval."""
+    value, replicates = _ratio(clusters, counts, "flipped", "frames")
+    other, others_replicates = _ratio(clusters, others, "flipped", "frames")
+    return clusters.interval(replicates - others_replicates, value - other).to_dict()
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(whole > 0, part / whole, np.nan)
-
-
-def _by_base(values: Sequence[Sequence[int]], bases: Sequence[str]) -> np.ndarray:
-    """(bases, columns) sums over the clips of each base."""
-    names, where = np.unique(np.asarray(bases), return_inverse=True)
-    sums = np.zeros((len(names), len(values[0])))
-    np.add.at(sums, where, np.asarray(values, dtype=float))
-    return sums
-
-
-def _interval(sums: np.ndarray, statistic: Callable, options: UniversalOptions) -> dict | None:
-    value = float(statistic(sums.sum(axis=0)))
-    if not np.isfinite(value):
-        return None
-    if len(sums) < 2:
-        return {"value": value, "low": None, "high": None}
-    rng = np.random.default_rng(options.seed)
-    drawn = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=options.resamples)
-    found = statistic(drawn @ sums)
-    low, high = np.nanquantile(found, [(1 - options.level) / 2, (1 + options.level) / 2])
-    return {"value": value, "low": float(low), "high": float(high)}
+def _ratio(clusters: Clusters, counts: Sequence[Counts], part: str, whole: str) -> tuple[float, np.ndarray]:
+    return clusters.ratio(*(np.array([getattr(each, name) for each in counts]) for name in (part, whole)))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pushpull.attacks.looped import UniversalNoise
 from pushpull.clip import SAMPLE_RATE
@@ -21,7 +22,7 @@ GOALS = {
     "silence": ("silenced", "speaking frames silenced (%)"),
     "speak": ("made_to_speak", "silent frames made to speak (%)"),
 }
-SPREAD = 0.012  # of the axis, by which the conditions stand apart, so that their intervals do not cover each other
+SPREAD = 0.1  # of the way to the next budget: conditions stand apart, so that no interval hides another
 
 
 def universal_figure(rows: Sequence[dict]) -> Figure:
@@ -36,70 +37,51 @@ def universal_figure(rows: Sequence[dict]) -> Figure:
     if not rows:
         raise ValueError("a figure of universal noises needs at least one row")
     goals = [goal for goal in GOALS if any((row["goal"] or "flip") == goal for row in rows)]
-    places = list(dict.fromkeys((row["detector"], row["set"], row["white_box"]) for row in rows))
-    with new_figure(1.2 + 3.0 * len(places), 0.9 + 2.7 * len(goals)) as figure:
+    places = list(dict.fromkeys((row["detector"], row["set"]) for row in rows))
+    budgets = sorted({row["eps_av"] for row in rows})
+    with new_figure(1.2 + 3.1 * max(2, len(places)), 1.2 + 2.5 * len(goals)) as figure:
         panels = figure.subplots(len(goals), len(places), squeeze=False, sharex=True, sharey=True)
         for line, goal in zip(panels, goals, strict=True):
-            for panel, (detector, name, white) in zip(line, places, strict=True):
-                mine = [
-                    row
-                    for row in rows
-                    if (row["detector"], row["set"], row["goal"] or "flip") == (detector, name, goal)
-                ]
-                _draw(panel, mine, GOALS[goal][0])
-                if goal == goals[0]:
-                    clips = max((row["clips"] for row in mine), default=0)
-                    bases = max((row["bases"] for row in mine), default=0)
-                    kind = "white box" if white else "transfer"
-                    panel.set_title(f"{detector}, {kind}\n{name}\n{clips} clips of {bases}", parse_math=False)
-                    panel.title.set_fontsize(9)
-                if goal == goals[-1]:
-                    panel.set_xlabel("eps_av")
+            for panel, place in zip(line, places, strict=True):
+                mine = [row for row in rows if (row["detector"], row["set"]) == place]
+                mine = [row for row in mine if (row["goal"] or "flip") == goal]
+                _draw(panel, mine, GOALS[goal][0], budgets)
+                if goal == goals[0] and mine:
+                    panel.set_title(_title(mine[0]), parse_math=False, fontsize=9)
             line[0].set_ylabel(GOALS[goal][1])
-            line[0].set_ylim(-3, 103)
-        handles = {label: handle for panel in panels.flat for handle, label in zip(*_legend(panel), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, len(handles)))
+        for panel in panels[-1]:
+            panel.set_xlabel("eps_av")
+            panel.set_xticks(range(len(budgets)), [f"{budget:g}" for budget in budgets])
+            panel.set_xlim(-0.5, len(budgets) - 0.5)
+        panels[0, 0].set_ylim(bottom=0)
+        marks = [
+            Line2D([], [], color=colour, marker=marker, label=word) for colour, marker, word in CONDITIONS.values()
+        ]
+        marks += [Line2D([], [], color=INK, linestyle=dashes, label=word) for dashes, word in COLUMNS.values()]
+        figure.legend(handles=marks, loc="outside lower center", ncols=3)
     return figure
 
 
-def _legend(panel):
-    return panel.get_legend_handles_labels()
+def _title(row: dict) -> str:
+    kind = "white box" if row["white_box"] else f"fitted on {row['fitted_on'] or 'another detector'}"
+    return f"{row['detector']}\n{kind}\n{row['set']}: {row['clips']} clips"
 
 
-def _draw(panel, rows: Sequence[dict], measure: str) -> None:
-    budgets = sorted({row["eps_av"] for row in rows})
-    width = SPREAD * (budgets[-1] - budgets[0] or 1.0) if budgets else 0.0
-    for number, (condition, (colour, marker, label)) in enumerate(CONDITIONS.items()):
-        for column, (dashes, where) in COLUMNS.items():
-            found = sorted(
-                (
-                    row
-                    for row in rows
-                    if row["condition"] == condition and row["column"] == column and row[measure] is not None
-                ),
-                key=lambda row: row["eps_av"],
-            )
-            if not found:
-                continue
-            x = np.array([row["eps_av"] for row in found]) + (number - 1) * width
+def _draw(panel, rows: Sequence[dict], measure: str, budgets: Sequence[float]) -> None:
+    for number, (condition, (colour, marker, _)) in enumerate(CONDITIONS.items()):
+        for column, (dashes, _) in COLUMNS.items():
+            found = [row for row in rows if (row["condition"], row["column"]) == (condition, column)]
+            found = sorted((row for row in found if row[measure] is not None), key=lambda row: row["eps_av"])
+            x = np.array([budgets.index(row["eps_av"]) for row in found]) + (number - 1) * SPREAD
             value, low, high = (
                 100 * np.array([np.nan if row[measure][key] is None else row[measure][key] for row in found])
                 for key in ("value", "low", "high")
             )
-            stored = column == "stored"
-            panel.plot(
-                x,
-                value,
-                dashes,
-                color=colour,
-                marker=marker,
-                markersize=5,
-                markerfacecolor="white" if stored else colour,
-                label=f"{label}, {where}",
-            )
-            if not stored:
-                panel.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.7)
-    panel.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
+            if column == "stored":
+                panel.plot(x, value, dashes, color=colour, marker=marker, markersize=5, markerfacecolor="white")
+                continue
+            panel.plot(x, value, dashes, color=colour, marker=marker, markersize=5)
+            panel.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.7)
 
 
 def noise_figure(noise: UniversalNoise, title: str = "") -> Figure:

@@ -11,8 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from universal_support import LinearDetector, grey_clip
 
-from pushpull.attacks import FitOptions, Universal, UniversalNoise, fit_universal, load_noise, paper_budget
-from pushpull.attacks.loop import Cancelled
+from pushpull.attacks import Cancelled, FitOptions, Universal, UniversalNoise, fit_universal, load_noise, paper_budget
 from pushpull.attacks.looped import apply, full_budget, placed, random_noise, scrambled_noise
 from pushpull.attacks.universal import RULES
 from pushpull.clip import SAMPLES_PER_FRAME
@@ -117,7 +116,8 @@ def test_what_cannot_be_fitted_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("goal", "shout"), ("rule", "sgd"), ("objective", "x"), ("steps", 0), ("batch", 1.5), ("loop", 0), ("frames", -1),
+    [("goal", "shout"), ("rule", "sgd"), ("objective", "x"), ("objective", "features"),
+     ("steps", 0), ("batch", 1.5), ("loop", 0), ("frames", -1),
      ("seed", -1), ("step_size", -1), ("cap", float("nan")), ("momentum", 1.0), ("momentum", -0.1)],
 )  # fmt: skip
 def test_options_refuse_what_is_no_value_of_them(name, value):
