@@ -23,7 +23,7 @@ from pushpull.attacks.universal import FitOptions, FitStep, fit_universal
 from pushpull.clip import FPS
 from pushpull.config import parse_options
 from pushpull.data.talkset import cores
-from pushpull.evaluate import load_subjects
+from pushpull.evaluation.command import load_subjects
 from pushpull.evaluation.data import held_out_examples, video_examples
 from pushpull.evaluation.examples import Example, SetOptions, set_hash
 from pushpull.evaluation.subjects import Subject

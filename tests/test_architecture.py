@@ -27,6 +27,7 @@ ROOMS = [
     "pushpull.data",
     "pushpull.training",
     "pushpull.runs",
+    "pushpull.evaluation",
 ]
 # Lines of a function from its ``def`` to its end, docstring not counted. A comment "# long: REASON" in its signature
 # lets it be longer.

@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = f"python -m pushpull.audit {shlex.join(arguments)}"
     try:
         subjects = load_subjects(given.models, options.device)
-        cuts = held_out_examples(options.data, options.set)
+        cuts = held_out_examples(options.data, options.set, [subject.crop for subject in subjects])
         for subject in subjects:
             folder = given.out / subject.name if len(subjects) > 1 else given.out
             found = audit_one(subject, cuts, options, folder, command=command, progress=not given.quiet)

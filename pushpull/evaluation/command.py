@@ -26,12 +26,14 @@ from pushpull.evaluation.output import document, write_results
 from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
 from pushpull.evaluation.studies import STUDIES, WORST, Study, StudyOptions, study_rows
 from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.survival_study import EPS_AV, TITLE, run_survival
 from pushpull.files import check_folder
 from pushpull.media import MediaError
 from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
 from pushpull.runs.run import environment
 from pushpull.training.parallel import World
 
+SURVIVAL = "survival"
 QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}
 QUICK_ROWS = ("A", "B3", "D3", "E3")
 
@@ -67,17 +69,17 @@ class EvaluateOptions:
             )
 
 
-def default_models(study: Study, *, quick: bool = False) -> list[str]:
+def default_models(study: str, *, quick: bool = False) -> list[str]:
     """The shipped lite checkpoints that a study is about."""
-    if study.name == "fig3a":
+    if study == "fig3a":
         return ["A", "nctalknet-lite", "spectalknet-lite"]
-    if study.name in ("fig3b", "fig3c"):
+    if study in ("fig3b", "fig3c"):
         return ["A"]
-    if study.name == "detectors":
+    if study in ("detectors", SURVIVAL):
         return ["talknet-lite"]
     if quick:
         return list(QUICK_ROWS)
-    if study.name == "fig4":
+    if study == "fig4":
         return list(FIGURE_4_ROWS)
     return list(TABLE_1)
 
@@ -93,7 +95,7 @@ def load_subjects(names: list[str], device: str) -> list[Subject]:
 
 
 def run_study(
-    study: Study | str,
+    study: str,
     options: EvaluateOptions,
     out: Path,
     *,
@@ -110,7 +112,6 @@ def run_study(
         ValueError, CheckpointError, MediaError: options, detectors or data do not fit; the message says which.
         KeyboardInterrupt: stopped; what is done stays in ``out`` and the same call goes on.
     """
-    study = STUDIES[study] if isinstance(study, str) else study
     check_folder(out)
     with World(resolve_device(options.device)) as world:
         names = [name.strip() for name in options.models.split(",") if name.strip()]
@@ -128,6 +129,11 @@ def run_study(
             shards=world.size,
             on_examples=bar.update,
         )
+        told = {"command": command, "options": asdict(options), "environment": environment(subjects[0].detector)}
+        if study == SURVIVAL:
+            bar.reset(len(subjects) * len(evaluator.examples))
+            return run_survival(evaluator, options.attacks, out, told, bar.update) if world.leads else {}
+        study = STUDIES[study]
         conditions = study.conditions(subjects, options.attacks)
         bar.reset(sum(evaluator.missing(condition) for condition in conditions))
         for condition in conditions:
@@ -138,11 +144,6 @@ def run_study(
         if not world.leads:
             return {}
         rows = study_rows(study, evaluator, conditions, options.attacks.seed)
-        told = {
-            "command": command,
-            "options": asdict(options),
-            "environment": environment(subjects[0].detector),
-        }
         found = document(study, evaluator, rows, told)
         write_results(out, found, study_figure(study, rows))
         return found
@@ -167,7 +168,7 @@ def _examples(options: EvaluateOptions, subjects: list[Subject], progress: bool)
         paths = [Path(part.strip()) for part in options.videos.split(",") if part.strip()]
         return video_examples(paths, crops, options.set.frames, most=options.set.examples)
     bar = partial(tqdm, unit="file", desc="faces") if progress else None
-    return held_out_examples(options.data, options.set, progress=bar)
+    return held_out_examples(options.data, options.set, [subject.crop for subject in subjects], progress=bar)
 
 
 def _quick(options: EvaluateOptions) -> EvaluateOptions:
@@ -184,18 +185,19 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", choices=STUDIES, help="; ".join(f"{s.name}: {s.title}" for s in STUDIES.values()))
+    titles = {name: study.title for name, study in STUDIES.items()} | {SURVIVAL: TITLE}
+    parser.add_argument("study", choices=titles, help="; ".join(f"{name}: {title}" for name, title in titles.items()))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options, given = parse_options(EvaluateOptions, arguments, parser)
-    study = STUDIES[given.study]
-    if not any(a == "--attacks.eps-av" or a.startswith("--attacks.eps-av=") for a in arguments) and not given.config:
-        options = replace(options, attacks=replace(options.attacks, eps_av=study.eps_av))
+    if not any(a.partition("=")[0] == "--attacks.eps-av" for a in arguments) and not given.config:
+        usual = EPS_AV if given.study == SURVIVAL else STUDIES[given.study].eps_av
+        options = replace(options, attacks=replace(options.attacks, eps_av=usual))
     options = _quick(options) if given.quick else options
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"
     try:
-        found = run_study(study, options, given.out, command=command, quick=given.quick, progress=not given.quiet)
+        found = run_study(given.study, options, given.out, command=command, quick=given.quick, progress=not given.quiet)
     except (ValueError, CheckpointError, MediaError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from pushpull.attacks import ATTACKS, BIM, Attack, AttackResult, Step, paper_budget
 from pushpull.attacks.features import class_centres, features
+from pushpull.clip import Clip
 from pushpull.detectors import Outputs
 from pushpull.evaluation.examples import Example, set_hash
 from pushpull.evaluation.records import Record, RecordStore
@@ -130,6 +131,10 @@ class Evaluator:
         if self.own_labels:
             return (self.clean(name, crop)[index].margin[0].numpy() > 0).astype(np.int64)
         return self.examples[index].clip.labels
+
+    def labelled(self, name: str, index: int) -> Clip:
+        """An example as a detector gets it: in its crop, with what counts as right."""
+        return replace(self.cuts[self.crop_of(name)][index].clip, labels=self.labels(name, index))
 
     def right(self, name: str) -> list[np.ndarray]:
         """(T,) bool of every example: frames that a detector decides as labelled, unattacked."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pushpull.data.sources import Corpus, read_sources
+from pushpull.data.sources import crops_of, read_sources
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.evaluation.examples import Example, SetOptions, make_examples
 from pushpull.faces import TALKNET_DEMO, read_clips
@@ -14,14 +14,38 @@ from pushpull.faces import TALKNET_DEMO, read_clips
 Cuts = dict[str, list[Example]]
 
 
-def held_out_examples(data: str, options: SetOptions, *, workers: int = 1, progress: Callable | None = None) -> Cuts:
+def held_out_examples(
+    data: str,
+    options: SetOptions,
+    crops: Sequence[str] = (TALKNET_DEMO,),
+    *,
+    workers: int = 1,
+    progress: Callable | None = None,
+) -> Cuts:
     """Examples of the sources in ``data`` (see ``pushpull.data.sources``), by crop.
+
+    Footage is cut once for every crop; talking heads and AVA lie on disk in the one that they were made in, and are the
+    same for all.
+
+    Args:
+        crops: as the cards of the detectors name them, the first detector's first.
 
     Raises:
         ValueError, FileNotFoundError: as ``read_sources`` and ``make_examples``.
     """
-    pool: Corpus = read_sources(data, TalkSetOptions(), workers=workers, progress=progress)[options.split]
-    return {TALKNET_DEMO: make_examples(pool, options)}
+    cuts: Cuts = {}
+    for crop in dict.fromkeys(crops):
+        footage = TalkSetOptions(crop=crop)
+        if cuts and crop not in crops_of(data, footage).values():
+            continue  # no source can be cut that way
+        pool = read_sources(data, footage, workers=workers, progress=progress)[options.split]
+        cuts[crop] = make_examples(pool, options)
+    names = [[example.name for example in examples] for examples in cuts.values()]
+    if any(other != names[0] for other in names):
+        raise ValueError(
+            "the footage gives other clips in another crop: faces near the edge of the picture? Use one crop"
+        )
+    return cuts
 
 
 def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, most: int = 0) -> Cuts:

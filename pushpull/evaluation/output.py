@@ -142,17 +142,19 @@ def _table(name: str, rows: Sequence[dict]) -> list[str]:
         cells = [
             row["model"],
             "itself" if row["source"] == row["model"] else row["source"],
-            f"**{WORST}**" if row["attack"] == WORST else f"{row['attack']}-{row['parameters'].get('steps', '')}",
+            f"**{WORST}**"
+            if row["attack"] == WORST
+            else f"{row['attack'].upper()}-{row['parameters'].get('steps', '')}",
             row["objective"],
             row["modality"],
             f"{row['eps_av']:g}",
-            _percent(row["clean"]["average_precision"]),
-            _percent(row["adversarial"]["average_precision"], interval=True),
+            percent(row["clean"]["average_precision"]),
+            percent(row["adversarial"]["average_precision"], interval=True),
             "" if paper is None else f"{paper:g}",
-            _percent(row["clean"]["frame_accuracy"]),
-            _percent(row["adversarial"]["frame_accuracy"], interval=True),
-            _percent(row["worst_case"], interval=True),
-            _percent(row["stored"]["frame_accuracy"]),
+            percent(row["clean"]["frame_accuracy"]),
+            percent(row["adversarial"]["frame_accuracy"], interval=True),
+            percent(row["worst_case"], interval=True),
+            percent(row["stored"]["frame_accuracy"]),
             ", ".join(_ratio(row[key]) for key in ("ecr_a", "ecr_v")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -176,7 +178,8 @@ def _differences(rows: Sequence[dict]) -> list[str]:
     return [head, "|---|---|---|---|---|---|---|", *lines, ""]
 
 
-def _percent(figure: dict | None, *, interval: bool = False) -> str:
+def percent(figure: dict | None, *, interval: bool = False) -> str:
+    """A share as percent, "-" where it is not defined."""
     if figure is None or figure["value"] is None:
         return "-"
     text = f"{100 * figure['value']:.1f}"

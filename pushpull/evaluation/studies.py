@@ -240,8 +240,8 @@ def _head(evaluator, condition, target) -> dict:
 def _paper(study, head, condition) -> dict:
     """The paper's number for the same condition, where it has one."""
     if study.name == "table1" and condition.objective == "training_aware":
-        return {"paper": paper.table_1(head["row"], head["attack"])}
-    at_5 = head["row"] == "A" and head["attack"] == "PGD" and condition.eps_av == 5
+        return {"paper": paper.table_1(head["row"], head["attack"].upper())}
+    at_5 = head["row"] == "A" and head["attack"] == "pgd" and condition.eps_av == 5
     if study.name.startswith("fig3") and at_5 and head["source"] == head["model"]:
         return {"paper": {"mAP": paper.FIGURE_3_AT_5[condition.modality]}}
     return {"paper": None}

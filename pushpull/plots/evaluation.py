@@ -8,7 +8,7 @@ from pushpull.plots.style import BLUE, GREEN, INK, MUTED, PURPLE, SKY, VERMILLIO
 
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, YELLOW, SKY, INK, MUTED)
 MARKERS = "osD^vPX*"
-ATTACKS = {"BIM": (VERMILLION, "o"), "MIM": (PURPLE, "s"), "PGD": (INK, "D")}
+ATTACKS = {"bim": (VERMILLION, "o"), "mim": (PURPLE, "s"), "pgd": (INK, "D")}
 WORST = "worst case"
 
 
@@ -44,7 +44,7 @@ def rows_figure(rows: Sequence[dict]) -> Figure:
             panel.grid(axis="y", visible=False)
         left.set_yticks(range(len(models)), models)
         handles = [left.plot([], [], "|", color=BLUE, markersize=13, markeredgewidth=2.5, label="not attacked")[0]]
-        handles += [left.plot([], [], m, color=c, label=name)[0] for name, (c, m) in ATTACKS.items()]
+        handles += [left.plot([], [], m, color=c, label=name.upper())[0] for name, (c, m) in ATTACKS.items()]
         figure.legend(handles=handles, loc="outside upper right", ncols=4)
         figure.suptitle(_conditions(rows), x=0.01, ha="left", fontsize=10, color=MUTED)
     return figure

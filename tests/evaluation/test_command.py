@@ -1,0 +1,133 @@
+"""The commands, on toy detectors: every study gives its files, goes on where it stopped, and refuses what it must."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from evaluation_support import Toy, toy_examples
+
+import pushpull
+from pushpull.evaluation import audit_command, command, survival_study
+from pushpull.evaluation.command import EvaluateOptions, main
+from pushpull.evaluation.studies import STUDIES, StudyOptions
+from pushpull.evaluation.subjects import Subject
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    def load(names, device):
+        made = {"A": Toy("A"), "D3": Toy("D3", scale=2.0, shift=0.05), "nc": Toy("nc", heads=False)}
+        return [Subject.of(made.get(name, Toy(name))) for name in names]
+
+    for module in (command, audit_command):
+        monkeypatch.setattr(module, "load_subjects", load)
+    monkeypatch.setattr(command, "held_out_examples", lambda *a, **k: {"talknet_demo": toy_examples(4)})
+    monkeypatch.setattr(audit_command, "held_out_examples", lambda *a, **k: {"talknet_demo": toy_examples(4)})
+
+
+def arguments(study, out, *more, models="A,D3", eps="1,3"):
+    few = ["--attacks.steps", "2", "--attacks.restarts", "1", "--attacks.eps-av", eps, "--quiet"]
+    return [study, "--models", models, "--data", "footage", "--out", str(out), *few, *more]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_writes_its_files(study, toys, tmp_path, capsys):
+    assert main(arguments(study, tmp_path)) == 0
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["study"] == study and len(found["examples"]) == 4
+    assert found["command"].startswith(f"python -m pushpull.evaluate {study} --models A,D3")
+    assert {row["set"] for row in found["rows"]} == {"all", "correct", "correct in 90 %"}
+    assert {model["name"] for model in found["models"]} == {"A", "D3"}
+    assert all(len(model["sha256"]) == 64 for model in found["models"])
+    with open(tmp_path / "results.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(found["rows"]) and table[0]["adversarial.frame_accuracy_low"] != ""
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    assert "| A |" in (tmp_path / "results.md").read_text() and found["title"] in capsys.readouterr().out
+
+
+def test_table_1_stands_beside_the_paper_with_worst_cases_and_differences(toys, tmp_path):
+    main(arguments("table1", tmp_path, eps="5"))
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    pgd = next(r for r in rows if (r["model"], r["attack"], r["objective"]) == ("D3", "pgd", "training_aware"))
+    assert pgd["paper"] == {"mAP": 93.15, "ecr_a": 0.0811, "ecr_v": 0.2313, "clean_mAP": 91.81}
+    worst = next(r for r in rows if (r["model"], r["attack"]) == ("D3", "worst case"))
+    assert worst["parameters"] == {"over": 5} and worst["paper"] is None
+    assert set(worst["minus A"]) == {"worst_case", "frame_accuracy", "average_precision"}
+    assert 0 < worst["minus A"]["frame_accuracy"]["p_holm"] <= 1
+    assert "D3 minus A" in (tmp_path / "results.md").read_text()
+
+
+def test_the_same_command_again_attacks_nothing(toys, tmp_path, monkeypatch):
+    main(arguments("fig3c", tmp_path))
+    before = (tmp_path / "results.md").read_text()
+    monkeypatch.setattr(command.Evaluator, "_attack", lambda *_: pytest.fail("attacked again"))
+    assert main(arguments("fig3c", tmp_path)) == 0
+    assert (tmp_path / "results.md").read_text() == before
+
+
+def test_a_detector_without_heads_is_attacked_by_the_head_it_has(toys, tmp_path):
+    main(arguments("fig4", tmp_path, models="A,nc", eps="3"))
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {r["objective"] for r in rows if r["model"] == "nc"} == {"inference_aware"}
+    assert {r["objective"] for r in rows if r["model"] == "A"} == {"training_aware", "inference_aware"}
+
+
+def test_survival_goes_on_with_the_examples_that_are_missing(toys, tmp_path, monkeypatch):
+    few = survival_study.Setting(attack=survival_study.BIM(), channels=None).channels[:1]
+    make = survival_study.Setting
+    monkeypatch.setattr(survival_study, "Setting", lambda **k: make(**{"channels": few} | k))
+    assert main(arguments("survival", tmp_path, models="A", eps="3")) == 0
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [row["channel"] for row in found["rows"]] == ["float", few[0].name]
+    assert found["rows"][0]["attacked"]["value"] == 0 and found["rows"][0]["clean"]["value"] == 1
+    assert (tmp_path / "A.png").exists() and few[0].title in (tmp_path / "results.md").read_text()
+    path = next((tmp_path / "records").glob("survival-A.jsonl"))
+    path.write_text(path.read_text()[:-20])
+    main(arguments("survival", tmp_path, models="A", eps="3"))
+    again = json.loads((tmp_path / "results.json").read_text())
+    assert again["rows"] == found["rows"]
+
+
+def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
+    few = ["--attacks.steps", "2", "--attacks.ladder", "1,2", "--attacks.budgets", "1,20", "--attacks.queries", "4"]
+    few += ["--attacks.restarts", "1", "--attacks.draws", "2", "--quiet", "--reference", ""]
+    assert audit_command.main(["A", "D3", "--data", "footage", "--out", str(tmp_path), *few]) == 0
+    assert {path.parent.name for path in tmp_path.glob("*/audit.html")} == {"A", "D3"}
+    assert "A: not robust at eps_av 5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (["table1", "--out", "x"], "say what to attack"),
+        (["table1", "--out", "x", "--data", "d", "--videos", "v"], "say what to attack"),
+        (["table9", "--out", "x", "--data", "d"], "invalid choice"),
+        (["table1", "--out", "x", "--data", "d", "--attacks.steps", "0"], "steps and restarts"),
+        (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "-1"], "eps_av"),
+        (["table1", "--out", "x", "--data", "/nowhere", "--models", "lite"], "/nowhere"),
+        (["table1", "--out", "x", "--data", "d", "--models", "no-such-model"], "no-such-model"),
+    ],
+)
+def test_what_cannot_be_done_is_said(given, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(given)
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_options_know_their_budgets():
+    assert StudyOptions(eps_av="0.5, 1,5").budgets == (0.5, 1.0, 5.0)
+    assert EvaluateOptions(data="x").attacks.further == ("inference_aware", "margin")
+
+
+def test_the_functions_keep_their_names_beside_the_commands():
+    assert callable(pushpull.evaluate) and callable(pushpull.audit)
+    for name in ("evaluate", "audit"):
+        with pytest.raises(ImportError, match=f"from pushpull import {name}"):
+            __import__(f"pushpull.{name}")
+        assert callable(getattr(pushpull, name))
+    found = subprocess.run([sys.executable, "-m", "pushpull.audit", "--help"], capture_output=True, text=True)
+    assert found.returncode == 0 and "--quick" in found.stdout
