@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from pushpull.attacks.budget import Box, Budget
-from pushpull.attacks.check import require_flag, require_whole
+from pushpull.attacks.check import (
+    check_initial,
+    check_run,
+    require_flag,
+    require_whole,
+    warn_of_no_gradient,
+    warn_of_scale,
+)
+from pushpull.attacks.float64 import refine
 from pushpull.attacks.loop import run_attack
 from pushpull.attacks.result import AttackResult, Step
 from pushpull.attacks.start import Streams, Tensors
@@ -84,6 +92,7 @@ class Attack:
         on_step: Callable[[Step], bool | None] | None = None,
         max_rows: int = 8,
         autocast: torch.dtype | None = None,
+        float64_fallback: bool = False,
     ) -> AttackResult:
         """Attack a batch of clips.
 
@@ -108,31 +117,40 @@ class Attack:
             max_rows: restarts are attacked together as long as restarts x B stays within this; fewer after the
                 device ran out of memory.
             autocast: torch.bfloat16 or torch.float16 runs the model in mixed precision.
+            float64_fallback: attack clips whose gradient was exactly zero somewhere, with frames left to win, once more
+                in float64, where cross entropy saturates later, and then on from what that found; see ``in_float64``.
+                They follow in ``trace``.
 
         Raises:
             ValueError: shapes, types, ranges or names do not fit, those of the model's outputs included; there is no
-                clip; or the loss of an unattacked clip is not finite.
+                clip; the loss of an unattacked clip is not finite; or a model cannot be run in float64 that must be.
 
         Warns:
             UserWarning: a picture whose budget is in 0..255 lies in 0..1; the model gives probabilities instead of
                 logits; no gradient of a clip was ever other than zero, so that it comes back as it was (or as the best
                 random start).
         """
-        return run_attack(
-            self,
-            model,
-            inputs,
-            labels,
-            budgets=budgets,
-            objective=objective,
-            targeted=targeted,
-            mask=mask,
-            seed=seed,
-            initial=initial,
-            on_step=on_step,
-            max_rows=max_rows,
-            autocast=autocast,
-        )
+        options = {
+            "budgets": budgets,
+            "objective": objective,
+            "targeted": targeted,
+            "mask": mask,
+            "seed": seed,
+            "initial": initial,
+            "on_step": on_step,
+            "max_rows": max_rows,
+            "autocast": autocast,
+        }
+        check_run(inputs, labels, mask, budgets, seed, on_step)
+        check_initial(initial, inputs)
+        warn_of_scale(inputs, budgets, stacklevel=2)
+        result = run_attack(self, model, inputs, labels, **options)
+        if float64_fallback:
+            result = refine(self, result, model, inputs, labels, **options)
+        back = "unchanged" if initial is None else "as the better of clip and start"
+        outcome = f"they come back {'as the best random start' if self.random_start else back}"
+        warn_of_no_gradient(torch.nonzero(result.no_gradient).flatten().tolist(), outcome, stacklevel=2)
+        return result
 
 
 ATTACKS: dict[str, type[Attack]] = {}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushpull.attacks.budget import Box, as_stored
-from pushpull.attacks.check import check_initial, check_run, require_finite, warn_of_no_gradient, warn_of_scale
+from pushpull.attacks.check import require_finite
 from pushpull.attacks.objectives import get_objective
 from pushpull.attacks.result import AttackResult, Cancelled, Step
 from pushpull.attacks.start import Point, start_anew, stuck
@@ -39,16 +39,16 @@ def make_streams(names: list[str], seed: int, clips: int, restarts: range) -> li
 class _Rows:
     """Best-so-far of one chunk: every clip of the batch times some of the restarts, restart by restart."""
 
-    def __init__(self, start: Tensors, frames: int, restarts: range):
+    def __init__(self, start: Tensors, mask: Tensor, restarts: range):
         count, device = len(next(iter(start.values()))), next(iter(start.values())).device
         self.restarts = restarts
         self.start_loss = None
         self.best = {name: values.clone() for name, values in start.items()}
         self.loss = torch.full((count,), -torch.inf, device=device)
         self.best_loss = self.loss.clone()
-        self.flipped = torch.zeros(count, frames, dtype=torch.bool, device=device)
-        self.ever = self.flipped.clone()
-        self.sloped = torch.zeros(count, dtype=torch.bool, device=device)
+        self.mask = mask
+        self.flipped, self.ever = torch.zeros_like(mask), torch.zeros_like(mask)
+        self.sloped, self.stalled = torch.zeros(2, count, dtype=torch.bool, device=device)
 
     def record(self, active: Tensor, point: Point, keep: str) -> None:
         loss = point.loss
@@ -57,8 +57,10 @@ class _Rows:
             self.loss, self.best_loss = self.loss.to(loss.dtype), self.best_loss.to(loss.dtype)
         self.loss[active], self.flipped[active] = loss, point.won
         self.ever[active] |= point.won
-        for sloped in point.sloped().values():
+        if point.gradient:
+            sloped = torch.stack(list(point.sloped().values())).any(dim=0)
             self.sloped[active] |= sloped
+            self.stalled[active] |= ~sloped & (~point.won & self.mask[active]).any(dim=1)
         taken = loss > self.best_loss[active] if keep == "best" else ~loss.isnan()
         self.best_loss[active[taken]] = loss[taken]
         for name, values in point.x.items():
@@ -101,12 +103,9 @@ def _attack_rows(
     attack, victim: Victim, box: Box, streams: list, restarts: range, initial: Tensors | None, emit: Callable
 ) -> tuple[_Rows, bool]:
     """Run some restarts of every clip together. Returns their best iterates and whether the caller cancelled."""
-    x, memory = attack.start(box, streams)
-    if initial and restarts.start == 0:
-        x = {**x, **{name: torch.cat([first, x[name][len(first) :]]) for name, first in initial.items()}}
-    x = box.project(x)
+    x, memory = _start(attack, box, streams, initial if restarts.start == 0 else None)
     at_clip = not attack.random_start and initial is None
-    rows = _Rows(x, victim.labels.shape[1], restarts)
+    rows = _Rows(x, victim.mask, restarts)
     mask = victim.mask[: victim.labels.shape[0] // len(restarts)]
     active = torch.arange(len(rows.loss), device=rows.loss.device)
 
@@ -143,6 +142,14 @@ def _attack_rows(
     return rows, False
 
 
+def _start(attack, box: Box, streams: list, initial: Tensors | None) -> tuple[Tensors, Tensors]:
+    """The first points of all rows, those of the first restart as given, and what the attack remembers."""
+    x, memory = attack.start(box, streams)
+    for name, first in (initial or {}).items():
+        x = {**x, name: torch.cat([first, x[name][len(first) :]])}
+    return box.project(x), memory
+
+
 def _leave_plateau(point: Point, attack, victim: Victim, box: Box, streams: list, rows: _Rows) -> tuple[Point, Tensors]:
     """Random starts for modalities whose gradient is exactly zero: the point after them, and who took one, if any."""
     wanted = victim.mask.any(dim=1)
@@ -164,6 +171,7 @@ class _Best:
         self.loss = self.clean_loss = None
         self.ever = torch.zeros_like(mask)
         self.sloped = ~mask.any(dim=1)  # clips without a frame that counts have nothing to climb
+        self.stalled = torch.zeros_like(self.sloped)
 
     def begin(self, clean_loss: Tensor, *, counts: bool) -> None:
         """The loss of the unattacked clips; ``counts`` where they are candidates themselves."""
@@ -184,6 +192,7 @@ class _Best:
             for name, values in rows.best.items():
                 self.x[name][better] = values[mine][better]
             self.ever, self.sloped = self.ever | rows.ever[mine], self.sloped | rows.sloped[mine]
+            self.stalled |= rows.stalled[mine]
 
     def end(self) -> None:
         """A clip of which no restart found a finite number is returned as it is."""
@@ -229,11 +238,8 @@ def run_attack(
     max_rows,
     autocast,
 ) -> AttackResult:
-    """See ``Attack.run``."""
-    check_run(inputs, labels, mask, budgets, seed, on_step)
-    check_initial(initial, inputs)
+    """See ``Attack.run``, which has checked what belongs together."""
     objective = get_objective(objective)
-    warn_of_scale(inputs, budgets, stacklevel=3)
     trace: list[Step] = []
 
     def emit(event: Step) -> None:
@@ -269,10 +275,7 @@ def run_attack(
             with suppress(Cancelled):
                 emit(Step(0, attack.steps, 0, attack.restarts, loss, loss, share, {}, {}, 1.0))
         best.end()
-    if names and attack.uses_gradient and not cancelled:
-        back = "unchanged" if initial is None else "as the better of clip and start"
-        outcome = f"they come back {'as the best random start' if attack.random_start else back}"
-        warn_of_no_gradient(torch.nonzero(~best.sloped).flatten().tolist(), outcome, stacklevel=3)
+    climbed = bool(names) and attack.uses_gradient and not cancelled
     return AttackResult(
         adversarial=best.x,
         stored={name: as_stored(name, values) for name, values in best.x.items()},
@@ -281,6 +284,8 @@ def run_attack(
         clean_loss=best.clean_loss,
         flipped_ever=best.ever,
         movable={name: movable.get(name, torch.zeros(len(labels))) for name in inputs},
+        no_gradient=~best.sloped if climbed else torch.zeros_like(best.sloped),
+        stalled=best.stalled,
         trace=tuple(trace),
         cancelled=cancelled,
     )

@@ -54,6 +54,9 @@ class AttackResult:
         clean_loss: (B,) objective of the unattacked clips (on the grid if ``grid``).
         flipped_ever: (B, T) bool, masked frames that some iterate of some restart won; the unattacked clip is one.
         movable: {name: (B,)} share of the elements that the budget lets take more than one value.
+        no_gradient: (B,) bool, clips of which no evaluation had a gradient other than exactly zero, although some frame
+            counts; never with an attack that takes none.
+        stalled: (B,) bool, clips of which some evaluation had none while frames were left to win.
         trace: every ``Step``, in order.
         cancelled: whether the attack was stopped before its end.
     """
@@ -65,5 +68,7 @@ class AttackResult:
     clean_loss: Tensor
     flipped_ever: Tensor
     movable: Tensors
+    no_gradient: Tensor
+    stalled: Tensor
     trace: tuple[Step, ...]
     cancelled: bool

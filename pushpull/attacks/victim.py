@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from pushpull.attacks.ensemble import EnsembleOutputs
 from pushpull.attacks.objectives import check_logits, logits_of, won_frames
 from pushpull.attacks.undisturbed import Settled
 
@@ -73,7 +74,9 @@ class Victim:
         return self._fixed(x)
 
     def _decide(self, outputs) -> Tensor:
-        """Won frames (rows, T) bool; refuses outputs that do not fit the labels."""
+        """Won frames (rows, T) bool, of an ensemble by all its members; refuses outputs that do not fit the labels."""
+        if isinstance(outputs, EnsembleOutputs):
+            return torch.stack([self._decide(member) for member in outputs.members]).all(dim=0)
         logits = logits_of(outputs).detach()
         check_logits(logits, self.labels)
         if self.highest >= logits.shape[-1]:

@@ -322,5 +322,15 @@ def _on_cpu(result: AttackResult) -> AttackResult:
     def moved(values):
         return values.cpu() if isinstance(values, Tensor) else {name: part.cpu() for name, part in values.items()}
 
-    names = ("adversarial", "stored", "delta", "loss", "clean_loss", "flipped_ever", "movable")
+    names = (
+        "adversarial",
+        "stored",
+        "delta",
+        "loss",
+        "clean_loss",
+        "flipped_ever",
+        "movable",
+        "no_gradient",
+        "stalled",
+    )
     return replace(result, **{name: moved(getattr(result, name)) for name in names})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from pushpull.attacks import APGD, BIM, FGSM, MIM, PGD, Noise, paper_budget
+from pushpull.attacks import APGD, BIM, FGSM, MIM, PGD, Noise, Square, paper_budget
 from pushpull.attacks.objectives import margin
 
 FRAMES = 4
@@ -100,6 +100,9 @@ FAMILY = {
     "pgd-grid": PGD(steps=4, restarts=2, grid=True),
     "apgd-stop": APGD(steps=9, restarts=2, early_stop=True),
     "apgd-grid": APGD(steps=9, grid=True),
+    "square": Square(steps=12, restarts=2),
+    "square-stop": Square(steps=12, restarts=2, early_stop=True),
+    "square-grid": Square(steps=12, grid=True),
 }
 BUDGETS = {
     "both": paper_budget(20),
