@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings.from_env()
     try:
         settings.prepare()
-        if options.command == "password":
-            return password(settings)
+        if options.command in WITHOUT_STORE:
+            return WITHOUT_STORE[options.command](settings, options)
         store = Store(settings.url)
         try:
             return COMMANDS[options.command](settings, store, options)
@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("--volunteer", type=int, metavar="N", help="only this one")
     delete.add_argument("--yes", action="store_true", help="really")
     command("migrate", "bring the database to this version's schema (every command does)", study=False)
+    tryout = command("tryout", "make the clips of the test to try, if they are not there", study=False)
+    tryout.add_argument("--again", action="store_true", help="even if they are there")
     command("password", "make a new password for the experimenter's page and print it", study=False)
     return parser
 
@@ -214,7 +216,15 @@ def migrate(settings: Settings, store: Store, options) -> int:
     return 0
 
 
-def password(settings: Settings) -> int:
+def tryout(settings: Settings, options) -> int:
+    from .tryout.make import make_clips  # here: it takes torch
+
+    _step_back()
+    print(make_clips(settings.data, settings.assets, again=options.again))
+    return 0
+
+
+def password(settings: Settings, options) -> int:
     if settings.password:
         raise ValueError("the password is set by PUSHPULL_XAB_PASSWORD: change it there")
     gate = Gate(settings)
@@ -234,3 +244,4 @@ COMMANDS = {
     "delete": delete,
     "migrate": migrate,
 }
+WITHOUT_STORE = {"password": password, "tryout": tryout}

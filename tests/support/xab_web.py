@@ -102,23 +102,33 @@ class Person(Volunteer):
         time.sleep(3 * FRAMES * FRAME_SECONDS)
 
 
+class NeverMade:
+    """A process that ended without making anything."""
+
+    pid = 0
+
+    def poll(self) -> int:
+        return 1
+
+
 class Served:
     """The app on a port of its own; stop() and start() are a restart on the same port.
 
     Args:
         settings: where its things are.
         prefix: a path below which a proxy serves it.
+        maker: see xab.pages.create; by default the clips of the test to try are never made.
     """
 
-    def __init__(self, settings: Settings, *, prefix: str = ""):
-        self.settings, self.prefix = settings, prefix
+    def __init__(self, settings: Settings, *, prefix: str = "", maker=None):
+        self.settings, self.prefix, self.maker = settings, prefix, maker or NeverMade
         self.clips = ClipMaker(settings)
         self.port = 0
         self.start()
 
     def start(self) -> None:
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        self.inner = mount(app, self.settings)
+        self.inner = mount(app, self.settings, maker=self.maker)
         config = uvicorn.Config(
             below(self.prefix, app) if self.prefix else app,
             port=self.port,
@@ -147,8 +157,8 @@ class Served:
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}{self.prefix}/xab"
 
-    def link(self, token: str) -> str:
-        return f"{self.base}?t={token}"
+    def link(self, token: str | None) -> str:
+        return self.base if token is None else f"{self.base}?t={token}"
 
     def study(self, **changes) -> str:
         return add_study(self.store, self.clips, **changes)
@@ -205,7 +215,7 @@ def browser():
 class Visitor:
     """A volunteer in a browser window, who clicks what a volunteer clicks."""
 
-    def __init__(self, browser, app: Served, token: str, **context):
+    def __init__(self, browser, app: Served, token: str | None, **context):
         self.app, self.token = app, token
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
         self.page = self.context.new_page()

@@ -21,7 +21,9 @@ from ..blinding import BlindedClips, StimulusDamaged
 from ..files import ROOT
 from ..settings import Gate, Settings
 from ..store import Refused, Store, StoreError
-from . import lab, lab_planner, lab_results, volunteer
+from ..tryout import Clips, Tryouts
+from ..tryout.clips import Worker
+from . import lab, lab_planner, lab_results, tryout, volunteer
 from .entry import Entry, NotAdmitted, route
 from .http import HEADERS, Headers, Pool, log, refusal
 
@@ -41,16 +43,17 @@ class Context:
     pool: Pool
     clips: BlindedClips
     start_worker: Callable[[str], None]
+    tryouts: Tryouts
     static: Path = STATIC
     static_files: dict[str, Path] = field(default_factory=lambda: {path.name: path for path in STATIC.iterdir()})
 
 
-def start_worker(settings: Settings, study: str) -> None:
-    """Make a study's stimuli in a process of its own: it is slow, and must not slow down an answer."""
+def start_worker(settings: Settings, *command: str) -> subprocess.Popen:
+    """Make clips in a process of its own, ``python -m xab COMMAND``: it is slow, and must not slow down an answer."""
     environment = {**settings.environment(), "OMP_NUM_THREADS": "1"}
     with (settings.data / "worker.log").open("ab") as output:
-        subprocess.Popen(
-            [sys.executable, "-m", "xab", "make", study],
+        return subprocess.Popen(
+            [sys.executable, "-m", "xab", *command],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -60,8 +63,15 @@ def start_worker(settings: Settings, study: str) -> None:
         )
 
 
-def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -> FastAPI:
+def create(
+    settings: Settings, *, worker: Callable[[str], None] | None = None, maker: Callable[[], Worker] | None = None
+) -> FastAPI:
     """The application below /xab.
+
+    Args:
+        settings: where its things are.
+        worker: starts what makes a study's stimuli; a process of its own by default.
+        maker: starts what makes the clips of the test to try; likewise.
 
     Raises:
         StoreError: the database cannot be opened.
@@ -76,7 +86,12 @@ def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -
         gate=gate,
         pool=Pool(),
         clips=BlindedClips(settings.data / "stimuli", gate.secret),
-        start_worker=worker or (lambda study: start_worker(settings, study)),
+        start_worker=worker or (lambda study: start_worker(settings, "make", study)),
+        tryouts=Tryouts(
+            Clips(settings.data, settings.assets, maker or (lambda: start_worker(settings, "tryout"))),
+            store.tally,
+            gate.secret,
+        ),
     )
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = context
@@ -92,6 +107,7 @@ def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -
         app.add_exception_handler(error, refuse)
     app.add_middleware(Headers)
     app.include_router(volunteer.routes(context))
+    app.include_router(tryout.routes(context))
     # The planner's address first: /lab/{study} would take it.
     app.include_router(lab_planner.routes(context, entry))
     app.include_router(lab_results.routes(context, entry))
@@ -99,16 +115,18 @@ def create(settings: Settings, *, worker: Callable[[str], None] | None = None) -
     return app
 
 
-def mount(app: FastAPI, settings: Settings | None = None) -> FastAPI:
+def mount(app: FastAPI, settings: Settings | None = None, *, maker: Callable[[], Worker] | None = None) -> FastAPI:
     """Serve the test below /xab of ``app``, and say where its data are and, once, the password.
 
     Mount before anything that takes every address, as gradio at "/" does.
     """
     settings = settings or Settings.from_env()
-    inner = create(settings)
+    inner = create(settings, maker=maker)
 
     @app.get("/xab", include_in_schema=False)
-    async def page(t: str = ""):
+    async def page(t: str | None = None):
+        if t is None:  # nobody's link: anybody may try
+            return FileResponse(STATIC / "tryout.html", headers=HEADERS)
         if (found := re.fullmatch(WRAPPED, t)) and found[1] != t:
             return RedirectResponse(f"?t={found[1]}", 303, headers=HEADERS)
         return FileResponse(STATIC / "volunteer.html", headers=HEADERS)
@@ -132,7 +150,7 @@ def keep_forgetting(store: Store) -> None:
 def announce(inner: FastAPI) -> None:
     """Say on the terminal where the data are and how the experimenter gets in."""
     context = inner.state.context
-    print(f"XAB test: data in {context.settings.data}, database {context.store.shown}")
+    print(f"XAB test: to try at /xab, data in {context.settings.data}, database {context.store.shown}")
     if context.settings.password:
         print("XAB test: experimenter's page at /xab/lab, password from PUSHPULL_XAB_PASSWORD")
     elif context.gate.generated:

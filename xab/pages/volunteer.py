@@ -123,7 +123,8 @@ class Pages:
         return ranged(data, request.headers.get("range"), "video/mp4")
 
     def _clip(self, handle: str) -> bytes:
-        return self._context.clips.get(self._context.store.sessions.media(handle))
+        of_try = self._context.tryouts.clip(handle)
+        return of_try if of_try is not None else self._context.clips.get(self._context.store.sessions.media(handle))
 
     async def selfcheck(self, request: Request):
         path = await self._run(selfcheck.clip_path, self._context.settings.data)

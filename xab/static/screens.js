@@ -3,11 +3,11 @@
 import { button, h } from "./element.js";
 
 const paragraphs = (text) => text.split(/\n\s*\n/).map((part) => h("p", { text: part.trim() }));
-const heading = (text) => h("h1", { tabindex: -1, text });
+export const heading = (text) => h("h1", { tabindex: -1, text });
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 /** Presses count once: the button rests until the page changes or the attempt fails. */
-function once(work) {
+export function once(work) {
   return async ({ currentTarget }) => {
     if (currentTarget.getAttribute("aria-busy") === "true") return;
     currentTarget.setAttribute("aria-busy", "true");
@@ -55,6 +55,16 @@ export function consent(state, app) {
   };
 }
 
+/** What a trial asks for, in three sentences. */
+export const how = () =>
+  h(
+    "ol",
+    { class: "how" },
+    h("li", {}, h("b", { text: "Play X." }), " A face, with sound. X is the one to remember."),
+    h("li", {}, h("b", { text: "Play A and B." }), " One is exactly the same as X. The other was altered: sometimes clearly, often so little that nobody can tell."),
+    h("li", {}, h("b", { text: "Say which one is the same as X." }), " The difference may be in the picture, in the sound, or in both. Replay as often as you like."),
+  );
+
 export function instructions(state, app) {
   const practice = state.training
     ? `First ${plural(state.training, "practice trial")} with answers shown, then ${plural(state.trials, "trial")}.`
@@ -64,13 +74,7 @@ export function instructions(state, app) {
     title: "What you do",
     nodes: [
       heading("What you do"),
-      h(
-        "ol",
-        { class: "how" },
-        h("li", {}, h("b", { text: "Play X." }), " A face, with sound. X is the one to remember."),
-        h("li", {}, h("b", { text: "Play A and B." }), " One is exactly the same as X. The other was altered: sometimes clearly, often so little that nobody can tell."),
-        h("li", {}, h("b", { text: "Say which one is the same as X." }), " The difference may be in the picture, in the sound, or in both. Replay as often as you like."),
-      ),
+      how(),
       h("p", {}, `${practice} It takes about ${state.minutes} minutes, and you may pause at any time.`),
       h("p", { text: "If you cannot tell, guess: a guess is an honest answer here, and there is no way to fail." }),
       h("p", { class: "keys-line" }, "Keys, if you like: ", key("X"), " ", key("A"), " ", key("B"), " play, ", key("1"), " ", key("2"), " answer, ", key("Space"), " pauses, ", key("?"), " shows help."),

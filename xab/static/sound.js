@@ -5,6 +5,7 @@ import { Murmurs } from "./murmur.js";
 
 const COUNTS = [1, 2, 3, 4];
 
+/** `state.alone`: nobody runs this test, so nobody is told anything. */
 export function sound(state, app) {
   if (state.needs_sound) return needed(state, app);
   const murmurs = new Murmurs();
@@ -65,14 +66,18 @@ export function sound(state, app) {
           h("li", { text: "Is the sound of this tab muted? Right-click the tab to see." }),
           h("li", { text: "Is the computer's volume up, and is the right output chosen (headphones or loudspeaker)?" }),
           h("li", { text: "On a phone, the silent switch at the side also silences web pages." }),
-          h("li", { text: "No sound today? Close the page; your link keeps your place." }),
+          !state.alone && h("li", { text: "No sound today? Close the page; your link keeps your place." }),
         ),
       ),
       h(
         "details",
         {},
         h("summary", { text: "I cannot hear the sound" }),
-        h("p", { text: "If you are deaf or hard of hearing, say so here. The experimenter will see that your answers rest on the picture alone; nothing else about you is asked." }),
+        h("p", {
+          text: state.alone
+            ? "You can go on with the picture alone."
+            : "If you are deaf or hard of hearing, say so here. The experimenter will see that your answers rest on the picture alone; nothing else about you is asked.",
+        }),
         button("I cannot hear the sound", () => app.step("step", { step: "sound", hears: false })),
       ),
     ],

@@ -2,7 +2,6 @@
 
 import { button, h, list, randomName } from "./element.js";
 import { Refusal } from "./api.js";
-import { remember } from "./remember.js";
 import { Player, ROLES } from "./player.js";
 import { shortcuts } from "./keys.js";
 
@@ -53,6 +52,7 @@ export class Trial {
         "button",
         { type: "button", class: "clip", "data-role": role, onclick: () => this.player.press(role) },
         h("b", { text: role }),
+        " ", // between the words of its name; a grid shows none
         status,
         progress,
       );
@@ -150,7 +150,7 @@ export class Trial {
       node.disabled = this.ready === null;
       node.dataset.now = now === "to play" ? "waiting" : now;
       node.toggleAttribute("data-active", role === player.active);
-      node.setAttribute("aria-label", `Clip ${role}: ${now === "to play" ? "not yet played to its end" : now}`);
+      node.setAttribute("aria-label", `Clip ${role}: ${now}`);
       node.setAttribute("aria-keyshortcuts", role);
     }
     const { missing } = player;
@@ -207,8 +207,6 @@ export class Trial {
       },
       ...journal.pending(),
     };
-    // Survives a crash between here and the server's acknowledgement.
-    remember(`answer-${this.app.token}`, this.sent);
     this.todo.textContent = "Storing your answer …";
     for (const answer of this.answers) {
       answer.setAttribute("aria-disabled", "true");

@@ -6,25 +6,21 @@ import { help, pause, withdraw } from "./dialogs.js";
 import { Journal } from "./journal.js";
 import { remember, remembered } from "./remember.js";
 import { shortcuts } from "./keys.js";
+import { find, Page } from "./page.js";
 import * as screens from "./screens.js";
 import { Tabs } from "./tabs.js";
 import { Trial } from "./trial.js";
 
 const STEPS = ["consent", "instructions", "check", "sound", "trials"];
-const find = (id) => document.getElementById(id);
 
-class App {
+class App extends Page {
   constructor(token) {
-    this.token = token;
-    this.api = new Api(token, (wait) => this.line(wait));
+    super(token, STEPS);
     this.journal = new Journal(this.api);
     this.tabs = new Tabs(token, {
       onPassive: () => this.present(screens.elsewhere(false, this)),
       onFree: () => this.present(screens.elsewhere(true, this)),
     });
-    this.now = null;
-    this.submitting = null;
-    find("again").onclick = () => this.api.nudge();
     find("pause").onclick = () => pause(this);
     find("help").onclick = () => help();
     find("withdraw").onclick = () => withdraw(this);
@@ -78,6 +74,8 @@ class App {
   }
 
   async submit(answer) {
+    // Survives a crash between here and the server's acknowledgement.
+    remember(`answer-${this.token}`, answer);
     this.submitting = answer;
     try {
       const reply = await this.api.post("answer", answer);
@@ -142,59 +140,6 @@ class App {
     } else {
       this.present(screens[state.step](state, this), { foot, note });
     }
-  }
-
-  present(screen, { foot = true, note = "" } = {}) {
-    this.now?.close?.();
-    this.now = screen;
-    const main = find("main");
-    main.replaceChildren(...screen.nodes.filter(Boolean));
-    main.classList.toggle("wide", Boolean(screen.trial));
-    if (!screen.trial) find("count").hidden = find("meter").hidden = true; // also of a trial that was left
-    find("foot").hidden = !foot;
-    if (!foot) find("steps").hidden = true;
-    document.title = `${screen.title} · ${find("study").textContent}`;
-    scrollTo(0, 0);
-    main.querySelector("h1")?.focus({ preventScroll: true });
-    find("note").textContent = note && note !== "Your answer is stored." ? note : "";
-    find("note").hidden = !find("note").textContent;
-    this.say([note, find("count").hidden ? "" : find("count").textContent].filter(Boolean).join(" "));
-  }
-
-  progress(state) {
-    const index = STEPS.indexOf(state.step);
-    const trial = state.step === "trials";
-    find("steps").hidden = index < 0 || trial;
-    STEPS.forEach((step, position) => {
-      const item = find("steps").children[position];
-      item.dataset.now = position < index ? "past" : position === index ? "here" : "ahead";
-      if (position === index) item.setAttribute("aria-current", "step");
-      else item.removeAttribute("aria-current");
-    });
-    find("count").hidden = find("meter").hidden = !trial;
-    if (!trial) return;
-    const total = state.phase === "training" ? state.training : state.trials;
-    find("count").textContent = `${state.phase === "training" ? "Practice" : "Trial"} ${state.number} of ${total}`;
-    find("meter").max = total;
-    find("meter").value = state.number - 1;
-  }
-
-  /** The line about the connection: shown while something waits, gone when all is through. */
-  line(wait) {
-    const away = wait !== null;
-    find("line").hidden = !away;
-    if (!away) return;
-    const cause = navigator.onLine ? "The server does not answer right now." : "You are offline.";
-    const safe = this.submitting ? " Your answer is stored on this device and will be sent by itself." : "";
-    const text = `${cause}${safe} Trying again …`;
-    if (find("line-text").textContent !== text) find("line-text").textContent = text;
-  }
-
-  /** For screen readers; the same words twice are still two announcements. */
-  say(text) {
-    const place = find("say");
-    place.textContent = "";
-    setTimeout(() => (place.textContent = text), 60);
   }
 
   looked() {

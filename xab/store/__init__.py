@@ -10,6 +10,7 @@ from .records import Pair, Stimulus, Study
 from .results import Results
 from .sessions import Sessions
 from .studies import Studies
+from .tally import Tally
 from .transactions import Database
 from .trials import MediaFile, TrialMedia
 
@@ -27,6 +28,7 @@ __all__ = [
     "StoreError",
     "Studies",
     "Study",
+    "Tally",
     "TrialMedia",
 ]
 
@@ -47,6 +49,7 @@ class Store:
         self.links = Links(database)
         self.results = Results(database)
         self.sessions = Sessions(database)
+        self.tally = Tally(database)
 
     @property
     def shown(self) -> str:

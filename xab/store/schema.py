@@ -138,6 +138,15 @@ trials = Table(
     UniqueConstraint("session_id", "position"),
 )
 
+# Of visitors who let their result be counted: how many had each.
+tryouts = Table(
+    "tryouts",
+    metadata,
+    Column("trials", Integer, primary_key=True, autoincrement=False),
+    Column("correct", Integer, primary_key=True, autoincrement=False),
+    Column("people", Integer, nullable=False),
+)
+
 judgments = Table(
     "judgments",
     metadata,
