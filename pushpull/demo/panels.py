@@ -148,6 +148,8 @@ def link(address: str) -> str:
     """A field to copy an address from."""
     field = f'<input type="text" readonly value="{escape(address)}">'
     return f'<div id="pp-link"><label><span>The link:</span>{field}</label></div>'
+
+
 def clip_cards(found: list[tuple[int, str, str, str]], chosen: int | None) -> str:
     """Clips as cards: (number, title, caption, picture's address) of each."""
     if not found:
