@@ -13,7 +13,8 @@ from pushpull.demo.storage import ResultStore
 
 NAMES = ["talknet-lite", "talknet-other"]
 VALUES = ("bim", "both", 20.0, "untargeted", 0.0, 1.0, False, 1, 1)  # the form from the attack on
-PARTS = "subject face chosen clock gallery status faces models how source run brakes stop progress sentence player numbers files"
+PARTS = "subject face chosen clock gallery status faces models how source run brakes stop progress sentence".split()
+PARTS += ["player", "numbers", "files"]
 ASKER = SimpleNamespace(session_hash="anna")
 
 
@@ -27,7 +28,7 @@ def act(tmp_path_factory, unhurried):
     write_face(folder / "clips" / "hopper.mp4")
     detectors = DetectorCache(folder / "checkpoints", device="cpu")
     context = DemoContext(detectors=detectors, store=ResultStore(root=folder / "store"), clips=folder / "clips")
-    return CompareActions(context, SimpleNamespace(**{name: name for name in PARTS.split()}))
+    return CompareActions(context, SimpleNamespace(**{name: name for name in PARTS}))
 
 
 @pytest.fixture(scope="module")
