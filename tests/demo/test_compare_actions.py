@@ -13,8 +13,8 @@ from pushpull.demo.storage import ResultStore
 
 NAMES = ["talknet-lite", "talknet-other"]
 VALUES = ("bim", "both", 20.0, "untargeted", 0.0, 1.0, False, 1, 1)  # the form from the attack on
-PARTS = "subject face chosen clock gallery status faces models how source run brakes stop progress sentence".split()
-PARTS += ["player", "numbers", "files"]
+PARTS = ("subject", "face", "chosen", "clock", "gallery", "status", "faces", "models", "how", "source")
+PARTS += ("run", "brakes", "stop", "progress", "sentence", "player", "numbers", "files")
 ASKER = SimpleNamespace(session_hash="anna")
 
 
