@@ -115,7 +115,7 @@ def entry(card: dict) -> str:
         facts.append(f"{card['bytes'] / 1e6:.1f} MB")
     title = models.title(card)
     head = (
-        f"<header><h4>{escape(title)}</h4><code>{escape(name)}</code>"
+        f"<header><h2>{escape(title)}</h2><code>{escape(name)}</code>"
         f'<p class="pp-quiet">{escape(" · ".join(facts))}</p>'
         f'<span class="pp-tag pp-tag-{kind}">{GROUPS[kind]}</span></header>'
     )

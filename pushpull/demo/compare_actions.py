@@ -13,12 +13,14 @@ from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext, poster
 from pushpull.demo.form import Form
 from pushpull.demo.intake import Subject
+from pushpull.demo.line import Turn, in_words
 from pushpull.demo.presentation import score
 from pushpull.runs.compare import compare_each, gather
 from pushpull.runs.run import Run, most_speaking
 
 MAX_MODELS = 6  # of a comparison: each takes as long as an attack
 RUN = "Compare them"
+FULL = "Too many people are waiting. Try again in some minutes."
 ATTACK_TAB = -1  # the card of the clip that is in the Attack tab
 WHITE_BOX, TRANSFER = "white_box", "transfer"
 HOW = {WHITE_BOX: "Attack each model itself", TRANSFER: "One model's noise on all"}
@@ -123,7 +125,8 @@ class CompareActions:
             return {ui.progress: panels.alert(problem)}
         cleared = dict.fromkeys((ui.sentence, ui.numbers, ui.files), "")
         return cleared | {
-            ui.progress: panels.waiting("Waiting for its turn: attacks run one at a time on this machine"),
+            ui.progress: panels.waiting("Asking for a turn: attacks run one at a time on this machine"),
+            ui.clock: gr.Timer(active=True),
             ui.player: "",
             ui.run: gr.Button("Running …", interactive=False),
             ui.brakes: gr.Row(visible=True),
@@ -139,7 +142,21 @@ class CompareActions:
 
     def idle(self) -> Updates:
         """The buttons as they are when nothing runs."""
-        return {self.ui.run: gr.Button(RUN, interactive=True), self.ui.brakes: gr.Row(visible=False)}
+        ui = self.ui
+        return {
+            ui.run: gr.Button(RUN, interactive=True),
+            ui.brakes: gr.Row(visible=False),
+            ui.clock: gr.Timer(active=False),
+        }
+
+    def where(self, request: gr.Request):
+        """Somebody waits for a turn: their place, and how long it will be."""
+        place = self.context.line.place(request.session_hash)
+        return gr.skip() if place is None else panels.waiting(in_words(place))
+
+    def turned_away(self) -> Updates:
+        """The queue took no more, or the server went away meanwhile."""
+        return self.idle() | {self.ui.progress: panels.alert(FULL)}
 
     def stop(self, request: gr.Request):
         """End the comparison at its next step and keep what there is."""
@@ -157,17 +174,27 @@ class CompareActions:
 
     def compare(self, request: gr.Request, subject: Subject | None, face: int, names, how, source, *values):
         """Run the comparison that the form describes, with live progress."""
-        ui, visitor = self.ui, self._visitor(request)
         if self._problem(subject, names):
             yield self.idle()
             return
+        yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
+        with self.context.line.turn() as turn:
+            yield from self._compare(turn, self._visitor(request), subject, face, names, how, source, *values)
+
+    def _compare(self, turn: Turn, visitor: str, subject: Subject, face: int, names, how, source, *values):
+        ui = self.ui
         stop = self.context.stops[visitor] = threading.Event()
         transfer_from = source if how == TRANSFER else None
         state = Progress(names)
 
         def work(report):
+            def tell() -> None:
+                turn.comes_to(min(state.share, 0.99))
+                report("")
+
             spec = Form(names[0], *values).spec(subject, face)
-            found = self._attack(spec, subject, face, names, transfer_from, stop, state, report)
+            found = self._attack(spec, subject, face, transfer_from, stop, state, tell)
+            turn.comes_to(1.0)
             report("Preparing the view")
             comparison = gather(found, names, transfer_from)
             folder = self.context.store.open()
@@ -197,21 +224,21 @@ class CompareActions:
             self.context.stops.pop(visitor, None)
         yield self.idle() | {ui.files: links}
 
-    def _attack(self, spec, subject, face, names, transfer_from, stop, state, report) -> list[tuple[str, Run]]:
+    def _attack(self, spec, subject, face, transfer_from, stop, state, tell) -> list[tuple[str, Run]]:
         """The runs, as far as the visitor let them come."""
 
         def on_step(name: str, step: Step) -> bool:
             state.step(name, step)
-            report("")
+            tell()
             return not stop.is_set()
 
         found: list[tuple[str, Run]] = []
         get, cut = self.context.detectors.get, lambda detector: subject.clips(detector)[face]
         with self.context.cpu:
-            for name, run in compare_each(names, get, cut, spec, transfer_from=transfer_from, on_step=on_step):
+            for name, run in compare_each(state.names, get, cut, spec, transfer_from=transfer_from, on_step=on_step):
                 found.append((name, run))
                 state.done(name, run)
-                report("")
+                tell()
                 if stop.is_set() and transfer_from is None:
                     break
         return found
@@ -234,6 +261,12 @@ class Progress:
         """The run of ``name`` is there."""
         self.told[name] = compare_view.outcome(run)
 
+    @property
+    def share(self) -> float:
+        """Of the work, 0..1."""
+        begun = self.trace[-1].progress if self.trace and self.now not in self.told else 0.0
+        return (len(self.told) + begun) / len(self.names)
+
     def html(self, note: str = "") -> str:
         """The list of models and the bar."""
-        return compare_view.progress(self.names, dict(self.told), list(self.trace), self.now, note)
+        return compare_view.progress(self.names, dict(self.told), list(self.trace), self.now, self.share, note)

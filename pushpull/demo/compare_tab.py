@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 
 from pushpull.demo import compare_view, models, panels
-from pushpull.demo.attack_tab import CARD_CLICKS, HEAVY, QUICK, READING, STOP
+from pushpull.demo.attack_tab import CARD_CLICKS, CLOCK, HEAVY, QUICK, READING, STOP
 from pushpull.demo.compare_actions import HOW, MAX_MODELS, NOT_YET, RUN, TRANSFER, WHITE_BOX, CompareActions
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import MODALITY_NAMES, TARGET_NAMES, attack_names
@@ -19,6 +19,7 @@ def compare_tab(page: gr.Blocks, context: DemoContext, shared: SimpleNamespace) 
         subject=gr.State(None, time_to_live=7200),  # intake.Subject
         face=gr.State(0),
         chosen=gr.State(None),  # the pressed card of the gallery
+        clock=gr.Timer(CLOCK, active=False),  # ticks while somebody waits for a turn
     )
     act = CompareActions(context, ui)
     with gr.Row(equal_height=False, elem_classes="pp-columns"):
@@ -90,7 +91,7 @@ def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: Simp
     clip = [ui.subject, ui.face, ui.chosen, ui.gallery, ui.status, ui.faces]
     page.load(act.refresh, None, [ui.models, ui.source], **QUICK)
     shared.tab["compare"].select(act.arrive, [ui.subject, ui.chosen, *other], clip, **QUICK)
-    buttons = [ui.run, ui.brakes, ui.stop]
+    buttons = [ui.run, ui.brakes, ui.stop, ui.clock]
     results = [ui.progress, ui.sentence, ui.player, ui.numbers, ui.files, *buttons]
 
     queued = ui.run.click(act.queue_up, [ui.subject, ui.models], results, **QUICK)
@@ -98,9 +99,9 @@ def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: Simp
     span = [gr.State(0.0), gr.State(1.0), gr.State(False)]
     form = [ui.attack, ui.modality, ui.eps, ui.target, *span, ui.steps, ui.restarts]
     asked = [ui.subject, ui.face, ui.models, ui.how, ui.source, *form]
-    running = queued.then(
-        act.compare, asked, results, show_progress_on=ui.progress, **(HEAVY | {"trigger_mode": "multiple"})
-    )
+    again = HEAVY | {"trigger_mode": "multiple", "show_progress": "hidden"}
+    running = queued.then(act.compare, asked, results, **again)
+    running.failure(act.turned_away, None, [ui.progress, *buttons], **QUICK)
     queued.then(None, None, None, js=SCROLL, api_visibility="private")
     for event in (ui.cancel.click, ui.gallery.select, ui.faces.select):
         event(None, cancels=[running], api_visibility="private")
@@ -108,7 +109,8 @@ def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: Simp
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
 
     picked = ui.gallery.select(act.pick_clip, other, clip, show_progress_on=ui.status, **READING)
-    picked.then(act.idle, None, buttons[:2], **QUICK)
+    picked.then(act.idle, None, buttons, **QUICK)
+    ui.clock.tick(act.where, None, ui.progress, **QUICK)
     ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.faces, ui.status], **QUICK)
     ui.models.change(act.choose_models, [ui.models, ui.source], ui.source, **QUICK)
     ui.how.change(lambda how: gr.Dropdown(visible=how == TRANSFER), ui.how, ui.source, **QUICK)

@@ -31,7 +31,7 @@ OWN = "The bar under each strip is what that model said of the clean clip; nobod
 
 
 EXPLANATION = """
-<section class="pp-about"><h3>What is compared?</h3><ol>
+<section class="pp-about"><h2>What is compared?</h2><ol>
   <li><b>Attack each model itself</b>White-box: the noise is made anew for every model, with its own gradient. This
   is how robust a model is by itself, and what adversarial training and the AVIL losses are to improve.</li>
   <li><b>One model's noise on all</b>Transfer: the noise is made once, on one model, and every other hears and sees the
@@ -116,8 +116,8 @@ def table(comparison: Comparison) -> str:
     remarks = "".join(f"<li>{escape(remark)}</li>" for remark in comparison.remarks)
     columns = "Big is the <em>adversarial</em> clip; before the arrow the <em>clean</em> one; small as <em>stored</em>."
     return (
-        f"<h3>Numbers</h3><p>{columns}</p>"
-        f'<div class="pp-scroll" tabindex="0"><table class="pp-table"><thead><tr><th></th>{head}</tr></thead>'
+        f"<h2>Numbers</h2><p>{columns}</p>"
+        f'<div class="pp-scroll" tabindex="0"><table class="pp-table"><thead><tr><td></td>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>" + (f'<ul class="pp-remarks">{remarks}</ul>' if remarks else "")
     )
 
@@ -145,7 +145,9 @@ def _cell(metric, run: Run, best: bool) -> str:
     return f'<td class="n">{main}{stored}</td>'
 
 
-def progress(names: list[str], told: dict[str, str], trace: list[Step], now: str | None, note: str = "") -> str:
+def progress(
+    names: list[str], told: dict[str, str], trace: list[Step], now: str | None, share: float, note: str = ""
+) -> str:
     """How far a comparison is: a line for each model, and a bar for the one that is attacked.
 
     Args:
@@ -153,9 +155,9 @@ def progress(names: list[str], told: dict[str, str], trace: list[Step], now: str
         told: what came of those that are done.
         trace: steps so far of the one that is attacked.
         now: its name.
+        share: of the whole work, 0..1.
         note: what is done instead of a step.
     """
-    share = (len(told) + (trace[-1].progress if trace and now not in told else 0)) / max(1, len(names))
     items = []
     for name in names:
         said, state = told.get(name), "done" if name in told else "now" if name == now else ""

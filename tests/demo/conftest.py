@@ -1,5 +1,7 @@
 import pytest
 
+from pushpull.demo import background
+
 
 @pytest.fixture(autouse=True, scope="session")
 def own_detectors(tmp_path_factory):
@@ -7,4 +9,12 @@ def own_detectors(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user")))
         patch.delenv("PUSHPULL_DETECTORS", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def unhurried():
+    """Long work does not step back behind whatever else the machine does: beside a busy program it would never end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(background, "NICENESS", 0)
         yield

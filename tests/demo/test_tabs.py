@@ -14,7 +14,7 @@ from pushpull.detectors import FetchError
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, unhurried):
     served = Served(tmp_path_factory.mktemp("app"))
     write_model(served.folder / "checkpoints", "talknet-other")
     yield served
@@ -35,7 +35,7 @@ def browser():
 @pytest.fixture
 def page(browser, served):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)  # of patience, for machines that do other things too
     errors, hosts = [], set()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))

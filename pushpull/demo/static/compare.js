@@ -54,7 +54,7 @@ class Strip {
     const head = el(
       "header",
       {},
-      el("h4", { text: model.name }),
+      el("h3", { text: model.name }),
       el("small", { class: "pp-quiet", text: model.words }),
       el("span", { class: "pp-verdicts" }, ...this.verdicts.map((verdict) => verdict.node)),
     );
@@ -179,7 +179,7 @@ class Compare extends HTMLElement {
       el("div", { class: "pp-compare-top" }, this.player(folder), this.bars()),
       this.transport(),
       timeline,
-      el("h3", { text: "Embedding clusters, side by side" }),
+      el("h2", { text: "Embedding clusters, side by side" }),
       el("div", { class: "pp-compare-clusters" }, ...this.clusters.map((clusters) => clusters.root)),
     );
     this.observer = new ResizeObserver(() => this.render());
