@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -107,6 +108,29 @@ def test_launching_what_hosts_look_for_serves_everything(tmp_path, monkeypatch, 
     page.close()
     with pytest.raises(urllib.error.URLError):
         ask(f"{address}/healthz")
+
+
+# --- the image ---
+
+
+def test_what_the_image_copies_is_enough_to_start_and_no_more(tmp_path):
+    """As far as it goes without docker: the files that the Dockerfile names, alone, are an app that can be built."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = [words.split()[1:-1] for words in text.splitlines() if words.startswith("COPY ") and "--from" not in words]
+    names = {name for names in copied for name in names}
+    assert names == let_in
+    for name in names:
+        (tmp_path / name).symlink_to(ROOT / name)
+    code = "import app, xab.cli; print(len(app.demo.fns) > 5, app.__file__)"
+    environment = {**os.environ, "PUSHPULL_XAB_DATA": str(tmp_path / "data")}
+    environment.pop("PYTHONPATH", None)
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert found.stdout.split()[-2:] == ["True", str(tmp_path / "app.py")], found.stderr
+    variables = dict(re.findall(r"^\s*(?:ENV )?([A-Z_]+)=(\S+)", text, flags=re.M))
+    assert (variables["GRADIO_SERVER_NAME"], variables["GRADIO_SERVER_PORT"]) == ("0.0.0.0", "7860")
+    assert "USER pushpull" in text
 
 
 # --- health ---
