@@ -14,6 +14,7 @@ import pushpull as pp
 from pushpull.__main__ import COMMANDS
 from pushpull.data.talkheads.device import RenderError
 from pushpull.data.talkheads.render import Renderer
+from pushpull.detectors import open_detector
 from pushpull.detectors.load import FOLDER_VARIABLE, find_detector
 
 WEIGHTS = ROOT.parent / "shared" / "data" / "weights"
@@ -69,7 +70,10 @@ def missing(block: Block) -> str:
 
 def lack(need: str) -> str:
     if need.startswith("pp."):
-        return "" if hasattr(pp, need[3:]) else f"pushpull has no {need[3:]}"
+        try:
+            return "" if hasattr(pp, need[3:]) else f"pushpull has no {need[3:]}"
+        except ImportError as error:
+            return str(error)
     if need == "OpenGL":
         try:
             Renderer(16, 16).release()
@@ -114,6 +118,12 @@ def test_python_examples_run(page, world, request):
 @pytest.mark.parametrize("page", pages(slow=True))
 def test_slow_python_examples_run(page, world, request):
     check_page(page, request, slow=True)
+
+
+def test_the_first_block_of_your_own_detector_is_a_detector_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(PYTHON["docs/your-own-detector.md"][0].text, encoding="utf-8")
+    assert open_detector(path, "cpu").card["name"] == "mine"
 
 
 def target_of(words: list[str]):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pushpull.attacks.objectives import OBJECTIVES
-from pushpull.detectors import Detector, Outputs, attack_copy, card_of, device_of, load_detector
+from pushpull.detectors import Detector, Outputs, attack_copy, card_of, device_of, open_detector
 
 
 class AtThreshold(nn.Module):
@@ -69,7 +69,7 @@ class Subject:
             CheckpointError: as :func:`pushpull.detectors.load_detector`.
         """
         if not callable(detector):
-            detector = load_detector(detector, device)
+            detector = open_detector(detector, device)
         facts = card_of(detector)
         shown = getattr(detector, "card", None) or {}
         if facts.threshold:
