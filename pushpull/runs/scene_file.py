@@ -1,6 +1,7 @@
 """The whole way of an attacked face: into its scene, into an ordinary video file, and out again by finding faces."""
 
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,7 +71,8 @@ class SceneFile:
         # Whole pictures would fill the memory, so the crop is cut as they go by.
         track = Track(start=0, boxes=boxes, scores=np.ones(len(boxes), np.float32))
         try:
-            video = crop_track(read_frames(path, limits=self.limits), track, self.clip.crop)
+            with closing(read_frames(path, limits=self.limits)) as frames:
+                video = crop_track(frames, track, self.clip.crop)
         except ValueError as error:
             raise MediaError(f"{path.name} gave back other pictures than were written: {error}") from error
         audio = fit_audio(read_audio(path, limits=self.limits), len(boxes))

@@ -5,6 +5,7 @@ left after compression. The file holds the whole scene; faces are found in it an
 without the attack, written and read the same way: what compression and face finding do by themselves is told apart.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from pushpull.attacks.eot import Through
 from pushpull.attacks.stand_ins import Actual, BandLimited, Blurred, Compressed, Pasted, Reframed, Rounded, StandIn
 from pushpull.clip import Clip
 from pushpull.detectors import attack_copy, describe, device_of
+from pushpull.files import replacing
 from pushpull.media import CODECS, Limits
 from pushpull.metrics import psnr, snr_db
 from pushpull.runs.run import environment
@@ -27,6 +29,12 @@ from pushpull.runs.spec import Target
 
 FORMAT = "pushpull.survive/1"
 METHODS = ("actual", "stand-ins", "none")
+REPORT = "survive.json"
+# Name of each file but the report, without its container's ending, to what it is.
+FILES = {
+    "survive": "the scene with the attack in it: an ordinary file, whose faces and sound were read again and scored",
+    "clean": "the same without the attack, written the same way",
+}
 # Grey levels between which the rounding of a codec's frequencies is drawn: around x264's step at that quality.
 STEPS = {"h264-18": (3.0, 7.0), "h264-23": (5.0, 12.0), "h264-28": (9.0, 20.0), "vp9-31": (4.0, 10.0)}
 BLUR = (0.5, 1.5)  # pixels, of the gradient that stands in for a codec's
@@ -101,6 +109,7 @@ class Survived:
         files: {"file": the attacked video, "clean file": the one without the attack}.
         sizes: bytes of both.
         seconds: that the attack took.
+        stopped_after: evaluations after which it was stopped; None if it ran to its end.
         card, environment: of the detector and the machine.
     """
 
@@ -115,6 +124,7 @@ class Survived:
     files: dict[str, Path]
     sizes: dict[str, int]
     seconds: float
+    stopped_after: int | None
     card: dict
     environment: dict
 
@@ -153,6 +163,7 @@ class Survived:
             "perturbation": {name: value if np.isfinite(value) else None for name, value in visible.items()},
             "files": {name: {"name": path.name, "bytes": self.sizes[name]} for name, path in self.files.items()},
             "seconds": round(self.seconds, 2),
+            "stopped_after": self.stopped_after,
         }
 
     def text(self) -> str:
@@ -179,7 +190,8 @@ def survive(
     Args:
         detector: any detector; it is left as it was.
         clip: with its ``origin``: its scene is read again, and written with the attack in it.
-        folder: gets ``survive.mp4`` (or ``.webm``), and ``clean.mp4`` beside it; made if needed.
+        folder: gets ``survive.mp4`` (or ``.webm``), ``clean.mp4`` beside it, and the report ``survive.json``; made if
+            needed.
         spec: what to do.
         limits: for reading and writing videos.
         on_step: as for ``Attack.run``.
@@ -188,22 +200,18 @@ def survive(
         ValueError: the clip was cut from no video, or labels or target do not fit it.
         MediaError: the video cannot be read again, or ffmpeg failed.
     """
-    codec = CODECS[spec.codec]
-    scene = SceneFile(clip, codec, limits)
+    scene, device = SceneFile(clip, CODECS[spec.codec], limits), device_of(detector)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = clip.inputs(device_of(detector))
+    (folder / REPORT).unlink(missing_ok=True)  # an earlier one would describe files that are about to be replaced
     margins = {"clean": _margin(detector, clip)}
-    given = clip.targets(device_of(detector))
-    labels = torch.from_numpy(margins["clean"] > 0).long()[None].to(inputs["audio"].device) if given is None else given
+    given = clip.targets(device)
+    labels = torch.from_numpy(margins["clean"] > 0).long()[None].to(device) if given is None else given
     targets, mask, aimed = spec.target.resolve(labels)
-    model = attack_copy(detector)
-    if stand_ins := stand_ins_for(spec, clip, scene):
-        model = Through(model, stand_ins, samples=spec.samples, seed=spec.seed)
     began = time.perf_counter()
     result = spec.attack.run(
-        model,
-        inputs,
+        surviving_model(detector, spec, clip, scene),
+        clip.inputs(device),
         labels if targets is None else targets,
         budgets=paper_budget(spec.eps_av, spec.modality),
         objective=spec.objective,
@@ -217,12 +225,10 @@ def survive(
     margins["adversarial"] = _margin(detector, attacked)
     files, overlaps = {}, {}
     for prefix, name, content in (("clean ", "clean", clip), ("", "survive", attacked)):
-        path = scene.write(folder / f"{name}.{codec.container}", content)
-        files[f"{prefix}file"] = path
+        path = files[f"{prefix}file"] = scene.write(folder / f"{name}.{scene.codec.container}", content)
         margins[f"{prefix}file, known place"] = _margin(detector, scene.cut(path))
         margins[f"{prefix}file"], overlaps[f"{prefix}file"] = _found_margin(detector, scene, path)
-    wanted = (1 - labels if targets is None else targets)[0].cpu().numpy()
-    return Survived(
+    survived = Survived(
         spec=spec,
         clip=clip,
         attacked=attacked,
@@ -230,13 +236,23 @@ def survive(
         overlaps=overlaps,
         labels=labels[0].cpu().numpy(),
         aimed=np.ones(clip.frames, bool) if aimed is None else aimed[0].cpu().numpy(),
-        wanted=wanted,
+        wanted=(1 - labels if targets is None else targets)[0].cpu().numpy(),
         files=files,
         sizes={name: path.stat().st_size for name, path in files.items()},
         seconds=seconds,
+        stopped_after=len(result.trace) if result.cancelled else None,
         card=describe(detector),
         environment=environment(detector),
     )
+    with replacing(folder / REPORT, "w") as file:
+        json.dump(survived.report(), file, indent=1, allow_nan=False)
+    return survived
+
+
+def surviving_model(detector, spec: SurviveSpec, clip: Clip, scene: SceneFile) -> Callable:
+    """What the attack runs on: the detector's copy for attacks, behind what it is to survive."""
+    model, stand_ins = attack_copy(detector), stand_ins_for(spec, clip, scene)
+    return Through(model, stand_ins, samples=spec.samples, seed=spec.seed) if stand_ins else model
 
 
 def stand_ins_for(spec: SurviveSpec, clip: Clip, scene: SceneFile) -> tuple[StandIn, ...]:
