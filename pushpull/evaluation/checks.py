@@ -72,6 +72,10 @@ CHECKS: dict[str, tuple[str, float, str, str]] = {
         "dividing the logits does not help", 5.0, "points of accuracy",
         "logits are so large that cross entropy has no gradient left",
     ),
+    "float64_helps": (
+        "float64 does not help", 1.0, "points of accuracy",
+        "in float32 the loss has no gradient left, in float64 it has: saturated logits",
+    ),
     "all_heads_beat_one": (
         "attacking all heads does not beat attacking the deciding one", 1.0, "points of accuracy",
         "the gradient of the deciding head is worse than that of heads that decide nothing",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pushpull.attacks import ATTACKS, BIM, Attack, AttackResult, Step, paper_budget
+from pushpull.attacks.ensemble import Ensemble, summed
 from pushpull.attacks.features import class_centres, features
 from pushpull.clip import Clip
 from pushpull.detectors import Outputs
@@ -37,6 +38,9 @@ class Condition:
         seed: of random starts; example i draws from seed + i.
         begin: name of a detector that is attacked first, in the same way with cross entropy; what that finds is where
             the source's attack starts. "" starts at the example.
+        ensemble: names of further detectors that are attacked together with the source: the objective is the sum over
+            all of them.
+        float64: attack once more in float64 where the gradient was exactly zero.
     """
 
     source: str
@@ -47,11 +51,18 @@ class Condition:
     eps_av: float = 5.0
     seed: int = 0
     begin: str = ""
+    ensemble: tuple[str, ...] = ()
+    float64: bool = False
 
     @property
     def scored_by(self) -> tuple[str, ...]:
         """The targets; the source itself where none is named."""
         return self.targets or (self.source,)
+
+    @property
+    def attacked(self) -> str:
+        """What is attacked, for people."""
+        return " + ".join((self.source, *self.ensemble))
 
     @property
     def attack_name(self) -> str:
@@ -60,7 +71,10 @@ class Condition:
     def to_dict(self) -> dict:
         values = {name: getattr(self, name) for name in ("source", "objective", "modality", "eps_av", "seed")}
         attack = {"name": self.attack_name} | asdict(self.attack)
+        # What is not used is not told: records from before there was such a choice stay good.
         values |= {"begin": self.begin} if self.begin else {}
+        values |= {"ensemble": list(self.ensemble)} if self.ensemble else {}
+        values |= {"float64": True} if self.float64 else {}
         return values | {"targets": list(self.scored_by), "attack": attack}
 
 
@@ -170,7 +184,9 @@ class Evaluator:
 
     def key(self, condition: Condition) -> dict:
         """Everything that the records of a condition depend on."""
-        names = dict.fromkeys((condition.source, *condition.scored_by, *filter(None, [condition.begin])))
+        names = dict.fromkeys(
+            (condition.source, *condition.scored_by, *condition.ensemble, *filter(None, [condition.begin]))
+        )
         return {
             "condition": condition.to_dict(),
             "checkpoints": {name: self.subjects[name].sha256 for name in names},
@@ -217,6 +233,10 @@ class Evaluator:
     def _run(self, condition, name, indices, inputs, labels, objective, initial=None) -> AttackResult:
         """One detector attacked on one batch as the condition says."""
         subject = self.subjects[name]
+        model, aim = subject.fast, self._objective(name, objective)
+        if condition.ensemble and name == condition.source:
+            model = Ensemble([model, *(self.subjects[other].fast for other in condition.ensemble)])
+            aim = summed(aim)
 
         def on_step(step: Step) -> None:
             if self.cancelled():
@@ -226,15 +246,16 @@ class Evaluator:
             # Every record tells it: ``zero_gradients``.
             warnings.filterwarnings("ignore", message="the gradient of clips")
             return condition.attack.run(
-                subject.fast,
+                model,
                 {key: values.to(subject.device) for key, values in inputs.items()},
                 labels.to(subject.device),
                 budgets=paper_budget(condition.eps_av, condition.modality),
-                objective=self._objective(name, objective),
+                objective=aim,
                 seed=condition.seed + indices[0],
                 on_step=on_step,
                 max_rows=max(self.batch, len(indices)),
                 initial=initial,
+                float64_fallback=condition.float64,
             )
 
     def _objective(self, name: str, objective: str) -> str | Callable:
@@ -266,7 +287,7 @@ class Evaluator:
             records = []
             for name, (adversarial, stored) in said.items():
                 clean = self.clean(name, crop)[index]
-                own = name == condition.source
+                own = name == condition.source and not condition.ensemble
                 records.append(
                     Record(
                         example=self.examples[index].name,

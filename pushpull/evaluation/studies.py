@@ -136,20 +136,20 @@ def _fig4(subjects, options):
 
 
 def _transfer(subjects, options):
+    """Every detector attacked by way of every other, and by way of all others together."""
     everybody = tuple(subject.name for subject in subjects)
-    return [
-        Condition(
-            source=s.name,
-            targets=everybody,
-            attack=options.attack(name),
-            objective="inference_aware",
-            eps_av=eps_av,
-            seed=options.seed,
-        )
-        for s in subjects
-        for name in ("BIM", "MIM")
-        for eps_av in options.budgets
-    ]
+    found = []
+    for eps_av in options.budgets:
+        common = {"objective": "inference_aware", "eps_av": eps_av, "seed": options.seed}
+        for name in ("BIM", "MIM"):
+            attack = options.attack(name)
+            found += [Condition(source=s.name, targets=everybody, attack=attack, **common) for s in subjects]
+        for target in everybody if len(everybody) > 2 else ():
+            first, *rest = (name for name in everybody if name != target)
+            found.append(
+                Condition(source=first, ensemble=tuple(rest), targets=(target,), attack=options.attack("MIM"), **common)
+            )
+    return found
 
 
 def _detectors(subjects, options):
@@ -228,7 +228,7 @@ def _head(evaluator, condition, target) -> dict:
     return {
         "model": target,
         "row": subject.row,
-        "source": condition.source,
+        "source": condition.attacked,
         "attack": condition.attack_name,
         "parameters": {f.name: getattr(condition.attack, f.name) for f in fields(condition.attack)},
         "objective": evaluator.subjects[condition.source].objective(condition.objective, first),

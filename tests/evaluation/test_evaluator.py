@@ -174,3 +174,16 @@ def test_correct_examples_are_those_that_all_models_get_right():
 def test_what_cannot_be_evaluated_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_an_ensemble_attacks_all_of_its_members_and_scores_one_that_is_none():
+    # One sees only the sound, the other only the picture: an attack by way of either leaves the other alone.
+    deaf, blind, both = Toy("deaf"), Toy("blind"), Toy("both")
+    deaf.gain.data[0] = blind.gain.data[1] = 0
+    found = evaluator(deaf, blind, both)
+    condition = Condition(source="deaf", ensemble=("blind",), targets=("both",), objective="inference_aware", eps_av=2)
+    assert condition.attacked == "deaf + blind"
+    moved = found.run(condition)["both"][0]
+    alone = found.run(Condition(source="deaf", targets=("both",), objective="inference_aware", eps_av=2))["both"][0]
+    assert moved.ever is None
+    assert abs(moved.adversarial - moved.clean).mean() > 1.5 * abs(alone.adversarial - alone.clean).mean()
