@@ -1,7 +1,6 @@
 """Every example of README.md and docs/ runs: Python blocks, page by page, and the arguments of every command."""
 
 import argparse
-import importlib.util
 import re
 import runpy
 import shutil
@@ -20,7 +19,6 @@ from pushpull.detectors.load import FOLDER_VARIABLE, find_detector
 WEIGHTS = ROOT.parent / "shared" / "data" / "weights"
 # Not ours to parse; whatever else a page has the reader type is.
 OUTSIDE = {"apt", "apt-get", "cat", "cd", "cp", "git", "mkdir", "pip", "get_ava_active_speaker_performance.py"}
-COMING = {"pushpull.evaluate", "pushpull.audit"}  # skipped while they are not there
 BLOCKS = all_blocks()
 PYTHON = {page: [block for block in BLOCKS if block.page == page and block.language == "python"] for page in
           (path.relative_to(ROOT).as_posix() for path in PAGES)}  # fmt: skip
@@ -179,8 +177,6 @@ def test_commands_have_the_arguments_that_docs_give_them(block, words, monkeypat
     if target is None:
         return
     kind, name, arguments = target
-    if name in COMING and importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not there yet")
     monkeypatch.chdir(ROOT)
     try:
         parse(kind, name, arguments, monkeypatch)
