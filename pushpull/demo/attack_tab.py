@@ -10,7 +10,7 @@ from pushpull.demo.actions import RUN, STOP, Actions
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.first_visit import COPY, OPEN_LINKED, FirstVisit
-from pushpull.demo.form import AUTOMATIC, MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES, attack_names
+from pushpull.demo.form import AUTOMATIC, MODALITY_NAMES, QUERIES, TARGET_NAMES, attack_names, objective_names
 from pushpull.demo.intake import MAX_SECONDS
 
 # Clicks on cards reach Python as `select` events.
@@ -122,10 +122,12 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
         )
     with gr.Accordion("Advanced", open=False, elem_id="pp-advanced"):
         with gr.Row():
-            ui.steps = gr.Slider(1, 100, 10, step=1, label="Steps", elem_id="pp-steps", min_width=140)
-            ui.restarts = gr.Slider(1, 10, 2, step=1, label="Starts (PGD, noise)", elem_id="pp-restarts", min_width=140)
+            label = f"Steps (of Square {QUERIES} queries each)"
+            ui.steps = gr.Slider(1, 100, 10, step=1, label=label, elem_id="pp-steps", min_width=140)
+            label = "Starts (PGD, APGD, Square)"
+            ui.restarts = gr.Slider(1, 10, 2, step=1, label=label, elem_id="pp-restarts", min_width=140)
         with gr.Row():
-            ui.objective = choose(OBJECTIVE_NAMES, AUTOMATIC, "Objective", elem_id="pp-objective", min_width=170)
+            ui.objective = choose(objective_names(), AUTOMATIC, "Objective", elem_id="pp-objective", min_width=170)
             ui.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=80)
         hint = "Every step stays on 8-bit frames and 16-bit samples, so that adversarial and stored are one"
         ui.grid = gr.Checkbox(False, label="Storable values only", info=hint, elem_id="pp-grid")

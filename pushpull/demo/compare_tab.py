@@ -8,7 +8,7 @@ from pushpull.demo import compare_view, models, panels
 from pushpull.demo.attack_tab import CARD_CLICKS, CLOCK, HEAVY, QUICK, READING, STOP
 from pushpull.demo.compare_actions import HOW, MAX_MODELS, NOT_YET, RUN, TRANSFER, WHITE_BOX, CompareActions
 from pushpull.demo.context import DemoContext
-from pushpull.demo.form import MODALITY_NAMES, TARGET_NAMES, attack_names
+from pushpull.demo.form import MODALITY_NAMES, QUERIES, TARGET_NAMES, attack_names
 
 SCROLL = "() => document.querySelector('#pp-compared')?.scrollIntoView({ behavior: 'smooth', block: 'start' })"
 
@@ -81,7 +81,8 @@ def attack_form(ui: SimpleNamespace) -> None:
     ui.budget = gr.HTML(panels.budgets(5, "both"), js_on_load=None)
     ui.target = choose(aims, "untargeted", "Aim", kind=gr.Radio, elem_id="pp-compare-target")
     with gr.Row():
-        ui.steps = gr.Slider(1, 100, 10, step=1, label="Steps", elem_id="pp-compare-steps", min_width=140)
+        label = f"Steps (of Square {QUERIES} queries each)"
+        ui.steps = gr.Slider(1, 100, 10, step=1, label=label, elem_id="pp-compare-steps", min_width=140)
         ui.restarts = gr.Slider(1, 10, 1, step=1, label="Starts", min_width=140)
 
 

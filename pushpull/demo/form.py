@@ -1,20 +1,13 @@
 """What a visitor filled in, and the spec that it amounts to."""
 
 import math
-import re
 from dataclasses import dataclass
 
-from pushpull.attacks import ATTACKS
+from pushpull.attacks import ATTACKS, attack_titles, objective_titles
 from pushpull.demo.intake import Subject
 from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack
 
-ATTACK_WORDS = {
-    "pgd": "PGD, random starts",
-    "bim": "BIM, iterative",
-    "mim": "MIM, with momentum",
-    "fgsm": "FGSM, one step",
-    "noise": "Random noise (no gradient)",
-}
+QUERIES = 50  # of the Square attack in place of a gradient step
 MODALITY_NAMES = {"both": "sound and picture", "audio": "sound only", "video": "picture only"}
 TARGET_NAMES = {
     "untargeted": "Wrong everywhere",
@@ -23,24 +16,17 @@ TARGET_NAMES = {
     "span": "A span only",
 }
 AUTOMATIC = "automatic"
-OBJECTIVE_NAMES = {
-    AUTOMATIC: "all heads that the model has",
-    "training_aware": "training-aware (three heads)",
-    "inference_aware": "inference-aware (final head)",
-    "margin": "margin (no saturation)",
-}
 
 
 def attack_names() -> dict[str, str]:
-    """Every registered attack and what the page calls it: ours in words, others by name and the head of their doc."""
-    others = {name: f"{name}: {_head(attack.__doc__)}" for name, attack in ATTACKS.items() if name not in ATTACK_WORDS}
-    return {name: words for name, words in ATTACK_WORDS.items() if name in ATTACKS} | others
+    """The registered attacks that need nothing but what the form asks for, and what people read; PGD comes first."""
+    titles = {name: title for name, title in attack_titles().items() if "noise" not in attack_parameters(name)}
+    return {"pgd": titles["pgd"]} | titles
 
 
-def _head(doc: str | None) -> str:
-    """The first words of a docstring, without the sources in brackets."""
-    first = (doc or "").strip().split("\n", 1)[0]
-    return re.split(r"[.:(]", first, maxsplit=1)[0].strip() or "registered"
+def objective_names() -> dict[str, str]:
+    """The registered objectives, and what people read; first the one that suits every detector."""
+    return {AUTOMATIC: "all heads that the model has"} | objective_titles()
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,7 @@ class Form:
         target: "untargeted", "hide", "speak" or "span".
         span_start, span_stop: seconds from the face's first frame; for "span" only.
         span_speaking: whether the face is to speak in the span.
-        steps, restarts: for attacks that have them.
+        steps, restarts: for attacks that have them; Square makes ``QUERIES`` queries in place of each step.
         objective: a name of ``OBJECTIVES``, or "automatic": training-aware where the model has the heads for it.
         seed: of random starts.
         grid: stay on storable values throughout.
@@ -86,7 +72,8 @@ class Form:
                 raise ValueError(f"{name} is empty: enter a number")
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
-        wanted = {"steps": int(self.steps), "restarts": int(self.restarts), "grid": bool(self.grid)}
+        steps = int(self.steps) * (QUERIES if self.attack == "square" else 1)
+        wanted = {"steps": steps, "restarts": int(self.restarts), "grid": bool(self.grid)}
         known = attack_parameters(self.attack) if self.attack in ATTACKS else {}
         span = {}
         if self.target == "span":

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from pushpull.demo.form import MODALITY_NAMES, OBJECTIVE_NAMES, TARGET_NAMES, Form, attack_names
+from pushpull.demo.form import MODALITY_NAMES, TARGET_NAMES, Form, attack_names, objective_names
 
 SAMPLE, DETECTOR = "sample", "detector"
-LISTED = {"modality": MODALITY_NAMES, "target": TARGET_NAMES, "objective": OBJECTIVE_NAMES}
+LISTED = {"modality": MODALITY_NAMES, "target": TARGET_NAMES}
 # Lowest and highest value, and whether it is a whole number; as the form's own fields have them.
 RANGES = {
     "eps_av": (0, 40, False),
@@ -49,7 +49,7 @@ def read_link(said: Mapping[str, str], detectors: list[str], samples: list[str])
             None; and a sentence for each thing that is wrong.
     """
     problems, values = [], {}
-    listed = LISTED | {"attack": attack_names()}
+    listed = LISTED | {"attack": attack_names(), "objective": objective_names()}
     sample = said.get(SAMPLE)
     if sample is not None and sample not in samples:
         problems.append(_unknown("sample clip", sample, samples))

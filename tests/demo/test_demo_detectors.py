@@ -1,6 +1,7 @@
 """Any detector of the registry on the page: a toy of 20 lines, published weights, files in a folder."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from asd_support import weights_file
 from browser_support import write_face, write_model
 
 import app
+from pushpull.attacks import ATTACKS, OBJECTIVES
 from pushpull.demo import models, tables
 from pushpull.demo.context import DemoContext
-from pushpull.demo.form import Form, attack_names
+from pushpull.demo.form import Form, attack_names, objective_names
 from pushpull.demo.intake import take_in
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.presentation import attacked_view, clean_view, remarks
@@ -18,6 +20,7 @@ from pushpull.demo.storage import ResultStore
 from pushpull.detectors import CheckpointError, open_detector
 from pushpull.media import read_stimulus
 from pushpull.runs.run import execute
+from pushpull.runs.spec import attack_parameters, make_attack
 
 TOY = """
 import torch
@@ -148,6 +151,15 @@ def test_a_module_that_nobody_wrapped_is_wrapped(tmp_path):
     assert open_detector(path, "cpu").card["name"] == "bright"
 
 
-def test_every_registered_attack_is_offered():
+def test_every_registered_attack_and_objective_is_offered():
     names = attack_names()
     assert list(names)[0] == "pgd" and all(names.values())
+    assert set(ATTACKS) - set(names) == {"universal"}  # it needs a file
+    assert list(objective_names())[0] == "automatic" and set(objective_names()) == {"automatic", *OBJECTIVES}
+
+
+@pytest.mark.parametrize(("attack", "steps"), [("pgd", 20), ("apgd", 20), ("square", 1000), ("noise", 20)])
+def test_steps_are_what_the_attack_takes_them_for(attack, steps):
+    spec = Form(model="lite", attack=attack, steps=20).spec(SimpleNamespace(start=0.0, length=None), 0)
+    restarts = {"restarts": 2} if "restarts" in attack_parameters(attack) else {}
+    assert spec.attack == make_attack(attack, steps=steps, **restarts)
