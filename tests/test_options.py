@@ -173,6 +173,8 @@ def test_every_training_option_has_help():
         ("docs/talknet-ava.json", TrainOptions),
         ("checkpoints/zoo.json", ZooOptions),
         ("checkpoints/zoo-full.json", ZooOptions),
+        ("checkpoints/zoo-scratch.json", ZooOptions),
+        ("checkpoints/zoo-lr-asd.json", ZooOptions),
         ("checkpoints/late.json", TrainOptions),
     ],
 )

@@ -143,7 +143,8 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
     figure = Figure(figsize=(11, 8 if interacts else 4), layout="constrained")
     panels = figure.subplots(2 if interacts else 1, 2, squeeze=False)
     losses, precision = panels[0]
-    _plot(losses, steps, {"av": "CE av", "a": "CE a", "v": "CE v"})
+    heads = {"av": "CE av", "a": "CE a", "v": "CE v"}
+    _plot(losses, steps, {name: label for name, label in heads.items() if name in steps[-1]})
     if told := [entry for entry in steps if "distillation" in entry]:
         _plot(losses, told, {"distillation": "distillation"})
     losses.set(ylabel="cross-entropy (nats)", title=f"{title}: training loss", ylim=(0, None))

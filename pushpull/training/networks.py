@@ -95,7 +95,7 @@ def copy_weights(network: Network, source: Network) -> list[str]:
     fits = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
     if architecture_of(network) != architecture_of(source):
         raise CheckpointError(
-            f"a {described(network)} cannot begin with the weights of a {described(source)}: give --architecture "
+            f"{described(network)} cannot begin with the weights of {described(source)}: give --architecture "
             f"{architecture_of(source)}, or another --start"
         )
     sizes = {each.config.size for each in (network, source) if isinstance(each, TalkNet)}

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from training_support import talkset
 
+from pushpull.config import from_dict
 from pushpull.data import sources
 from pushpull.data.augment import Augmentation
 from pushpull.data.sources import Corpus, Part
@@ -15,6 +17,8 @@ from pushpull.detectors import TalkNet, TalkNetConfig
 from pushpull.files import sha256
 from pushpull.plots import zoo_figure
 from pushpull.training import zoo
+from pushpull.training.options import TrainOptions
+from pushpull.training.recipes import SCRATCH
 from pushpull.training.robust import RobustOptions, robust_examples, robust_figures
 from pushpull.training.rows import ROWS
 from pushpull.training.zoo import BASE, MORE, ZooOptions, build, checkpoint, main, recipe, table, trained
@@ -50,7 +54,8 @@ def footage(splits, monkeypatch):
 @pytest.mark.parametrize("row", ROWS)
 def test_rows_differ_in_loss_and_adversarial_data_alone(row, tmp_path):
     options, a = recipe(TINY, row, tmp_path), recipe(TINY, "A", tmp_path)
-    own = {"row", "name", "variant", "lambda1", "lambda2", "lambda3", "lambda4", "adversarial", "injection"}
+    own = {"row", "name", "variant", "lambda1", "lambda2", "lambda3", "lambda4"}
+    own |= {"adversarial", "adversarial_data", "injection"}
     if row in ("nc", "spec"):
         own |= {"start", "frames", "warmup_frames", "learning_rate"}
         assert options.start == ""
@@ -60,7 +65,8 @@ def test_rows_differ_in_loss_and_adversarial_data_alone(row, tmp_path):
         if getattr(a, field.name) != getattr(options, field.name) and field.name not in own
     }
     assert differ == set()
-    source = str(checkpoint(TINY, "A", tmp_path)) if ROWS[row].get("adversarial") else ""
+    # M attacks the network in training, batch by batch.
+    source = str(checkpoint(TINY, "A", tmp_path)) if ROWS[row].get("adversarial") and row != "M" else ""
     assert options.injection.source == source
 
 
@@ -71,6 +77,76 @@ def test_rows_begin_where_the_base_ended_for_good(tmp_path):
     assert a.start == str(checkpoint(options, MORE, tmp_path)) and a.augment == more.augment == options.harder
     assert base.augment == nc.augment == Augmentation() and more.seed != base.seed, "other batches"
     assert (more.frames, more.warmup_frames, more.learning_rate) == (2000, 0, 2e-4)
+
+
+SCRATCH_ZOO = dataclasses.replace(TINY, begin=SCRATCH, rows="A,E3,M,nc", base_rate=2e-3, row_frames=3000, seed=4)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("nc", "spec")])
+def test_rows_from_scratch_have_their_loss_for_the_whole_training(row, tmp_path):
+    options = dataclasses.replace(SCRATCH_ZOO, base_warmup=1000, adversarial_every=2, harder=Augmentation(grain=0.5))
+    made, a = recipe(options, row, tmp_path), recipe(options, "A", tmp_path)
+    assert (made.start, made.injection.source) == ("", "") and made.steps == a.steps
+    assert (made.frames, made.warmup_frames, made.learning_rate, made.seed) == (3000, 1000, 2e-3, 4)
+    assert (
+        made.augment == options.harder
+        and made.batches == a.batches
+        and made.lambdas == TrainOptions.of_row(row).lambdas
+    )
+    made_anew = {"set": 2 if made.adversarial else 0, "batch": 0}
+    assert made.injection.every == made_anew[made.adversarial_data]
+    assert made.injection.restarts == (1 if row == "M" else 3)
+
+
+def test_rows_from_scratch_need_no_base_and_no_row_that_they_do_not_fool(tmp_path, monkeypatch):
+    said = []
+
+    def only_say(options, **more):
+        return build(dataclasses.replace(SCRATCH_ZOO, **options), tmp_path, robust=ROBUST, say=said.append, **more)
+
+    monkeypatch.setattr(zoo, "train", lambda *_, **__: None)
+    monkeypatch.setattr(zoo, "robust_of", lambda _: dataclasses.asdict(ROBUST))
+    only_say({"rows": "E3,M", "adversarial_every": 1})
+    assert said == ["training E3", "training M"]
+    only_say({"rows": "E3"})
+    assert said[2:] == ["training A", "training E3"], "made once, they fool row A"
+    with pytest.raises(ValueError, match="no base"):
+        dataclasses.replace(SCRATCH_ZOO, base="mine")
+    with pytest.raises(ValueError, match="begin is 'base' or 'scratch'"):
+        dataclasses.replace(SCRATCH_ZOO, begin="nothing")
+
+
+def test_every_seed_is_a_zoo_of_its_own(tmp_path, monkeypatch, capsys):
+    built = []
+    monkeypatch.setattr(
+        zoo, "build", lambda options, out, **_: built.append((options.seed, out)) or [out / "A/a.safetensors"]
+    )
+    monkeypatch.setattr(zoo, "table", lambda paths: f"table of {paths[0].parent}\n")
+    assert main(["--data", "x", "--rows", "A", "--seeds", "0,2,0", "--out", str(tmp_path)]) == 0
+    assert built == [(0, tmp_path / "seed-0"), (2, tmp_path / "seed-2")]
+    told = capsys.readouterr().out
+    assert f"seed 2\n\ntable of {tmp_path / 'seed-2/A'}" in told
+    assert main(["--data", "x", "--rows", "A", "--seed", "5", "--out", str(tmp_path)]) == 0
+    assert built[2:] == [(5, tmp_path)] and "seed" not in capsys.readouterr().out
+    with pytest.raises(ValueError, match="seeds are numbers"):
+        ZooOptions(seeds="0,one")
+    assert recipe(ZooOptions(seed=3), "A", tmp_path).seed == 3
+
+
+def test_rows_of_another_architecture_go_on_from_its_published_weights(tmp_path):
+    values = json.loads((Path(__file__).parents[2] / "checkpoints/zoo-lr-asd.json").read_text())
+    options = from_dict(ZooOptions, values | {"data": "x"})
+    assert options.wanted == ("A", "C4", "D3", "M") and [one.seed for one in options.each_seed] == [0, 1, 2]
+    made = {row: recipe(options, row, tmp_path) for row in options.wanted}
+    assert {each.architecture for each in made.values()} == {"lr-asd"}
+    assert {each.start for each in made.values()} == {"lr-asd-ava"} and len({each.steps for each in made.values()}) == 1
+    assert {(each.visual_weight, each.temperature, each.footage.crop) for each in made.values()} == {
+        (0.5, 1.0, "face_box")
+    }
+    assert (made["C4"].lambdas, made["D3"].lambdas) == ((0, 0, 0, 0.1), (0.1, 0, 0, 0.1))
+    assert (made["M"].adversarial, made["M"].adversarial_data, made["A"].adversarial) == ("pgd", "batch", "")
+    assert checkpoint(options, "D3", tmp_path) == tmp_path / "D3/lr-asd-d3.safetensors"
+    assert options.stages == () and not any(zoo.fools_a(options, row) for row in options.wanted)
 
 
 def test_another_checkpoint_can_take_the_place_of_the_base(tmp_path):
