@@ -5,9 +5,9 @@ Usage:
     python benchmarks/demo_load.py --visitors 8 --steps 5 --onlookers 20
     python benchmarks/demo_load.py --url https://lab.example/anna   a server that runs already (no memory then)
 
-Each visitor uploads the clip and runs one attack over the documented endpoint, so reading the clip is part of each turn;
-on the page it is read before. Attacks run one at a time: what is measured is each visitor's wait for the turn, the turn
-itself, how long the page takes for onlookers meanwhile, and the server's memory.
+Each visitor uploads the clip and runs one attack over the documented endpoint, so reading the clip is part of each
+turn; on the page it is read before. Attacks run one at a time: what is measured is each visitor's wait for the turn,
+the turn itself, how long the page takes for onlookers meanwhile, and the server's memory.
 """
 
 import argparse

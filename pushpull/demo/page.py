@@ -8,6 +8,7 @@ from pushpull.demo.attack_tab import attack_tab
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.intake import MAX_BYTES
+from pushpull.demo.live_tab import live_tab
 from pushpull.demo.theme import HEAD, STYLE, theme
 
 CLEAN_EVERY, KEEP = 1800, 2 * 3600  # seconds: gradio's copies of uploads are looked through, and how long they are kept
@@ -28,8 +29,11 @@ def build_page(context: DemoContext, example: Example, links: dict[str, str]) ->
     """The demo as gradio Blocks, to be mounted; ``links`` lead to the app's other pages, title to address."""
     with gr.Blocks(title="pushpull", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP)) as page:
         gr.HTML(panels.header(links), js_on_load=None, elem_id="pp-header")
-        with gr.Tabs(), gr.Tab("Attack", id="attack"):
-            attack_tab(page, context, example)
+        with gr.Tabs():
+            with gr.Tab("Attack", id="attack"):
+                attack_tab(page, context, example)
+            with gr.Tab("Live", id="live"):
+                live_tab()
     page.queue(max_size=MAX_WAITING)
     context.line.follow(page)
     return page

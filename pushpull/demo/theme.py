@@ -12,6 +12,7 @@ MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", "monospa
 # The page's own scripts, from the app itself: nothing is fetched from anywhere else.
 HEAD = '<meta name="color-scheme" content="light dark"><script type="module" src="demo-static/theatre.js"></script>'
 HEAD += '<script type="module" src="demo-static/names.js"></script>'
+HEAD += '<script type="module" src="demo-static/live.js"></script>'
 STYLE = STATIC / "page.css"
 
 TEAL = colors.Color(
