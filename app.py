@@ -68,6 +68,7 @@ def build_app(
     from pushpull.demo.context import DemoContext
     from pushpull.demo.example import SHIPPED, Example
     from pushpull.demo.health import add_health
+    from pushpull.demo.live_tab import add_live
     from pushpull.demo.loaded import DetectorCache
     from pushpull.demo.page import build_page, mount_page
     from pushpull.demo.serving import serve_files
@@ -85,12 +86,14 @@ def build_app(
             first_sight.prepare()
         yield
         first_sight.close()
+        live.close()
         if results is None:
             shutil.rmtree(root, ignore_errors=True)
 
     app = FastAPI(title="pushpull", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = context
     serve_files(app, context.store, first_sight)
+    live = add_live(app, context)
     links, database = {}, None
     if xab is not None:
         from xab.pages import mount as mount_xab

@@ -13,6 +13,7 @@ from pushpull.demo.compare_tab import compare_tab
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.intake import MAX_BYTES
+from pushpull.demo.live_tab import live_tab
 from pushpull.demo.models_tab import models_tab
 from pushpull.demo.theme import HEAD, STYLES, theme
 
@@ -44,6 +45,7 @@ TABS = (
     TabSpec("Attack", "attack", attack_tab),
     TabSpec("Compare", "compare", compare_tab),
     TabSpec("Models", "models", models_tab),
+    TabSpec("Live", "live", lambda page, context, shared: live_tab()),
 )
 
 

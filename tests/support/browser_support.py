@@ -66,7 +66,7 @@ class Served:
         self.folder = folder
         clips, checkpoints = folder / "clips", folder / "checkpoints"
         for made in (clips, checkpoints):
-            made.mkdir()
+            made.mkdir(parents=True)
         if samples:
             write_face(clips / "hopper.mp4")
         if model:
@@ -112,14 +112,14 @@ class Served:
                 thread.join(60)
 
 
-def launch(playwright):
+def launch(playwright, more=()):
     """A Chromium that asks nobody but this machine for anything; skips with the reason where there is none."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         pytest.skip("no Chromium here: apt install chromium")
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     quiet += ["--disable-sync", "--no-first-run", "--mute-audio"]
-    return playwright.chromium.launch(executable_path=found, args=quiet)
+    return playwright.chromium.launch(executable_path=found, args=[*quiet, *more])
 
 
 class Visitor:
@@ -127,7 +127,7 @@ class Visitor:
 
     def __init__(self, browser, base, width=1280):
         self.page = browser.new_page(viewport={"width": width, "height": 900})
-        self.page.set_default_timeout(60_000)  # of patience, for machines that do other things too
+        self.page.set_default_timeout(120_000)  # of patience, for machines that do other things too
         self.errors, self.hosts = [], set()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
