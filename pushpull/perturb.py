@@ -6,6 +6,7 @@ Usage:
     python -m pushpull.perturb clip.mp4 --face 2 --attack bim --steps 20 --span 1.2:2.0 --say silent
     python -m pushpull.perturb clip.mp4 --model talknet-lite,talknet-lite-e2,lr-asd-ava --transfer-from talknet-lite
     python -m pushpull.perturb clip.mp4 --noise noise.safetensors
+    python -m pushpull.perturb clip.mp4 --survive h264-23 --eps-av 20
     python -m pushpull.perturb --from result/report.json --out again
 """
 
@@ -24,6 +25,7 @@ from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.detectors import describe, device_of, open_detector
 from pushpull.faces import Footage, read_clips
+from pushpull.media import CODECS
 from pushpull.runs.compare import compare_each, gather, name_all
 from pushpull.runs.compare_save import COMPARISON_FILES, check_comparison_folder, folder_name, write_comparison
 from pushpull.runs.labels import read_labels
@@ -33,6 +35,7 @@ from pushpull.runs.run import Run, environment, execute, most_speaking
 from pushpull.runs.save import FILES, check_folder, write_results
 from pushpull.runs.spec import TARGETS, RunSpec, Target, make_attack
 from pushpull.runs.summary import faces_table, run_text
+from pushpull.runs.survive import METHODS, check_survive_folder, make_survive_spec, survive
 from pushpull.training.stopping import Stopping
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
@@ -81,6 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--grid", action="store_true", help="only values that a file can store")
     add("--early-stop", action="store_true", help="stop once every frame is won")
     add("--seed", type=int, metavar="N", help="of random starts (0)")
+    add("--survive", choices=CODECS, help="write a video file of this codec in which the attack is still there")
+    add("--survive-by", choices=METHODS, help="the codec itself, stand-ins for it, or no thought of it (actual)")
     files = parser.add_argument_group("files")
     files.add_argument("--out", type=Path, metavar="DIR", help="where results go (CLIP-ATTACK)")
     files.add_argument("--overwrite", action="store_true", help="replace results that are there")
@@ -178,6 +183,8 @@ def perturb(given: dict) -> int:
     Raises:
         ValueError: they cannot be done; the message says why.
     """
+    if ("survive" in given or "survive_by" in given) and "list_faces" not in given:
+        return perturb_surviving(given)
     if len(models := models_of(given)) > 1 or "transfer_from" in given:
         return perturb_each(given, models)
     past = read_report(given["past"]) if "past" in given else None
@@ -211,6 +218,39 @@ def perturb(given: dict) -> int:
         write_results(out, run, source=source, say=lambda text: bar.set_description_str(f"writing {text}"))
     tell_files(out, FILES)
     return 0 if past is None else verdict(past, run)
+
+
+def perturb_surviving(given: dict) -> int:
+    """Write a video in which the attack survives, and score it as it is read again; the exit code.
+
+    Raises:
+        ValueError: as :func:`perturb`.
+    """
+    if "past" in given or "transfer_from" in given or len(models_of(given)) > 1:
+        raise ValueError("--survive makes one attack on one model: no --from, no --transfer-from, one --model")
+    spec, path = make_survive_spec(given, make_target(given)), find_clip(given, None)
+    out = given.get("out", Path(f"{path.stem}-{spec.codec}"))
+    check_survive_folder(out, overwrite="overwrite" in given)
+    part = RunSpec(**{key: given[key] for key in ("model", "start", "seconds") if key in given})
+    model = open_detector(part.model, given.get("device", "auto"))
+    footage = read_faces(path, part, [describe(model)["crop"]])
+    face, margins = choose_face(footage, model, given.get("face"))
+    tell_faces(footage, margins, face, given, path)
+    clip = footage.clips[face - 1]
+    if "labels" in given:
+        labels = read_labels(given["labels"], clip.frames, clip.origin.offset)
+        clip = replace(clip, labels=np.array([int(label) for label in labels]))
+    total = spec.attack.restarts * (spec.attack.steps + 1)
+    with tqdm(total=total, unit="step", desc=f"through {spec.codec}") as bar, Stopping() as stopping:
+
+        def on_step(step: Step) -> bool:
+            bar.update()
+            return not stopping.wanted
+
+        survived = survive(model, clip, out, spec, on_step=on_step)
+    print(survived.text())
+    tell_files(out, survived.described)
+    return 0
 
 
 def tell_files(out: Path, files: dict[str, str]) -> None:

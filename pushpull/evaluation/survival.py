@@ -113,10 +113,14 @@ def measure(
     tell, stopped = progress or (lambda share, text: None), cancel or (lambda: False)
     work = _Work(detector, setting, stopped)
     for numbers in _batches(clips):
-        done = numbers[0] / len(clips)
-        tell(done, f"clip {numbers[0] + 1} of {len(clips)}")
+
+        def told(share: float, text: str, numbers=numbers) -> None:
+            tell(
+                (numbers[0] + share * len(numbers)) / len(clips), f"clips {numbers[0] + 1} to {numbers[-1] + 1}, {text}"
+            )
+
         together = [clips[number] for number in numbers]
-        found = work.examples(together, [bases[number] for number in numbers], setting.seed + numbers[0])
+        found = work.examples(together, [bases[number] for number in numbers], setting.seed + numbers[0], told)
         if found is None:
             return
         yield from found
@@ -137,14 +141,16 @@ class _Work:
         self.detector, self.setting, self.stopped = detector, setting, stopped
         self.model, self.device = attack_copy(detector), device_of(detector)
 
-    def examples(self, clips: list[Clip], bases: list[str], seed: int) -> list[dict] | None:
+    def examples(self, clips: list[Clip], bases: list[str], seed: int, tell: Callable) -> list[dict] | None:
         """See :func:`measure`; None if it was stopped."""
+        tell(0.0, "clean")
         sent = [self._sent(clip) for clip in clips]
         found = [
             {"clip": clip.name, "base": base, "frames": clip.frames, "clean": self._right(versions), "attacked": []}
             for clip, base, versions in zip(clips, bases, sent, strict=True)
         ]
-        for eps_av in self.setting.eps_avs:
+        for number, eps_av in enumerate(self.setting.eps_avs):
+            tell(number / len(self.setting.eps_avs), f"eps_av {eps_av:g}")
             result = self._attacked(clips, eps_av, seed)
             if self.stopped():
                 return None

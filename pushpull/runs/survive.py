@@ -15,25 +15,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pushpull.attacks import BIM, Attack, Step, paper_budget
+from pushpull.attacks import ATTACKS, BIM, Attack, Step, paper_budget
 from pushpull.attacks.eot import Through
 from pushpull.attacks.stand_ins import Actual, BandLimited, Blurred, Compressed, Pasted, Reframed, Rounded, StandIn
 from pushpull.clip import Clip
 from pushpull.detectors import attack_copy, describe, device_of
-from pushpull.files import replacing
+from pushpull.files import check_folder, replacing
 from pushpull.media import CODECS, Limits
 from pushpull.metrics import psnr, snr_db
 from pushpull.runs.run import environment
 from pushpull.runs.scene_file import SceneFile
-from pushpull.runs.spec import Target
+from pushpull.runs.spec import Target, attack_parameters, make_attack
 
 FORMAT = "pushpull.survive/1"
 METHODS = ("actual", "stand-ins", "none")
+ATTACK_OPTIONS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "early_stop")
 REPORT = "survive.json"
 # Name of each file but the report, without its container's ending, to what it is.
 FILES = {
-    "survive": "the scene with the attack in it: an ordinary file, whose faces and sound were read again and scored",
-    "clean": "the same without the attack, written the same way",
+    "survive": "the scene with the attack in it: an ordinary file, read again and scored",
+    "clean": "the same scene without the attack, written the same way",
 }
 # Grey levels between which the rounding of a codec's frequencies is drawn: around x264's step at that quality.
 STEPS = {"h264-18": (3.0, 7.0), "h264-23": (5.0, 12.0), "h264-28": (9.0, 20.0), "vp9-31": (4.0, 10.0)}
@@ -94,6 +95,29 @@ class SurviveSpec:
         }
 
 
+def make_survive_spec(given: dict, target: Target) -> SurviveSpec:
+    """What options of the command line ask for: those of other attacks, and ``survive`` and ``survive_by``.
+
+    The attack is on the storage grid, and BIM with 20 steps where nothing else is said.
+
+    Raises:
+        ValueError: no codec, an attack that does not search, or values out of range.
+    """
+    if "survive" not in given:
+        raise ValueError("--survive-by needs --survive CODEC, the file that is written")
+    name = given.get("attack", "bim")
+    if "noise" in given or name == "universal":
+        raise ValueError("--survive searches for a perturbation; a noise that is ready is added by --noise alone")
+    known = attack_parameters(name) if name in ATTACKS else {}
+    parameters = {"steps": SurviveSpec().attack.steps} if "steps" in known else {}
+    parameters |= {key: given[key] for key in ATTACK_OPTIONS if key in given} | {"grid": True}
+    chosen = {key: given[key] for key in ("eps_av", "modality", "objective", "seed") if key in given}
+    method = given.get("survive_by", METHODS[0])
+    return SurviveSpec(
+        codec=given["survive"], method=method, attack=make_attack(name, **parameters), target=target, **chosen
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Survived:
     """What came of it.
@@ -146,6 +170,12 @@ class Survived:
             "lead": float((margin * np.where(self.labels == 1, 1, -1))[there].mean()) if there.any() else None,
             "overlap": self.overlaps.get(name),
         }
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Names of the files that were written, with what each is."""
+        ending = self.files["file"].suffix
+        return {name + ending: what for name, what in FILES.items()} | {REPORT: "every number and setting"}
 
     def report(self) -> dict:
         """Everything about it, ready for JSON."""
@@ -253,6 +283,16 @@ def surviving_model(detector, spec: SurviveSpec, clip: Clip, scene: SceneFile) -
     """What the attack runs on: the detector's copy for attacks, behind what it is to survive."""
     model, stand_ins = attack_copy(detector), stand_ins_for(spec, clip, scene)
     return Through(model, stand_ins, samples=spec.samples, seed=spec.seed) if stand_ins else model
+
+
+def check_survive_folder(folder: str | os.PathLike, *, overwrite: bool) -> None:
+    """Raise ValueError if results would replace something, or could not be written."""
+    folder = Path(folder)
+    check_folder(folder)
+    endings = {codec.container for codec in CODECS.values()}
+    names = [REPORT, *(f"{name}.{ending}" for name in FILES for ending in sorted(endings))]
+    if (taken := [name for name in names if (folder / name).exists()]) and not overwrite:
+        raise ValueError(f"{folder} already holds {', '.join(taken)}; give another folder, or allow to overwrite them")
 
 
 def stand_ins_for(spec: SurviveSpec, clip: Clip, scene: SceneFile) -> tuple[StandIn, ...]:

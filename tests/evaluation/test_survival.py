@@ -131,8 +131,17 @@ def test_stopping_keeps_what_is_complete():
         done.append(text)
 
     clips = [grey_clip(100.5, "a", 5), grey_clip(100.5, "b", 4)]
-    rows = survival(Brightness(), clips, BIM(steps=2), [5.0], QUICK, progress=progress, cancel=lambda: len(done) > 1)
+    rows = survival(
+        Brightness(),
+        clips,
+        BIM(steps=2),
+        [5.0],
+        QUICK,
+        progress=progress,
+        cancel=lambda: any(text.startswith("clips 2") for text in done),
+    )
     assert {row["clips"] for row in rows} == {1}
+    assert done == ["clips 1 to 1, clean", "clips 1 to 1, eps_av 5", "clips 2 to 2, clean", "clips 2 to 2, eps_av 5"]
     assert survival(Brightness(), clips, BIM(steps=2), [5.0], QUICK, cancel=lambda: True) == []
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from perturb_support import FRAMES, make_world, random_clip
 
+from pushpull import perturb
 from pushpull.attacks import BIM
 from pushpull.faces import read_clips
 from pushpull.media import CODECS, probe, read_audio, read_frames
 from pushpull.runs.scene_file import SceneFile
-from pushpull.runs.spec import Target
 from pushpull.runs.survive import VERSIONS, SurviveSpec, stand_ins_for, survive
 
 QUICK = SurviveSpec(codec="h264-18", attack=BIM(steps=2, grid=True), eps_av=40)
@@ -25,9 +25,10 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(world, tmp_path_factory):
-    """A finished run: what came of it, and its folder."""
+    """A run: what came of it, and its folder."""
     folder = tmp_path_factory.mktemp("out") / "new"
-    return survive(world.model, world.footage.clips[0], folder, QUICK), folder
+    # Stopped after the first step: what there is by then is written all the same.
+    return survive(world.model, world.footage.clips[0], folder, QUICK, on_step=lambda step: step.step < 1), folder
 
 
 def test_the_files_are_ordinary_and_hold_the_whole_scene(world, done):
@@ -67,6 +68,7 @@ def test_the_report_tells_the_attack_from_the_codec(world, done):
     assert list(report["versions"]) == list(VERSIONS)
     clean = report["versions"]["clean"]
     assert clean["flipped"] == 0 and clean["right"] == clean["found"] == FRAMES
+    assert report["stopped_after"] == 2
     assert report["spec"]["codec"] == "h264-18" and report["spec"]["attack"]["name"] == "bim"
     assert report["files"]["file"]["bytes"] == (folder / "survive.mp4").stat().st_size
     attacked = report["versions"]["file, known place"]
@@ -108,13 +110,25 @@ def test_stand_ins_of_every_method_pass_a_gradient_to_picture_and_sound(world, m
     assert all(gradient.any() for gradient in gradients)
 
 
-def test_a_target_is_reported_as_such(world, tmp_path):
-    spec = replace(QUICK, method="stand-ins", target=Target(kind="span", start=0.1, stop=0.3, speaking=True))
-    survived = survive(world.model, world.footage.clips[0], tmp_path, spec, on_step=lambda step: step.step < 1)
-    row = survived.row("adversarial")
-    assert row["aimed"] == survived.aimed.sum() == 5
-    assert row["won"] == (survived.margins["adversarial"][survived.aimed] > 0).sum()
-    assert survived.report()["stopped_after"] == 2
+def test_frames_are_counted_where_the_face_was_found(done):
+    survived, _ = done
+    nan, count = np.nan, FRAMES - 5
+    labels = np.array([1, 1, 0, 0, 1] + [0] * count)
+    made = replace(
+        survived,
+        margins={
+            "clean": np.array([2.0, -1.0, -1.0, 1.0, 2.0] + [-1.0] * count),
+            "file": np.array([-1.0, 3.0, 4.0, nan, nan] + [nan] * count),
+        },
+        labels=labels,
+        wanted=np.ones(FRAMES, np.int64),
+        aimed=np.array([False, True, True, True] + [False] * (FRAMES - 4)),
+        overlaps={"file": 0.9},
+    )
+    assert made.row("file") == {
+        "found": 3, "flipped": 3, "right": 1, "aimed": 2, "won": 2, "lead": pytest.approx(-2 / 3), "overlap": 0.9
+    }  # fmt: skip
+    assert made.row("clean")["overlap"] is None
 
 
 def test_what_cannot_be_done_is_refused(world, tmp_path):
@@ -133,3 +147,21 @@ def test_a_face_that_is_gone_is_not_found(world, tmp_path):
     scene = SceneFile(replace(clip, origin=far), CODECS["h264-18"])
     assert scene.find(world.video) is None
     assert SceneFile(clip, CODECS["h264-18"]).find(world.video).overlap > 0.9
+
+
+def test_the_command_writes_the_files_and_refuses_what_does_not_go_together(world, tmp_path, capsys):
+    out = tmp_path / "out"
+    options = ["--survive", "h264-28", "--survive-by", "stand-ins", "--steps", "1", "--eps-av", "40", "--face", "2"]
+    assert perturb.main(world.run(*options, out=out)) == 0
+    report = json.loads((out / "survive.json").read_text(encoding="utf-8"))
+    assert report["source"]["face"] == 2 and report["spec"]["method"] == "stand-ins"
+    assert report["spec"]["attack"] | {"steps": 1, "grid": True} == report["spec"]["attack"]
+    said = capsys.readouterr().out
+    assert "file, known place" in said and "survive.mp4" in said
+    for more, words in (
+        (options, "already holds survive.json, survive.mp4, clean.mp4"),
+        (["--survive-by", "none"], "--survive-by needs --survive CODEC"),
+        ([*options, "--model", "a,b"], "one --model"),
+    ):
+        assert perturb.main(world.run(*more, out=out)) == 2
+        assert words in capsys.readouterr().err
