@@ -32,8 +32,6 @@ ROOMS = [
 # Lines of a function from its ``def`` to its end, docstring not counted. A comment "# long: REASON" in its signature
 # lets it be longer.
 LONGEST = 60
-# To be split by those who work on them; this list only shrinks, and goes with the same paths in pyproject.toml.
-STILL_LONG = ("pushpull/data/talkheads",)
 SOURCES = sorted(
     path for folder in ("pushpull", "xab") for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts
 ) + [ROOT / "app.py"]
@@ -130,8 +128,6 @@ def long_functions(text: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_functions_can_be_read_at_one_look(path):
-    if path.relative_to(ROOT).as_posix().startswith(STILL_LONG):
-        pytest.skip("to be split")
     long = long_functions(path.read_text(encoding="utf-8"))
     assert not long, f"{path.relative_to(ROOT)}: split these, or say why not by '# long: REASON' at the def: {long}"
 

@@ -276,6 +276,20 @@ def run_attack(
                 emit(Step(0, attack.steps, 0, attack.restarts, loss, loss, share, {}, {}, 1.0))
         best.end()
     climbed = bool(names) and attack.uses_gradient and not cancelled
+    return _result(best, inputs, movable, len(labels), tuple(trace), climbed=climbed, cancelled=cancelled)
+
+
+def _result(
+    best: _Best,
+    inputs: Tensors,
+    movable: Tensors,
+    clips: int,
+    trace: tuple[Step, ...],
+    *,
+    climbed: bool,
+    cancelled: bool,
+) -> AttackResult:
+    """What was found; ``climbed`` where gradients were taken to the end."""
     return AttackResult(
         adversarial=best.x,
         stored={name: as_stored(name, values) for name, values in best.x.items()},
@@ -283,9 +297,9 @@ def run_attack(
         loss=best.loss,
         clean_loss=best.clean_loss,
         flipped_ever=best.ever,
-        movable={name: movable.get(name, torch.zeros(len(labels))) for name in inputs},
+        movable={name: movable.get(name, torch.zeros(clips)) for name in inputs},
         no_gradient=~best.sloped if climbed else torch.zeros_like(best.sloped),
         stalled=best.stalled,
-        trace=tuple(trace),
+        trace=trace,
         cancelled=cancelled,
     )
