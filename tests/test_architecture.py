@@ -25,9 +25,9 @@ ROOMS = [
     "pushpull.metrics",
     "pushpull.plots",
     "pushpull.data",
-    "pushpull.training",
     "pushpull.runs",
     "pushpull.evaluation",
+    "pushpull.training",
 ]
 # Lines of a function from its ``def`` to its end, docstring not counted. A comment "# long: REASON" in its signature
 # lets it be longer.

@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pushpull.config import parse_options
+from pushpull.data.parallel import World
 from pushpull.detectors import CheckpointError, list_detectors, resolve_device
 from pushpull.evaluation.crafting import BATCH, Evaluator
 from pushpull.evaluation.data import held_out_examples, video_examples
@@ -31,7 +32,6 @@ from pushpull.files import check_folder
 from pushpull.media import MediaError
 from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
 from pushpull.runs.run import environment
-from pushpull.training.parallel import World
 
 SURVIVAL = "survival"
 QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}

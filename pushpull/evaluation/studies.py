@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from pushpull.attacks import BIM, MIM, PGD, Attack
+from pushpull.attacks import BIM, MIM, MODALITIES, PGD, Attack
+from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.evaluation import paper
 from pushpull.evaluation.crafting import Condition, Evaluator
 from pushpull.evaluation.records import Record
@@ -32,6 +33,7 @@ class StudyOptions:
         steps: gradient steps of every attack.
         restarts: random starts of PGD.
         objectives: further objectives that the worst case is over, comma-separated, each with BIM.
+        modalities: what may change, comma-separated, in studies that compare it: "both", "video", "audio".
         seed: of random starts.
 
     Raises:
@@ -42,6 +44,7 @@ class StudyOptions:
     steps: int = 10
     restarts: int = 5
     objectives: str = "inference_aware,margin"
+    modalities: str = "both,video,audio"
     seed: int = 0
 
     def __post_init__(self):
@@ -49,6 +52,9 @@ class StudyOptions:
             raise ValueError(f"steps and restarts are at least 1, got {self.steps} and {self.restarts}")
         if not self.budgets or min(self.budgets) < 0:
             raise ValueError(f"eps_av is one or several numbers of at least 0, got {self.eps_av!r}")
+        for given, known in ((self.further, OBJECTIVES), (self.changed, MODALITIES)):
+            if unknown := [name for name in given if name not in known]:
+                raise ValueError(f"unknown {', '.join(unknown)}; known are {', '.join(known)}")
 
     @property
     def budgets(self) -> tuple[float, ...]:
@@ -57,6 +63,10 @@ class StudyOptions:
     @property
     def further(self) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.objectives.split(",") if part.strip())
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.modalities.split(",") if part.strip())
 
     def attack(self, name: str) -> Attack:
         """BIM, MIM or PGD with these parameters."""
@@ -112,7 +122,7 @@ def _fig3b(subjects, options):
     return [
         Condition(source=s.name, attack=options.attack("PGD"), modality=modality, eps_av=eps_av, seed=options.seed)
         for s in subjects
-        for modality in ("both", "video", "audio")
+        for modality in options.changed
         for eps_av in options.budgets
     ]
 
@@ -163,7 +173,7 @@ def _detectors(subjects, options):
             seed=options.seed,
         )
         for s in subjects
-        for modality in ("both", "video", "audio")
+        for modality in options.changed
         for eps_av in options.budgets
         for objective in ("inference_aware", "margin")
     ]

@@ -10,12 +10,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from pushpull.data.parallel import World
 from pushpull.detectors import Outputs
 from pushpull.files import PARTIAL, replacing
 from pushpull.training.avil import NAMES
 from pushpull.training.examples import Examples
 from pushpull.training.options import TrainOptions, modern
-from pushpull.training.parallel import World
 
 
 class Totals:

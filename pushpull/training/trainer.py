@@ -13,6 +13,7 @@ from tqdm import tqdm
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.data.batches import Batch, prefetch
 from pushpull.data.heldout import report_table
+from pushpull.data.parallel import World
 from pushpull.detectors import resolve_device
 from pushpull.training.adversarial import AdversarialSet, load_set
 from pushpull.training.attacked import attacked
@@ -25,7 +26,6 @@ from pushpull.training.log import StepFigures, TrainLog, load_state, save_state
 from pushpull.training.loss import draws, learning_rate, set_temperature, training_batch, training_loss
 from pushpull.training.networks import build, copy_weights, load_network
 from pushpull.training.options import TrainOptions, identity
-from pushpull.training.parallel import World
 from pushpull.training.stopping import Stopping
 
 MOST_USELESS = 10  # steps in a row without a usable gradient
