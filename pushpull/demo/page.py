@@ -15,6 +15,7 @@ from pushpull.demo.example import Example
 from pushpull.demo.intake import MAX_BYTES
 from pushpull.demo.live_tab import live_tab
 from pushpull.demo.models_tab import models_tab
+from pushpull.demo.results_tab import results_tab
 from pushpull.demo.theme import HEAD, STYLES, theme
 
 CLEAN_EVERY, KEEP = 1800, 2 * 3600  # seconds: gradio's copies of uploads are looked through, and how long they are kept
@@ -45,6 +46,7 @@ TABS = (
     TabSpec("Attack", "attack", attack_tab),
     TabSpec("Compare", "compare", compare_tab),
     TabSpec("Models", "models", models_tab),
+    TabSpec("Results", "results", lambda page, context, shared: results_tab()),
     TabSpec("Live", "live", lambda page, context, shared: live_tab()),
 )
 

@@ -14,7 +14,7 @@ SCRIPTS = ("theatre.js", "names.js", "compare.js", "models.js", "live.js")
 HEAD = '<meta name="color-scheme" content="light dark">' + "".join(
     f'<script type="module" src="demo-static/{name}"></script>' for name in SCRIPTS
 )
-STYLES = [STATIC / name for name in ("page.css", "compare.css", "models.css")]
+STYLES = [STATIC / name for name in ("page.css", "compare.css", "models.css", "results.css")]
 
 TEAL = colors.Color(
     name="pull",
