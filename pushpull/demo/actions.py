@@ -81,7 +81,7 @@ class Actions:
         ui = self.ui
         fresh = {ui.status: "", ui.gallery: self.context.gallery(sample), ui.faces: panels.NO_FACES}
         fresh |= {ui.subject: None, ui.face: 0, ui.sample: sample, ui.trim: gr.Row(visible=False)}
-        return fresh | self._no_results() | {ui.theatre: panels.NOTHING_YET}
+        return fresh | self._no_results() | {ui.player: panels.NOTHING_YET}
 
     def _no_results(self) -> dict:
         ui = self.ui
@@ -126,7 +126,7 @@ class Actions:
             ui.subject: subject,
             ui.face: chosen,
             ui.faces: face_cards(subject, scores, chosen),
-            ui.theatre: panels.theatre(address) if address else panels.NOTHING_YET,
+            ui.player: panels.player(address) if address else panels.NOTHING_YET,
             ui.status: about(subject),
             ui.trim: gr.Row(visible=subject.cut),
             ui.start: trim_slider(subject),
@@ -172,7 +172,7 @@ class Actions:
             address = clean_view(self.context, subject, face, network)
         except Exception as error:
             return cleared | {ui.progress: self.refuse(error, "The model cannot be asked")}
-        return cleared | {ui.faces: face_cards(subject, scores, face), ui.theatre: panels.theatre(address)}
+        return cleared | {ui.faces: face_cards(subject, scores, face), ui.player: panels.player(address)}
 
     # The attack
 
@@ -214,8 +214,8 @@ class Actions:
         return gr.Button("Stopping …", interactive=False)
 
     def cancelled(self):
-        """Cancel was pressed; gradio itself ends the job, or takes it out of the queue."""
-        return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was kept.")}
+        """Cancel was pressed; gradio itself ends the attack, or takes it out of the queue."""
+        return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was stored.")}
 
     def attack(self, request: gr.Request, subject: Subject | None, face: int, *values):
         """Run the attack the form describes, with live progress."""
@@ -261,7 +261,7 @@ class Actions:
                 ui.progress: done,
                 ui.brakes: gr.Row(visible=False),
                 ui.sentence: sentence(run),
-                ui.theatre: panels.theatre(address),
+                ui.player: panels.player(address),
                 ui.numbers: tables.numbers(run.metrics, f"Right is {run.reference}.", remarks(run)),
                 ui.files: panels.waiting("Writing the files to take away"),
             }

@@ -20,7 +20,7 @@ element.addEventListener("click", (event) => {
   if (card) trigger("select", { card: Number(card.dataset.card) });
 });
 """
-PLAIN = {"api_visibility": "private"}
+PRIVATE = {"api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Attacks wait for one another; reading a clip takes seconds, so it does not wait behind them, only behind its like.
 HEAVY = {"concurrency_id": "cpu", "concurrency_limit": 1, "api_visibility": "private"}
@@ -71,7 +71,7 @@ def layout(context: DemoContext, example: Example) -> SimpleNamespace:
                 ui.stop = gr.Button(STOP, elem_id="pp-stop", size="sm", scale=0, min_width=190)
                 ui.cancel = gr.Button("Cancel", elem_id="pp-cancel", size="sm", scale=0, min_width=110)
             ui.sentence = gr.HTML("", js_on_load=None, elem_id="pp-sentence")
-            ui.theatre = gr.HTML(example.html() or panels.NOTHING_YET, js_on_load=None, elem_id="pp-theatre")
+            ui.player = gr.HTML(example.html() or panels.NOTHING_YET, js_on_load=None, elem_id="pp-player")
             ui.repeat = gr.Button(REPEAT, variant="primary", elem_id="pp-repeat")  # shown beside the example alone
             ui.numbers = gr.HTML("", js_on_load=None, elem_id="pp-numbers")
             ui.files = gr.HTML("", js_on_load=None, elem_id="pp-files")
@@ -144,7 +144,7 @@ def form_of(ui: SimpleNamespace) -> list:
 def outputs_of(ui: SimpleNamespace) -> tuple[list, list, list]:
     """What an attack's actions change of the buttons, of the results, and what another clip changes."""
     buttons = [ui.run, ui.brakes, ui.stop, ui.clock]
-    results = [ui.progress, ui.sentence, ui.theatre, ui.numbers, ui.files, *buttons]
+    results = [ui.progress, ui.sentence, ui.player, ui.numbers, ui.files, *buttons]
     clip = [ui.status, ui.gallery, ui.faces, ui.subject, ui.face, ui.sample, ui.trim, ui.start, *results]
     return buttons, results, clip
 
@@ -163,10 +163,10 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
 
 def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
     """What happens when the page is loaded, and the links that lead to it."""
-    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.theatre, ui.span]
-    page.load(visit.arrive, None, [*here, *visit.form[1:]], **QUICK).then(None, None, None, js=OPEN_LINKED, **PLAIN)
+    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.player, ui.span]
+    page.load(visit.arrive, None, [*here, *visit.form[1:]], **QUICK).then(None, None, None, js=OPEN_LINKED, **PRIVATE)
     copied = ui.copy.click(visit.link, [ui.sample, *visit.form], ui.link, **QUICK)
-    copied.then(None, None, None, js=COPY, **PLAIN)
+    copied.then(None, None, None, js=COPY, **PRIVATE)
 
 
 def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:

@@ -198,7 +198,7 @@ def _source(text: str) -> str:
     where, _, folder = name.rpartition(":")
     words = {"talkheads": f"generated talking heads ({folder})", "ava": "AVA-ActiveSpeaker"}.get(where)
     words = words or ("GRID, speaker 1" if folder.startswith("grid") else folder)
-    return f"{words}, {weight} times as often as there is of it" if weight else words
+    return f"{words}, weighted {weight}" if weight else words
 
 
 def _heldout(card: dict) -> list[tuple[str, str]]:

@@ -165,7 +165,7 @@ class CompareActions:
         return gr.Button("Stopping …", interactive=False)
 
     def cancelled(self) -> Updates:
-        """Cancel was pressed; gradio itself ends the job, or takes it out of the queue."""
+        """Cancel was pressed; gradio itself ends the run, or takes it out of the queue."""
         return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was stored.")}
 
     @staticmethod

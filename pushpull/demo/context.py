@@ -19,7 +19,7 @@ from pushpull.runs.cards import find_clips, read_card
 ASSETS = shipped_folder("assets")
 POSTER_FRAME = 12  # half a second in: the first frame is often black
 POSTER_SIDE = 320  # pixels
-KNOWN = 8  # samples whose faces are kept: 10 MB for a face of 20 s
+KNOWN = 8  # samples whose faces are remembered: 10 MB for a face of 20 s
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class DemoContext:
         return [Sample.read(path) for path in find_clips(self.clips)]
 
     def read_sample(self, sample: Sample, *, start: float = 0.0, **reports) -> Subject:
-        """The faces of a sample, with their labels, kept for the next visitor: everybody looks at the same ones.
+        """The faces of a sample, with their labels, remembered for the next visitor: everybody looks at the same ones.
 
         Args:
             sample: of the gallery.

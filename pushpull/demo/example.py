@@ -203,7 +203,7 @@ def shown(made: Made) -> str:
   <p class="pp-sentence">The detector said <em>speaking</em> in <em class="pull">{100 * made.before:.0f} %</em> of this
   clip’s frames. With noise on top, no more than {made.grey:.2g} of 255 grey levels in the picture and
   {100 * made.sound:.2g} % of full scale in the sound, it says so in <em class="push">{100 * made.after:.0f} %</em>.</p>
-  {panels.theatre(f"example/{VIEW}", autoplay=True)}
+  {panels.player(f"example/{VIEW}", autoplay=True)}
   <p class="pp-quiet">Made earlier from the clip <em>{escape(made.title)}</em>, with the choices that the form shows at
   first.</p>
 </div>"""

@@ -56,7 +56,7 @@ class FirstVisit:
             ui.linked: panels.alert(" ".join(["Not all of this link can be followed.", *problems])) if problems else "",
         }
         # An example that came after the start.
-        return chosen | ({ui.theatre: self.example.html()} if self.example.ready and not self._built_ready else {})
+        return chosen | ({ui.player: self.example.html()} if self.example.ready and not self._built_ready else {})
 
     def first_choices(self):
         """The form as it was at first: what the example was made with."""

@@ -34,7 +34,7 @@ class Subject:
         length: seconds of the part that was read; None where it is all of it.
         seconds: length of the file.
         footage: its faces.
-        folder: where what does not depend on any attack is kept.
+        folder: for what does not depend on any attack.
     """
 
     title: str
@@ -85,7 +85,7 @@ def take_in(
 
     Args:
         path: any file at all.
-        store: where what is made of it is kept.
+        store: for what is made of it.
         title: what to call it; its file name if None.
         start: seconds.
         report: called with (share done or None, what is being done); what it raises ends the work.

@@ -139,9 +139,9 @@ def gallery(samples: list, chosen: int | None) -> str:
     return f'<div class="pp-cards" role="group" aria-label="Sample clips">{"".join(cards)}</div>'
 
 
-def theatre(address: str, *, autoplay: bool = False) -> str:
+def player(address: str, *, autoplay: bool = False) -> str:
     """The player, of the view at ``address``; with ``autoplay`` it starts by itself, silent, again and again."""
-    return f'<pp-theatre src="{escape(address)}"{" autoplay" if autoplay else ""}></pp-theatre>'
+    return f'<pp-player src="{escape(address)}"{" autoplay" if autoplay else ""}></pp-player>'
 
 
 def link(address: str) -> str:

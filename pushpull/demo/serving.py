@@ -8,7 +8,7 @@ from pushpull.demo.example import Example
 from pushpull.demo.storage import ResultStore
 from pushpull.demo.theme import STATIC
 
-GONE = "These results are no longer kept. Run the attack again."
+GONE = "These results are no longer on the server. Run the attack again."
 
 
 def serve_files(app: FastAPI, store: ResultStore, example: Example) -> None:

@@ -38,10 +38,10 @@ class ResultFolder:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultStore:
-    """All drawers.
+    """All results.
 
     Args:
-        root: the folder that holds them; made if needed, and nothing else may be kept in it.
+        root: the folder that holds them; made if needed, and nothing else may lie in it.
         max_age: seconds after which a folder is deleted.
     """
 
@@ -67,7 +67,7 @@ class ResultStore:
         return path if path.is_file() and not path.is_symlink() else None
 
     def sweep(self) -> int:
-        """Delete the drawers that are older than ``max_age``; how many."""
+        """Delete the folders that are older than ``max_age``; how many."""
         limit = time.time() - self.max_age
         old = [path for path in self.root.iterdir() if path.is_dir() and path.stat().st_mtime < limit]
         for path in old:

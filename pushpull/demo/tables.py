@@ -44,7 +44,7 @@ def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled
         frozen: modalities that the budget allows to change but cannot move on the storage grid.
     """
     clean, adversarial, stored = (margins[name] for name in ("clean", "adversarial", "stored"))
-    before, after, kept = (f"{100 * float((scores > 0).mean()):.0f} %" for scores in (clean, adversarial, stored))
+    before, after, left = (f"{100 * float((scores > 0).mean()):.0f} %" for scores in (clean, adversarial, stored))
     bounds = []
     if eps["video"]:
         bounds.append(f"no pixel moved by more than {eps['video']:.3g} of 255 grey levels")
@@ -56,7 +56,7 @@ def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled
     words = [
         f'The model said <em>speaking</em> in <em class="pull">{before}</em> of frames. Attacked, it says so in '
         f'<em class="push">{after}</em>: {run}, although {limits}.',
-        f"Stored as an ordinary file it is <em>{kept}</em>, and {survived or 'none'} changed sides.",
+        f"Stored as an ordinary file it is <em>{left}</em>, and {survived or 'none'} changed sides.",
     ]
     for name in frozen:
         words.append(f"The {MODALITY_WORDS[name]} could not move at all: its budget is below one storage step.")

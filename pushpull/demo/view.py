@@ -1,4 +1,4 @@
-"""What <pp-theatre> plays: view.json and the clips beside it.
+"""What <pp-player> plays: view.json and the clips beside it.
 
 view.json holds, for T frames at 25 fps: ``screens`` (what is shown side by side, each with a whole-scene and a face
 clip), ``scores`` (log-odds of speaking), ``boxes`` (face, in shares of the picture), ``strips`` (classes 0, 1 or -1 per

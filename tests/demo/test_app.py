@@ -179,22 +179,22 @@ def test_a_visitor_attacks_a_sample_and_takes_the_results(visitor):
     page.click("#pp-run")
     page.wait_for_selector("#pp-files a")
     assert page.locator(".pp-sentence").inner_text().startswith("The model said speaking in")
-    assert page.locator("pp-theatre video").count() == 3
+    assert page.locator("pp-player video").count() == 3
     # The first frame is drawn anew although the clean clip's stood there.
-    assert page.locator("pp-theatre .pp-verdict").all_inner_texts() != []
-    assert all("speaking" in said for said in page.locator("pp-theatre .pp-verdict").all_inner_texts())
-    page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.readyState >= 2)")
+    assert page.locator("pp-player .pp-verdict").all_inner_texts() != []
+    assert all("speaking" in said for said in page.locator("pp-player .pp-verdict").all_inner_texts())
+    page.wait_for_function("[...document.querySelectorAll('pp-player video')].every(v => v.readyState >= 2)")
     assert page.locator("#pp-progress .pp-curve path.loss").count() == 2
-    assert page.locator("pp-theatre .pp-clusters svg").count() == 2
+    assert page.locator("pp-player .pp-clusters svg").count() == 2
     assert "Robust frame accuracy" in page.locator("#pp-numbers").inner_text()
     with page.expect_download() as started:
         page.click("#pp-files a >> text=Report (JSON)")
     report = json.loads(Path(started.value.path()).read_text(encoding="utf-8"))
     assert report["source"]["path"] == "hopper.mp4" and report["spec"]["attack"]["steps"] == 2
-    page.click("pp-theatre >> text=face, bit-exact")
-    page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.videoWidth === 112)")
+    page.click("pp-player >> text=face, bit-exact")
+    page.wait_for_function("[...document.querySelectorAll('pp-player video')].every(v => v.videoWidth === 112)")
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function("document.querySelector('pp-theatre .pp-timeline svg').clientWidth < 390")
+    page.wait_for_function("document.querySelector('pp-player .pp-timeline svg').clientWidth < 390")
     assert not visitor.scrolls_sideways()
 
 
@@ -246,7 +246,7 @@ def test_another_clip_ends_the_attack_at_once(visitor, served, monkeypatch):
     page.wait_for_function("!document.querySelector('#pp-progress .pp-curve')")
     page.wait_for_timeout(1000)
     assert page.locator("#pp-progress .pp-curve").count() == 0, "its reports do not come in while the clip is read"
-    page.wait_for_selector("pp-theatre .pp-timeline svg")
+    page.wait_for_selector("pp-player .pp-timeline svg")
 
 
 def test_a_bad_upload_says_why_and_the_page_stays_usable(visitor, tmp_path):
@@ -268,8 +268,8 @@ def test_a_phone_needs_no_sideways_scrolling(browser, served):
 
 
 def test_without_models_and_samples_the_page_says_what_to_do(browser, tmp_path):
-    bare = Served(tmp_path, model=False, samples=False)
-    visitor = Visitor(browser, bare.base)
+    empty = Served(tmp_path, model=False, samples=False)
+    visitor = Visitor(browser, empty.base)
     assert "No sample clips are installed" in visitor.page.locator("#pp-gallery").inner_text()
     assert "pushpull.train" in visitor.page.locator("#pp-form").inner_text()
     visitor.page.set_input_files("#pp-video input[type=file]", write_face(tmp_path / "mine.mp4"))
@@ -277,7 +277,7 @@ def test_without_models_and_samples_the_page_says_what_to_do(browser, tmp_path):
     visitor.page.click("#pp-run")
     visitor.page.wait_for_selector("#pp-progress >> text=There is no model yet")
     visitor.page.close()
-    bare.stop()
+    empty.stop()
 
 
 def test_behind_a_proxy_every_address_stays_below_its_path(browser, tmp_path):
@@ -292,7 +292,7 @@ def test_behind_a_proxy_every_address_stays_below_its_path(browser, tmp_path):
     visitor.set_steps(1)
     page.click("#pp-run")
     page.wait_for_selector("#pp-files a")
-    page.wait_for_function("[...document.querySelectorAll('pp-theatre video')].every(v => v.readyState >= 2)")
+    page.wait_for_function("[...document.querySelectorAll('pp-player video')].every(v => v.readyState >= 2)")
     with page.expect_download() as started:
         page.click("#pp-files a >> text=Report (JSON)")
     assert json.loads(Path(started.value.path()).read_text(encoding="utf-8"))["spec"]["attack"]["steps"] == 1

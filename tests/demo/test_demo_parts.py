@@ -53,7 +53,7 @@ def subject(tmp_path_factory):
         ("own/..", "view.json"),
     ],
 )
-def test_nothing_but_a_drawers_own_files_is_found(store, token, name, tmp_path):
+def test_nothing_but_a_folders_own_files_is_found(store, token, name, tmp_path):
     folder = store.open()
     (folder.path / "view.json").write_text("{}")
     (folder.path / ".hidden").write_text("secret")
@@ -63,7 +63,7 @@ def test_nothing_but_a_drawers_own_files_is_found(store, token, name, tmp_path):
     assert store.find(token.replace("OWN", folder.token).replace("own", folder.token), name) is None
 
 
-def test_old_drawers_are_swept_and_young_ones_stay(store):
+def test_old_folders_are_swept_and_young_ones_stay(store):
     old, young = store.open(), store.open()
     past = time.time() - store.max_age - 1
     os.utime(old.path, (past, past))
@@ -71,7 +71,7 @@ def test_old_drawers_are_swept_and_young_ones_stay(store):
     assert not old.path.exists() and young.path.exists()
 
 
-def test_a_shared_file_outlives_its_first_drawer(store):
+def test_a_shared_file_outlives_its_first_folder(store):
     first, second = store.open(), store.open()
     (first.path / "clip.mp4").write_bytes(b"bits")
     second.share(first.path / "clip.mp4")
@@ -79,10 +79,10 @@ def test_a_shared_file_outlives_its_first_drawer(store):
     assert (second.path / "clip.mp4").read_bytes() == b"bits"
 
 
-# --- errands ---
+# --- background tasks ---
 
 
-def test_an_errand_reports_and_returns():
+def test_a_background_task_reports_and_returns():
     def work(report):
         report("half")
         time.sleep(0.1)
@@ -245,7 +245,7 @@ def test_a_samples_labels_go_to_the_face_they_are_of(subject):
 # --- the detectors ---
 
 
-def test_the_shelf_offers_the_preferred_model_first_and_sees_a_new_file(tmp_path):
+def test_the_preferred_model_comes_first_and_a_new_file_is_seen(tmp_path):
     detectors = DetectorCache(tmp_path, device="cpu")
     assert detectors.cards() == {} and detectors.default() is None
     write_model(tmp_path, "another")

@@ -69,8 +69,8 @@ def test_a_first_visit_sees_an_attack_and_repeats_it_live(visitor):
     page = visitor.page
     page.wait_for_selector(".pp-example .pp-timeline svg")
     assert page.locator(".pp-example .pp-sentence").inner_text().startswith("The detector said speaking in")
-    page.wait_for_function("document.querySelector('pp-theatre video').currentTime > 0.1")  # it plays by itself
-    assert page.locator("pp-theatre video").evaluate_all("videos => videos.every(v => v.muted)")
+    page.wait_for_function("document.querySelector('pp-player video').currentTime > 0.1")  # it plays by itself
+    assert page.locator("pp-player video").evaluate_all("videos => videos.every(v => v.muted)")
     page.fill("#pp-eps input[type=number]", "2")
     page.click("#pp-repeat")
     page.wait_for_selector("#pp-files a")
@@ -168,9 +168,9 @@ def test_the_attack_works_by_keyboard_alone(visitor):
     tab_to("#pp-run")
     page.keyboard.press("Enter")
     page.wait_for_selector("#pp-files a")
-    tab_to("pp-theatre .pp-play")
+    tab_to("pp-player .pp-play")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('pp-theatre .pp-play').getAttribute('aria-label') === 'Pause'")
+    page.wait_for_function("document.querySelector('pp-player .pp-play').getAttribute('aria-label') === 'Pause'")
     tab_to("#pp-files a")
 
 

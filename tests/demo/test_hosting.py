@@ -104,7 +104,7 @@ def test_launching_what_hosts_look_for_serves_everything(tmp_path, monkeypatch, 
     _, address, shared = page.launch(prevent_thread_lock=True, share=True)
     assert shared is None and "left out, the app sets it itself: share" in capsys.readouterr().err
     assert json.loads(ask(f"{address}/healthz")[1])["database"] == "reachable"
-    assert [ask(f"{address}{path}")[0] for path in ("/", "/demo-static/theatre.js", "/xab")] == [200, 200, 200]
+    assert [ask(f"{address}{path}")[0] for path in ("/", "/demo-static/player.js", "/xab")] == [200, 200, 200]
     page.close()
     with pytest.raises(urllib.error.URLError):
         ask(f"{address}/healthz")

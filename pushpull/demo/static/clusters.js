@@ -89,8 +89,8 @@ export class Clusters {
     const place = (point) =>
       [0, 1].map((axis) => {
         const share = (point[axis] - (low[axis] + high[axis]) / 2) / span + 0.5;
-        const kept = EDGE + (axis ? 1 - share : share) * (SIDE - 2 * EDGE);
-        return Number(kept.toFixed(1));
+        const inside = EDGE + (axis ? 1 - share : share) * (SIDE - 2 * EDGE);
+        return Number(inside.toFixed(1));
       });
     const classes = this.view.strips[0].classes.map((label) => (label > 0 ? "pp-on" : "pp-off"));
     const dots = clean.map(place);

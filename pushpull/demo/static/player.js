@@ -1,4 +1,4 @@
-// <pp-theatre src="view.json">: clean, adversarial and magnified difference side by side, one transport, one play head.
+// <pp-player src="view.json">: clean, adversarial and magnified difference side by side, one transport, one play head.
 import { Timeline } from "./timeline.js";
 import { Clusters } from "./clusters.js";
 
@@ -16,7 +16,7 @@ const el = (tag, attributes = {}, ...children) => {
 
 const clock = (seconds) => `${seconds.toFixed(2).padStart(5, "0")} s`;
 
-class Theatre extends HTMLElement {
+class Player extends HTMLElement {
   static observedAttributes = ["src"];
 
   connectedCallback() {
@@ -215,4 +215,4 @@ class Theatre extends HTMLElement {
   }
 }
 
-customElements.define("pp-theatre", Theatre);
+customElements.define("pp-player", Player);
