@@ -63,7 +63,8 @@ def _study(folder: Path) -> Result | None:
     bases = len({(example["source"], example["base"]) for example in examples})
     told = (
         f"{len(examples)} examples from {bases} base clips, {rows[0]['frames']} frames; intervals are 95 %, by "
-        f"bootstrap over base clips. AP is AVA's average precision; scores that say nothing get {100 * rows[0]['floor']:.1f}. "
+        f"bootstrap over base clips. AP is AVA's average precision; scores that say nothing get "
+        f"{100 * rows[0]['floor']:.1f}. "
     )
     if found["own_labels"]:
         told += "What counts as right is each detector's own decision on the unattacked clip."
