@@ -38,6 +38,8 @@ FILES = {
 }
 # Grey levels between which the rounding of a codec's frequencies is drawn: around x264's step at that quality.
 STEPS = {"h264-18": (3.0, 7.0), "h264-23": (5.0, 12.0), "h264-28": (9.0, 20.0), "vp9-31": (4.0, 10.0)}
+# Pixels of the face in the scene that stand-ins reckon with: a larger one holds all of a crop, and costs memory.
+SMALLEST, LARGEST = 8, 224
 BLUR = (0.5, 1.5)  # pixels, of the gradient that stands in for a codec's
 # What may lie between attacker and detector, in the order of the report.
 VERSIONS = {
@@ -299,7 +301,7 @@ def stand_ins_for(spec: SurviveSpec, clip: Clip, scene: SceneFile) -> tuple[Stan
     """What the attack goes through; nothing for the method "none"."""
     if spec.method == "none":
         return ()
-    clean, side = clip.inputs()["video"], max(8, round(scene.side))
+    clean, side = clip.inputs()["video"], round(min(max(scene.side, SMALLEST), LARGEST))
     if spec.method == "actual":
         # Sound comes through AAC and Opus almost as it was, so its gradient needs no stand-in.
         return (Actual(scene.send, (Pasted(clean, side), Blurred(*BLUR))), Reframed(0.5, 0.01))
