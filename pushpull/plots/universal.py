@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from pushpull.attacks.looped import UniversalNoise
 from pushpull.clip import SAMPLE_RATE
-from pushpull.plots.style import DIVERGING, GREEN, INK, MUTED, PURPLE, VERMILLION, bare, new_figure
+from pushpull.plots.style import DIVERGING, GREEN, INK, MUTED, PURPLE, VERMILLION, new_figure, picture_axes
 
 CONDITIONS = {
     "fitted": (VERMILLION, "o", "fitted on other clips"),
@@ -98,7 +98,7 @@ def noise_figure(noise: UniversalNoise, title: str = "") -> Figure:
         if "video" in parts:
             panel, eps = panels.pop(0), noise.eps["video"]
             shown = panel.imshow(parts["video"].numpy(), cmap=DIVERGING, vmin=-eps, vmax=eps, interpolation="nearest")
-            bare(panel)
+            picture_axes(panel)
             panel.set_title("added to every frame")
             figure.colorbar(shown, ax=panel, label="grey levels", shrink=0.8)
         if "audio" in parts:
