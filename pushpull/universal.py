@@ -9,7 +9,7 @@ Usage:
 """
 
 import argparse
-import json
+import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -27,16 +27,17 @@ from pushpull.evaluation.command import load_subjects
 from pushpull.evaluation.data import held_out_examples, video_examples
 from pushpull.evaluation.examples import Example, SetOptions, set_hash
 from pushpull.evaluation.subjects import Subject
-from pushpull.evaluation.universal import UniversalOptions, universal_rows
-from pushpull.files import check_file, check_folder, replacing
+from pushpull.evaluation.universal import UniversalOptions
+from pushpull.evaluation.universal_study import as_markdown, run_universal
+from pushpull.files import check_file, check_folder
 from pushpull.plots import save
-from pushpull.plots.universal import GOALS, noise_figure, universal_figure
+from pushpull.plots.universal import noise_figure
 from pushpull.runs.cards import find_clips
+from pushpull.runs.run import environment
 from pushpull.training.stopping import Stopping, end_politely
 
 REFUSED, INTERRUPTED = 2, 130  # exit codes: bad input; Ctrl-C
 PROGRAM = "python -m pushpull.universal"
-FORMAT = "pushpull.universal-rows/1"
 
 
 def fit(arguments: list[str]) -> int:
@@ -90,22 +91,31 @@ def test(arguments: list[str]) -> int:
     )
     add = parser.add_argument
     add("noises", nargs="+", type=Path, metavar="NOISE", help="files that fit wrote")
-    add("--out", type=Path, required=True, metavar="DIR", help="where universal.json, .md and .png go")
+    add("--out", type=Path, required=True, metavar="DIR", help="where results.json, .csv, .md and figure.png go")
     add("--models", default="talknet-lite", metavar="A,B", help="names, paths or rows of Table 1 (%(default)s)")
     _add_clips(parser, split="test", count=48, seconds=3.0)
     options, given = parse_options(UniversalOptions, arguments, parser)
     noises = [load_noise(path) for path in given.noises]
     check_folder(given.out)
-    rows = []
-    for subject in load_subjects(_names(given.models), given.device):
+    subjects = load_subjects(_names(given.models), given.device)
+
+    def examples_for(subject: Subject) -> list[Example]:
         examples = _examples(given, subject)
         if set_hash(examples) in [(noise.facts.get("data") or {}).get("set") for noise in noises]:
             print("these are the clips that a noise was fitted on: this says nothing of unseen ones", file=sys.stderr)
-        shown = partial(tqdm, unit="noise", desc=subject.name)
-        rows += universal_rows(subject, examples, noises, options, own_labels=not given.data, progress=shown)
-    write_universal(given.out, rows)
-    print(rows_text(rows))
-    print(f"\nwrote universal.json, universal.md and universal.png in {given.out}")
+        return examples
+
+    found = run_universal(
+        subjects,
+        examples_for,
+        noises,
+        given.out,
+        options,
+        own_labels=not given.data,
+        told={"command": f"{PROGRAM} test {shlex.join(arguments)}", "environment": environment(subjects[0].detector)},
+        progress=lambda some, name: tqdm(some, unit="noise", desc=name),
+    )
+    print(f"{as_markdown(found)}\nwrote results.json, results.csv, results.md and figure.png in {given.out}")
     return 0
 
 
@@ -176,45 +186,6 @@ def noise_text(noise: UniversalNoise) -> str:
         sources = ", ".join(data.get("sources") or [])
         lines.append(f"with {data.get('clips')} clips of {sources} {data.get('split') or ''} ({data.get('set')})")
     return "\n".join(lines)
-
-
-def rows_text(rows: list[dict]) -> str:
-    """Rows as a Markdown table: percent with 95 % intervals over base clips."""
-    head = "| detector | clips | goal | eps_av | noise | column | flipped | won | less random | accuracy |"
-    lines = [head, "|---|---|---|---:|---|---|---:|---:|---:|---:|"]
-    for row in rows:
-        goal = row["goal"] or "flip"
-        cells = [
-            f"{row['detector']}{' (white box)' if row['white_box'] else ''}",
-            f"{row['set']}, {row['clips']} from {row['flipped']['clusters']}",
-            goal,
-            f"{row['eps_av']:g}",
-            row["condition"],
-            row["column"],
-            *(_percent(row[name]) for name in ("flipped", GOALS[goal][0], "beyond_random")),
-            " to ".join(_percent(row[name], brief=True) for name in ("clean_accuracy", "accuracy")),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _percent(found: dict | None, *, brief: bool = False) -> str:
-    if found is None:
-        return "-"
-    text = f"{100 * found['value']:.1f}"
-    if brief or found["low"] is None:
-        return text
-    return f"{text} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
-
-
-def write_universal(folder: Path, rows: list[dict]) -> None:
-    """``universal.json``, ``.md`` and ``.png`` of some rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "universal.json", "w") as file:
-        file.write(json.dumps({"format": FORMAT, "rows": rows}, indent=2, allow_nan=False) + "\n")
-    with replacing(folder / "universal.md", "w") as file:
-        file.write(rows_text(rows) + "\n")
-    save(universal_figure(rows), folder / "universal.png")
 
 
 COMMANDS = {"fit": fit, "test": test, "show": show}

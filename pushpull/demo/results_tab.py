@@ -7,8 +7,8 @@ from pushpull.files import shipped_folder
 
 INTRODUCTION = """
 <p class="pp-results-about">What attacks leave of the detectors that ship, measured on held-out clips, beside the
-paper's own numbers. Every number can be made again by the command under its table, from the checkpoint whose hash stands in
-the files.</p>"""
+paper's own numbers. Every number can be made again by the command under its table, from the checkpoint whose hash
+stands in the files.</p>"""
 NOTHING = """
 <p class="pp-results-about">There are no results here: they lie in docs/results of the repository. Make your own with
 <code>python -m pushpull.evaluate table1 --data talkset:FOLDER --out DIR</code>.</p>"""

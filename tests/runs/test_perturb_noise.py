@@ -99,10 +99,13 @@ def test_it_is_tried_on_clips_and_told(world, noise, tmp_path, capsys):
     assert universal.main(["test", str(noise), *where, "--device", "cpu", "--draws", "1", "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert "these are the clips that a noise was fitted on" in captured.err
-    rows = json.loads((tmp_path / "universal.json").read_text(encoding="utf-8"))["rows"]
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    rows = found["rows"]
+    assert found["own_labels"] and found["noises"][0]["facts"] == load_noise(noise).facts
     assert len(rows) == 6 and rows[0]["white_box"] and rows[0]["accuracy"] is None and rows[0]["clips"] == 2
-    assert (tmp_path / "universal.png").stat().st_size > 5000
-    assert captured.out.count("| tiny (white box) |") == 6 == (tmp_path / "universal.md").read_text().count("talk.mp4")
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8").count("\ntiny,") == 6
+    assert captured.out.count("| tiny (white box) |") == 6
 
 
 def test_it_is_shown(noise, tmp_path, capsys):

@@ -1,0 +1,107 @@
+"""Universal noises on several detectors, from clips to files: what ``python -m pushpull.universal test`` writes."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pushpull.attacks.looped import UniversalNoise
+from pushpull.evaluation.examples import Example
+from pushpull.evaluation.output import as_csv
+from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.universal import UniversalOptions, universal_rows
+from pushpull.files import replacing
+from pushpull.plots.style import save
+from pushpull.plots.universal import GOALS, universal_figure
+
+FORMAT = "pushpull-universal/1"
+TITLE = "One noise for clips that it has never seen"
+
+
+def run_universal(
+    subjects: Sequence[Subject],
+    examples_for: Callable[[Subject], Sequence[Example]],
+    noises: Sequence[UniversalNoise],
+    out: Path,
+    options: UniversalOptions = UniversalOptions(),
+    *,
+    own_labels: bool = False,
+    told: dict | None = None,
+    progress: Callable = lambda noises, name: noises,
+) -> dict:
+    """Try noises on detectors, and write results.json, .csv, .md and figure.png into ``out``.
+
+    Args:
+        examples_for: the clips, cut as a detector wants them.
+        own_labels: see :func:`pushpull.evaluation.universal.universal_rows`.
+        told: what only the caller knows: "command", "environment".
+        progress: wraps the noises; called with the detector's name.
+
+    Returns:
+        What results.json holds.
+    """
+    rows = []
+    for subject in subjects:
+        rows += universal_rows(
+            subject,
+            examples_for(subject),
+            noises,
+            options,
+            own_labels=own_labels,
+            progress=lambda some, name=subject.name: progress(some, name),
+        )
+    document = {
+        "format": FORMAT,
+        "title": TITLE,
+        **(told or {}),
+        "own_labels": own_labels,
+        "noises": [{"sha256": noise.sha256, "eps": noise.eps, "facts": noise.facts} for noise in noises],
+        "rows": rows,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in {
+        "results.json": json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "results.csv": as_csv(rows),
+        "results.md": as_markdown(document),
+    }.items():
+        with replacing(out / name, "w") as file:
+            file.write(text)
+    save(universal_figure(rows), out / "figure.png")
+    return document
+
+
+def as_markdown(document: dict) -> str:
+    """The rows as people read them: percent with 95 % intervals over base clips."""
+    lines = [f"# {document['title']}", ""]
+    if document.get("command"):
+        lines += ["```", document["command"], "```", ""]
+    lines += [
+        "Percent of frames, with 95 % intervals by bootstrap over base clips. *Won* is what the goal is after: of all "
+        "frames those flipped, of speaking frames those silenced, of the others those made to speak. *Less random*: "
+        "frames flipped, less those that random signs of the same budget flip.",
+        "",
+        "| detector | clips | goal | eps_av | noise | column | flipped | won | less random | accuracy |",
+        "|---|---|---|---:|---|---|---:|---:|---:|---:|",
+    ]
+    for row in document["rows"]:
+        goal = row["goal"] or "flip"
+        cells = [
+            f"{row['detector']}{' (white box)' if row['white_box'] else ''}",
+            f"{row['set']}: {row['clips']} of {row['flipped']['clusters']}",
+            goal,
+            f"{row['eps_av']:g}",
+            row["condition"],
+            row["column"],
+            *(_percent(row[name]) for name in ("flipped", GOALS[goal][0], "beyond_random")),
+            " to ".join(_percent(row[name], brief=True) for name in ("clean_accuracy", "accuracy")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(found: dict | None, *, brief: bool = False) -> str:
+    if found is None:
+        return "-"
+    text = f"{100 * found['value']:.1f}"
+    if brief or found["low"] is None:
+        return text
+    return f"{text} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
