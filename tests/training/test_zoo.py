@@ -127,7 +127,7 @@ def test_every_seed_is_a_zoo_of_its_own(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert f"seed 2\n\ntable of {tmp_path / 'seed-2/A'}" in told
     assert main(["--data", "x", "--rows", "A", "--seed", "5", "--out", str(tmp_path)]) == 0
-    assert built[2:] == [(5, tmp_path)] and "seed" not in capsys.readouterr().out
+    assert built[2:] == [(5, tmp_path)] and not capsys.readouterr().out.startswith("seed")
     with pytest.raises(ValueError, match="seeds are numbers"):
         ZooOptions(seeds="0,one")
     assert recipe(ZooOptions(seed=3), "A", tmp_path).seed == 3
