@@ -3,6 +3,8 @@
 # make test-all   every test, the slow ones too
 # make lint       ruff, check and format
 # make zoo        train anew the lite models in checkpoints/, from nothing (hours); GRID=FOLDER names GRID's speaker 1
+#                 SEED=n trains rows from scratch with that seed instead, into runs/zoo-seed-n
+# make zoo-lr-asd trains a defended LR-ASD on from its published weights, three seeds
 # make zoo-full   the same for the full-size ones (20 minutes on an H100, days on a CPU)
 # make clean      remove the virtual environment and caches
 #
@@ -27,7 +29,7 @@ LITE = Row A, trained on with sound that comes early or late as in other people'
 averaged with its former self after either. This card tells of the last stage, docs/training.md of all.
 FULL = $(BIN)/python -m pushpull.training.zoo --config checkpoints/zoo-full.json --workers 4 --data "$(MORE)" $(ARGS)
 
-.PHONY: demo test test-all lint zoo zoo-full clean
+.PHONY: demo test test-all lint zoo zoo-full zoo-lr-asd clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -42,6 +44,12 @@ test-all: $(VENV)/.test
 # Freed memory stays with the process, in huge pages: fewer page faults in every step.
 zoo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4000000000
 
+ifdef SEED
+zoo: $(VENV)/.test
+	$(MAKE_HEADS) --clips 520 --out $(HEADS)
+	$(BIN)/python -m pushpull.training.zoo --config checkpoints/zoo-scratch.json --seed $(SEED) --data "$(SOURCES)" \
+		--out runs/zoo-seed-$(SEED) $(ARGS)
+else
 zoo: $(VENV)/.test
 	$(MAKE_HEADS) --clips 520 --out $(HEADS)
 	$(BIN)/python -m pushpull.training.zoo --config checkpoints/zoo.json --data "$(SOURCES)" \
@@ -55,6 +63,10 @@ zoo: $(VENV)/.test
 		--learning-rate 6e-4 --start runs/late/talknet-lite-late.safetensors --name talknet-lite-heads --out runs/lite-heads
 	$(BIN)/python -m pushpull.training.average runs/late/talknet-lite-late.safetensors runs/lite-heads/talknet-lite-heads.safetensors \
 		--weight 0.5 --data "$(MORE)" --title "For any recording" --summary "$(LITE)" --out checkpoints/talknet-lite
+endif
+
+zoo-lr-asd: $(VENV)/.test
+	$(BIN)/python -m pushpull.training.zoo --config checkpoints/zoo-lr-asd.json --data "talkset:$(GRID)" --out runs/zoo-lr-asd $(ARGS)
 
 zoo-full: $(VENV)/.test
 	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)
