@@ -99,7 +99,7 @@ def build_app(
         from xab.pages import mount as mount_xab
 
         database = mount_xab(app, xab).state.context.store.reachable
-        links["XAB test"] = "xab/lab"
+        links["Perception test"] = "xab"
     add_health(app, context, database)
     app.state.page = build_page(context, first_sight, links)
     # Pages with a longer path are mounted above this line: the demo's, at "/", takes every address.

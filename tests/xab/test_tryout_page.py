@@ -70,7 +70,7 @@ def test_a_try_that_the_server_forgot_begins_anew(app, browser):  # noqa: F811
         guest.page.goto(f"{app.base}#{'x' * 24}")
         guest.page.reload()
         guest.see("Can you tell?")
-        assert guest.page.get_by_text("That try is over.").is_visible()
+        assert guest.page.locator("#note", has_text="That try is over.").is_visible()
 
 
 def test_a_phone_by_touch(app, browser):  # noqa: F811
