@@ -26,7 +26,7 @@ WINDOW = 50  # frames that are scored at once: 2 s
 AHEAD = 10  # frames that must follow a frame before its score is told: 0.4 s
 LOST = 15  # frames without a face after which it counts as another one
 STEADY = 0.6  # share of a new box in the box that is used
-MOST_FRAMES, MOST_BYTES, MOST_SIDE = 10, 2_000_000, 720  # of one part, and pixels of a picture's side
+MOST_FRAMES, MOST_BYTES, MOST_SIDE = 25, 2_000_000, 720  # of one part, and pixels of a picture's side
 MOST_SESSIONS = 2  # who may film at once: each takes about a third of two cores
 IDLE = 10.0  # seconds without a part after which somebody has gone
 

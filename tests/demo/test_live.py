@@ -72,7 +72,7 @@ def test_a_face_that_goes_and_another_that_comes_begin_anew(network):
     [
         (b"", "no frames"),
         (packed(said=0), "no frames"),
-        (packed(said=11), "no frames"),
+        (packed(26), "no frames"),
         (packed(said=6), "cannot be read|no frames"),
         (packed()[:-4000] + b"\0" * 9, "cannot be read|no frames"),
         (packed(2, height=121, width=800), "another size"),

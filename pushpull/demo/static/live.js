@@ -4,8 +4,8 @@
 const SAMPLES = 640;
 const FPS = 25;
 const PART = 5; // frames
-const MOST = 10; // frames that the server takes at once
-const BEHIND = 50; // frames that wait to be sent before it begins anew
+const MOST = 25; // frames that the server takes at once; it takes no longer for them than for a few
+const BEHIND = 100; // frames that wait to be sent before it begins anew
 const WIDTH = 320;
 const SHOWN = 8 * FPS; // frames of the strip
 const LONGEST = 60; // seconds
@@ -94,9 +94,14 @@ class Live extends HTMLElement {
 
   // A camera to the server: anew at the start, and when it could not keep up.
   begin() {
+    this.leave();
     this.token = token();
     this.waiting = [];
     this.offset = this.taken ?? 0;
+  }
+
+  leave() {
+    if (this.token) fetch(here(`live/${this.token}`), { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
   take(samples) {
@@ -180,7 +185,7 @@ class Live extends HTMLElement {
     if (this.recorder?.state === "recording") this.recorder.stop();
     this.context?.close().catch(() => {});
     for (const track of this.stream?.getTracks() ?? []) track.stop();
-    if (this.token) fetch(here(`live/${this.token}`), { method: "DELETE", keepalive: true }).catch(() => {});
+    this.leave();
     this.stream = this.context = this.token = null;
     if (!this.button) return;
     this.video.srcObject = null;
