@@ -1,0 +1,55 @@
+"""The Results tab: every folder of results is shown, a damaged one left out, and nothing is trusted as HTML."""
+
+import json
+
+from evaluation_support import Toy, toy_examples
+
+from pushpull.demo.results import read_results
+from pushpull.evaluation.audit import AuditOptions, audit
+from pushpull.evaluation.audit_page import write_audit
+from pushpull.evaluation.crafting import Evaluator
+from pushpull.evaluation.output import document, write_results
+from pushpull.evaluation.studies import STUDIES, StudyOptions, study_rows
+from pushpull.evaluation.subjects import Subject
+from pushpull.files import shipped_folder
+
+
+def study(folder, name, **changes):
+    subjects = [Subject.of(Toy("A")), Subject.of(Toy("D3", scale=2.0))]
+    evaluator = Evaluator(subjects, toy_examples(4))
+    options = StudyOptions(steps=1, restarts=1, eps_av="5")
+    rows = study_rows(STUDIES[name], evaluator, STUDIES[name].conditions(subjects, options))
+    told = {"command": f"python -m pushpull.evaluate {name} --data <clips>", "options": {}, "environment": {}}
+    write_results(folder / name, document(STUDIES[name], evaluator, rows, told) | changes)
+
+
+def test_studies_and_audits_are_shown_in_the_order_of_the_readme(tmp_path):
+    study(tmp_path, "table1")
+    study(tmp_path, "fig4")
+    few = AuditOptions.quick(steps=1, ladder="1,2", budgets="1,20", queries=2, draws=1)
+    write_audit(tmp_path / "audit-a", audit(Toy("A"), toy_examples(4), few), "python -m pushpull.audit A")
+    (tmp_path / "README.md").write_text("[one](table1/results.md) [two](audit-a/audit.html) [three](fig4/results.md)")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "results.json").write_text('{"format": "pushpull-eval')
+    (tmp_path / "table1" / "limits.md").write_text("Nobody knows <more>.")
+    found = read_results(tmp_path)
+    assert [result.name for result in found] == ["table1", "audit-a", "fig4"]
+    first, second, _ = (result.html for result in found)
+    assert "Nobody knows &lt;more&gt;." in first and "--data &lt;clips&gt;" in first
+    assert "worst case" in first and "93.15" in first and 'download="table1-results.csv"' in first
+    assert "not robust at eps_av 5" in found[1].title and "gradients are not zero" in second
+
+
+def test_a_study_without_labels_says_whose_decisions_count(tmp_path):
+    study(tmp_path, "fig3c", own_labels=True)
+    assert "own decision" in read_results(tmp_path)[0].html
+
+
+def test_no_folder_gives_nothing_and_the_one_that_ships_something(tmp_path):
+    assert read_results(tmp_path / "nowhere") == []
+    names = [result.name for result in read_results(shipped_folder("docs") / "results")]
+    assert "table1" in names
+    for name in names:
+        path = shipped_folder("docs") / "results" / name
+        told = json.loads((path / ("audit.json" if (path / "audit.json").exists() else "results.json")).read_text())
+        assert told["command"].startswith("python -m pushpull.") and "/work" not in json.dumps(told)
