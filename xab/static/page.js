@@ -13,6 +13,7 @@ export class Page {
     this.api = new Api(token, (wait) => this.line(wait));
     this.now = null;
     this.submitting = null;
+    this.taken = "Your answer is stored."; // said, not shown, after each
     this.unsent = " Your answer is stored on this device and will be sent by itself.";
     find("again").onclick = () => this.api.nudge();
   }
@@ -29,7 +30,7 @@ export class Page {
     document.title = `${screen.title} · ${find("study").textContent}`;
     scrollTo(0, 0);
     main.querySelector("h1")?.focus({ preventScroll: true });
-    find("note").textContent = note && note !== "Your answer is stored." ? note : "";
+    find("note").textContent = note && note !== this.taken ? note : "";
     find("note").hidden = !find("note").textContent;
     this.say([note, find("count").hidden ? "" : find("count").textContent].filter(Boolean).join(" "));
   }

@@ -207,7 +207,7 @@ export class Trial {
       },
       ...journal.pending(),
     };
-    this.todo.textContent = "Storing your answer …";
+    this.todo.textContent = "Sending your answer …";
     for (const answer of this.answers) {
       answer.setAttribute("aria-disabled", "true");
       answer.toggleAttribute("data-chosen", answer.dataset.side === side);
@@ -223,7 +223,7 @@ export class Trial {
 
   stored(side, reply) {
     if (reply.correct === null) {
-      this.app.next("Your answer is stored.");
+      this.app.next(this.app.taken);
       return;
     }
     const other = side === "A" ? "B" : "A";

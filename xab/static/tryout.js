@@ -16,6 +16,7 @@ const NOTHING_LOGGED = { add() {}, flush() {}, pending: () => ({}) };
 class Tryout extends Page {
   constructor() {
     super(location.hash.slice(1) || undefined, ["welcome", "sound", "trials"]);
+    this.taken = ""; // nothing is stored
     this.unsent = " Your answer is sent as soon as it does.";
     this.journal = NOTHING_LOGGED;
     this.browser = null; // what the self-check found
