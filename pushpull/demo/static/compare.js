@@ -165,7 +165,7 @@ class Compare extends HTMLElement {
 
   build(folder) {
     const { view } = this;
-    this.hidden = new Set();
+    this.off = new Set();
     this.unit = "probability";
     this.frame = -1;
     this.strips = view.models.map((model, i) => new Strip(model, view, i === view.models.length - 1));
@@ -221,8 +221,8 @@ class Compare extends HTMLElement {
     for (const [id, text] of LINES) {
       const button = el("button", { type: "button", class: `pp-line-${id}`, "aria-pressed": "true", text });
       button.addEventListener("click", () => {
-        this.hidden.has(id) ? this.hidden.delete(id) : this.hidden.add(id);
-        button.setAttribute("aria-pressed", String(!this.hidden.has(id)));
+        this.off.has(id) ? this.off.delete(id) : this.off.add(id);
+        button.setAttribute("aria-pressed", String(!this.off.has(id)));
         this.render(true);
       });
       legend.append(button);
@@ -241,7 +241,7 @@ class Compare extends HTMLElement {
     const width = Math.floor(this.strips[0].plot.clientWidth);
     if (width < 120 || (width === this.width && !force)) return;
     this.width = width;
-    for (const strip of this.strips) strip.render(width, this.hidden, this.unit);
+    for (const strip of this.strips) strip.render(width, this.off, this.unit);
     this.draw(Math.max(0, this.frame));
   }
 
