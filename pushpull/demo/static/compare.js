@@ -175,12 +175,14 @@ class Compare extends HTMLElement {
     this.rows = el("div", { class: "pp-strip-rows" }, ...this.strips.map((strip) => strip.root));
     const timeline = el("section", { class: "pp-timeline" }, this.legend(), this.rows);
     timeline.append(el("p", { class: "pp-quiet pp-marks", text: view.marks }));
+    const legend = this.clusters.map((clusters) => clusters.root.querySelector(".pp-cluster-legend")).find(Boolean);
     this.replaceChildren(
       el("div", { class: "pp-compare-top" }, this.player(folder), this.bars()),
       this.transport(),
       timeline,
       el("h2", { text: "Embedding clusters, side by side" }),
       el("div", { class: "pp-compare-clusters" }, ...this.clusters.map((clusters) => clusters.root)),
+      legend?.cloneNode(true) ?? "",
     );
     this.observer = new ResizeObserver(() => this.render());
     this.observer.observe(this.rows);
