@@ -41,10 +41,11 @@ export class Clusters {
     this.plots = html("div", "pp-clusters-plots");
     if (!view.embeddings.layers.length) {
       this.marks = [];
+      this.switch.hidden = true;
       this.root.append(head, html("p", "pp-empty", view.embeddings.note));
       return;
     }
-    this.root.append(head, this.plots, this.legend());
+    this.root.append(head, this.plots, this.legend(), html("small", "pp-quiet pp-cluster-note", view.embeddings.note));
     for (const layer of view.embeddings.layers) {
       const button = html("button", "", layer.title);
       button.type = "button";
@@ -68,7 +69,6 @@ export class Clusters {
     if (this.view.embeddings.layers[0].plots[0].reference) entry("pp-known", "reference frame");
     entry("pp-plus", "class centre");
     if (this.view.scores.adversarial) entry("pp-arrow", "where the clip's frames of a class went, on average");
-    legend.append(html("small", "pp-quiet", ` ${this.view.embeddings.note}`));
     return legend;
   }
 

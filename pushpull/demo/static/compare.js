@@ -165,7 +165,7 @@ class Compare extends HTMLElement {
 
   build(folder) {
     const { view } = this;
-    this.hidden = new Set();
+    this.off = new Set();
     this.unit = "probability";
     this.frame = -1;
     this.strips = view.models.map((model, i) => new Strip(model, view, i === view.models.length - 1));
@@ -175,12 +175,14 @@ class Compare extends HTMLElement {
     this.rows = el("div", { class: "pp-strip-rows" }, ...this.strips.map((strip) => strip.root));
     const timeline = el("section", { class: "pp-timeline" }, this.legend(), this.rows);
     timeline.append(el("p", { class: "pp-quiet pp-marks", text: view.marks }));
+    const legend = this.clusters.map((clusters) => clusters.root.querySelector(".pp-cluster-legend")).find(Boolean);
     this.replaceChildren(
       el("div", { class: "pp-compare-top" }, this.player(folder), this.bars()),
       this.transport(),
       timeline,
       el("h2", { text: "Embedding clusters, side by side" }),
       el("div", { class: "pp-compare-clusters" }, ...this.clusters.map((clusters) => clusters.root)),
+      legend?.cloneNode(true) ?? "",
     );
     this.observer = new ResizeObserver(() => this.render());
     this.observer.observe(this.rows);
@@ -221,8 +223,8 @@ class Compare extends HTMLElement {
     for (const [id, text] of LINES) {
       const button = el("button", { type: "button", class: `pp-line-${id}`, "aria-pressed": "true", text });
       button.addEventListener("click", () => {
-        this.hidden.has(id) ? this.hidden.delete(id) : this.hidden.add(id);
-        button.setAttribute("aria-pressed", String(!this.hidden.has(id)));
+        this.off.has(id) ? this.off.delete(id) : this.off.add(id);
+        button.setAttribute("aria-pressed", String(!this.off.has(id)));
         this.render(true);
       });
       legend.append(button);
@@ -241,7 +243,7 @@ class Compare extends HTMLElement {
     const width = Math.floor(this.strips[0].plot.clientWidth);
     if (width < 120 || (width === this.width && !force)) return;
     this.width = width;
-    for (const strip of this.strips) strip.render(width, this.hidden, this.unit);
+    for (const strip of this.strips) strip.render(width, this.off, this.unit);
     this.draw(Math.max(0, this.frame));
   }
 
