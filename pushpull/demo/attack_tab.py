@@ -19,6 +19,14 @@ element.addEventListener("click", (event) => {
   const card = event.target.closest("[data-card]");
   if (card) trigger("select", { card: Number(card.dataset.card) });
 });
+// The cards are drawn anew when one is chosen: who came by keyboard stays where they were.
+let held = null;
+element.addEventListener("focusin", (event) => (held = event.target.closest("[data-card]")?.dataset.card ?? null));
+element.addEventListener("focusout", (event) => { if (event.relatedTarget) held = null; });
+new MutationObserver(() => {
+  if (held === null || document.activeElement !== document.body) return;
+  element.querySelector(`[data-card="${held}"]`)?.focus({ preventScroll: true });
+}).observe(element, { childList: true, subtree: true });
 """
 PRIVATE = {"api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

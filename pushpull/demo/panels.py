@@ -189,9 +189,13 @@ def working(share: float | None, text: str) -> str:
 
 
 def _progress(text: str, amount: str, share: float | None, more: str = "") -> str:
-    kind, width = ("pp-bar wait", "") if share is None else ("pp-bar", f' style="width:{100 * share:.1f}%"')
     head = f"<header><b>{escape(text)}</b><span>{amount}</span></header>"
-    return f'<div class="pp-run" role="status">{head}<div class="{kind}"><i{width}></i></div>{more}</div>'
+    if share is None:
+        return f'<div class="pp-run" role="status">{head}<div class="pp-bar wait"><i></i></div>{more}</div>'
+    # No status: it changes several times a second, and a screen reader would read out every step.
+    bar = f'role="progressbar" aria-label="{escape(text)}" aria-valuemin="0" aria-valuemax="100"'
+    bar = f'<div class="pp-bar" {bar} aria-valuenow="{100 * share:.0f}"><i style="width:{100 * share:.1f}%"></i></div>'
+    return f'<div class="pp-run">{head}{bar}{more}</div>'
 
 
 def attacking(trace: list[Step], seconds: float, *, note: str = "", done: bool = False) -> str:

@@ -164,6 +164,8 @@ def test_the_attack_works_by_keyboard_alone(visitor):
     tab_to("#pp-gallery [data-card='0']")
     page.keyboard.press("Enter")
     page.wait_for_selector("#pp-faces [data-card]")
+    # The cards were drawn anew, and whoever chose one is still there.
+    assert page.evaluate("document.activeElement.matches(\"#pp-gallery [data-card='0']\")")
     tab_to("#pp-faces [data-card='0']")
     tab_to("#pp-run")
     page.keyboard.press("Enter")

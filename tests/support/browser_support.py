@@ -95,7 +95,7 @@ class Served:
 
     def wait_for_example(self) -> None:
         """Until a page that is loaded shows the example."""
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 240
         while True:
             try:
                 urllib.request.urlopen(f"{self.base}/example/view.json", timeout=30).close()

@@ -55,6 +55,7 @@ class Live extends HTMLElement {
       return;
     }
     this.button.disabled = true;
+    this.tell("Opening the camera …");
     try {
       const wanted = { width: 640, height: 480, frameRate: FPS };
       this.stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: { echoCancellation: false } });

@@ -195,6 +195,7 @@ class Player extends HTMLElement {
     this.frame = frame;
     this.drawn = this.shot;
     this.slider.value = frame;
+    this.slider.setAttribute("aria-valuetext", clock(frame / this.view.fps));
     this.time.textContent = clock(frame / this.view.fps);
     this.timeline.head((frame + 0.5) / this.view.fps);
     this.clusters?.highlight(frame);
