@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from pushpull.attacks.looped import UniversalNoise
 from pushpull.clip import SAMPLE_RATE
-from pushpull.plots.style import DIVERGING, GREEN, INK, MUTED, PURPLE, VERMILLION, picture_axes, new_figure
+from pushpull.plots.style import DIVERGING, GREEN, INK, MUTED, PURPLE, VERMILLION, new_figure, picture_axes
 
 CONDITIONS = {
     "fitted": (VERMILLION, "o", "fitted on other clips"),
