@@ -1,4 +1,4 @@
-"""How long one BIM step takes, against a plain implementation of it and against the machine's matrix products.
+"""How long one BIM step takes, against a baseline implementation of it and against the machine's matrix products.
 
 Usage:
     python benchmarks/attack_step.py                    # every network, 75 frames, every core
@@ -6,7 +6,7 @@ Usage:
     python benchmarks/attack_step.py --threads 2 --repeats 9
     python benchmarks/attack_step.py --device cuda --json
 
-A *plain* step is what one writes first: the same weights, both modalities, evaluation mode, the official Conv3d and
+A *baseline* step is what one writes first: the same weights, both modalities, evaluation mode, the official Conv3d and
 batch normalisations, ``loss.backward()`` with parameters that require gradients. *Ours* is a step of ``BIM.run`` on
 the copy made for attacks, timed between two of its callbacks, bookkeeping included. "full" and "lite" are TalkNet's
 sizes, attacked through all its heads; Light-ASD and LR-ASD, which have no audio-only head, through the one that
@@ -44,7 +44,7 @@ MATRIX = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # side: 17 GFLOP on a CPU, ab
 Tensors = dict[str, Tensor]
 
 
-class PlainTalkNet(TalkNet):
+class BaselineTalkNet(TalkNet):
     """The same weights, the stem as the official Conv3d, all frames at once."""
 
     def encode_video(self, video: Tensor) -> Tensor:
@@ -60,16 +60,16 @@ class Row:
 
     network: str
     gflop: float
-    plain_seconds: list[float]
+    baseline_seconds: list[float]
     our_seconds: list[float]
 
     @property
     def speedup(self) -> float:
-        return statistics.median(self.plain_seconds) / statistics.median(self.our_seconds)
+        return statistics.median(self.baseline_seconds) / statistics.median(self.our_seconds)
 
     @property
     def best_speedup(self) -> float:
-        return min(self.plain_seconds) / min(self.our_seconds)
+        return min(self.baseline_seconds) / min(self.our_seconds)
 
 
 def clock(device: torch.device) -> float:
@@ -81,7 +81,7 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def plain_step(model: nn.Module, inputs: Tensors, labels: Tensor, objective: str, device: torch.device) -> float:
+def baseline_step(model: nn.Module, inputs: Tensors, labels: Tensor, objective: str, device: torch.device) -> float:
     """Seconds of one textbook BIM step."""
     budgets = paper_budget(EPS_AV)
     started = clock(device)
@@ -117,22 +117,22 @@ def matrix_rate(device: torch.device) -> float:
     return 2 * side**3 / 1e9 / (clock(device) - started)
 
 
-def plain_and_fast(network: str) -> tuple[nn.Module, nn.Module]:
+def baseline_and_fast(network: str) -> tuple[nn.Module, nn.Module]:
     """Two copies of one network with random weights, in evaluation mode: as first written, and made for attacks."""
     torch.manual_seed(0)
     if network in OTHERS:
-        plain = OTHERS[network]().eval()
-        return plain, plain.fast()
+        baseline = OTHERS[network]().eval()
+        return baseline, baseline.fast()
     model = TalkNet(TalkNetConfig(size=network)).eval()
-    plain = PlainTalkNet(model.config).eval()
-    plain.load_state_dict(model.state_dict())
-    return plain, attackable(model)
+    baseline = BaselineTalkNet(model.config).eval()
+    baseline.load_state_dict(model.state_dict())
+    return baseline, attackable(model)
 
 
 def prepare(network: str, frames: int, device: torch.device) -> tuple[float, Callable[[], float], Callable[[], float]]:
-    """GFLOP of a step, and one plain step and one of ours, each giving its seconds."""
+    """GFLOP of a step, and one baseline step and one of ours, each giving its seconds."""
     generator = torch.Generator().manual_seed(0)
-    plain, fast = (model.to(device) for model in plain_and_fast(network))
+    baseline, fast = (model.to(device) for model in baseline_and_fast(network))
     objective = "training_aware" if network in TALKNETS else "inference_aware"
     inputs = {
         "audio": 0.1 * torch.randn(1, 640 * frames, generator=generator).clamp(-3, 3),
@@ -143,7 +143,7 @@ def prepare(network: str, frames: int, device: torch.device) -> tuple[float, Cal
     # Compared without the 10-bit products that a GPU's convolutions may take; timed with what is usual.
     exact = torch.backends.cudnn.flags(allow_tf32=False)
     with FlopCounterMode(display=False) as counter, torch.no_grad(), exact:
-        expected = plain(inputs).margin
+        expected = baseline(inputs).margin
     # Back to the inputs costs what forward costs; gradients of weights would cost as much again.
     gflop = 2 * counter.get_total_flops() / 1e9
     with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
@@ -152,7 +152,7 @@ def prepare(network: str, frames: int, device: torch.device) -> tuple[float, Cal
         raise SystemExit(f"the two {network} models disagree by {difference:.2g}: there is nothing to compare")
     return (
         gflop,
-        lambda: plain_step(plain, inputs, labels, objective, device),
+        lambda: baseline_step(baseline, inputs, labels, objective, device),
         lambda: our_step(fast, inputs, labels, objective, device),
     )
 
@@ -166,9 +166,9 @@ def measure(networks: list[str], frames: int, repeats: int, device: torch.device
         kept = repeat > 0  # the first warms up
         rate = matrix_rate(device)
         rates += [rate] * kept
-        for network, (_, plain, ours) in steps.items():
-            plain_seconds, our_seconds = plain(), ours()
-            rows[network].plain_seconds.extend([plain_seconds] * kept)
+        for network, (_, baseline, ours) in steps.items():
+            baseline_seconds, our_seconds = baseline(), ours()
+            rows[network].baseline_seconds.extend([baseline_seconds] * kept)
             rows[network].our_seconds.extend([our_seconds] * kept)
         if sys.stderr.isatty():
             print(f"\r{repeat} of {repeats}", end="\n" if repeat == repeats else "", file=sys.stderr, flush=True)
@@ -179,12 +179,12 @@ def report(rows: list[Row], rates: list[float], frames: int) -> None:
     rate = max(rates)
     print(f"matrix product (float32): {rate:.0f} GFLOP/s best, {statistics.median(rates):.0f} median\n")
     print(f"one BIM step, {frames} frames, audio and video     median (best) of {len(rates)}")
-    print("network     GFLOP   plain, s         ours, s          ratio           ours, GFLOP/s   of the matrix rate")
+    print("network     GFLOP   baseline, s      ours, s          ratio           ours, GFLOP/s   of the matrix rate")
     for row in rows:
-        plain, ours = statistics.median(row.plain_seconds), statistics.median(row.our_seconds)
+        baseline, ours = statistics.median(row.baseline_seconds), statistics.median(row.our_seconds)
         speed, best = row.gflop / ours, row.gflop / min(row.our_seconds)
         print(
-            f"{row.network:10} {row.gflop:6.1f}   {plain:6.3f} ({min(row.plain_seconds):6.3f})  {ours:6.3f} "
+            f"{row.network:10} {row.gflop:6.1f}   {baseline:6.3f} ({min(row.baseline_seconds):6.3f})  {ours:6.3f} "
             f"({min(row.our_seconds):6.3f})  {row.speedup:5.2f} ({row.best_speedup:5.2f})   {speed:6.0f} ({best:6.0f})"
             f"   {speed / statistics.median(rates):6.0%} ({best / rate:.0%})"
         )

@@ -1,10 +1,10 @@
-"""How fast training goes, against a bare step, and how long it waits for its data.
+"""How fast training goes, against the step alone, and how long it waits for its data.
 
 Usage:
     python benchmarks/train_step.py --data talkset:grid_s1,talkheads:heads
     python benchmarks/train_step.py --data ... --size full --steps 6 --device cuda
 
-*Training* is ``pushpull.train`` itself: batches made by its worker, augmentation, loss, Adam, log. *Bare* is the same
+*Training* is ``pushpull.train`` itself: batches made by its worker, augmentation, loss, Adam, log. *Alone* is the same
 network, loss and Adam on one batch that lies ready on the device, of the same number of frames. Blocks of both take
 turns in one run, so that whatever else the machine does hits both; figures are medians of the steps.
 """
@@ -35,7 +35,7 @@ from pushpull.training.trainer import train  # noqa: E402
 SETTLING = {"cpu": 3, "cuda": 250, "mps": 50}
 
 
-def bare_seconds(options: TrainOptions, pool, steps: int) -> list[float]:
+def step_seconds(options: TrainOptions, pool, steps: int) -> list[float]:
     """Seconds of each step on a batch that is there."""
     device = resolve_device(options.device)
     bfloat16 = options.precision == "bfloat16" or (device.type == "cuda" and options.precision == "auto")
@@ -102,17 +102,17 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     pool = read_clips(options, progress=False, croppers=1)["train"]
-    bare, looped, waited = [], [], []
+    alone, looped, waited = [], [], []
     for _ in range(given.blocks):
-        bare += bare_seconds(options, pool, given.steps)
+        alone += step_seconds(options, pool, given.steps)
         taken, idle = loop_seconds(options, given.steps)
         looped, waited = looped + taken, waited + idle
     frames = given.frames
-    one, other = statistics.median(bare), statistics.median(looped)
+    one, other = statistics.median(alone), statistics.median(looped)
     where = f"{resolve_device(given.device)}, {given.precision} precision, {torch.get_num_threads()} threads"
     print(f"{given.size}, {frames} frames a batch, {where}")
-    print(f"bare step     {one:7.3f} s  {frames / one:7.0f} frames/s")
-    print(f"training step {other:7.3f} s  {frames / other:7.0f} frames/s   {other / one:.2f} of the bare step")
+    print(f"step alone    {one:7.3f} s  {frames / one:7.0f} frames/s")
+    print(f"training step {other:7.3f} s  {frames / other:7.0f} frames/s   {other / one:.2f} of the step alone")
     print(f"waiting for batches {sum(waited) / sum(looped):.1%} of the time")
 
 
