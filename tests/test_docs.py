@@ -18,19 +18,8 @@ from pushpull.detectors.load import FOLDER_VARIABLE, find_detector
 
 WEIGHTS = ROOT.parent / "shared" / "data" / "weights"
 # Not ours to parse; whatever else a page has the reader type is.
-OUTSIDE = {
-    "apt",
-    "apt-get",
-    "cat",
-    "cd",
-    "cp",
-    "createdb",
-    "docker",
-    "git",
-    "mkdir",
-    "pip",
-    "get_ava_active_speaker_performance.py",
-}
+OUTSIDE = {"apt", "apt-get", "cat", "cd", "cp", "createdb", "curl", "docker", "git", "mkdir", "pip"}
+OUTSIDE |= {"get_ava_active_speaker_performance.py"}
 BLOCKS = all_blocks()
 PYTHON = {page: [block for block in BLOCKS if block.page == page and block.language == "python"] for page in
           (path.relative_to(ROOT).as_posix() for path in PAGES)}  # fmt: skip

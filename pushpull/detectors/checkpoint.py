@@ -152,7 +152,7 @@ def find_checkpoint(name_or_path: str | Path, folder: str | Path = CHECKPOINTS) 
     """The weights file of a name or path. A name never leaves ``folder``.
 
     Raises:
-        CheckpointError: there is none, or a bare string that is neither a name nor a ``.safetensors`` path.
+        CheckpointError: there is none, or a string that is neither a name nor a ``.safetensors`` path.
     """
     folder = Path(folder)
     if isinstance(name_or_path, Path) or name_or_path.endswith(SUFFIX):

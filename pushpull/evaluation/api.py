@@ -124,10 +124,10 @@ def audit(
 
 def _examples(clips: Sequence[Clip]) -> tuple[list[Example], bool]:
     """Examples of clips, and whether what is right is for the detectors to say; names that recur are told apart."""
-    bare = [clip.labels is None for clip in clips]
-    if any(bare) and not all(bare):
+    unlabelled = [clip.labels is None for clip in clips]
+    if any(unlabelled) and not all(unlabelled):
         raise ValueError("some clips have labels and some have none: give all of them labels, or none")
-    own = bool(clips) and all(bare)
+    own = bool(clips) and all(unlabelled)
     labelled = [replace(clip, labels=_labels(clip)) for clip in clips]
     found, seen = [], {}
     for example in from_clips(labelled):

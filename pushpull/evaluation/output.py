@@ -99,7 +99,7 @@ def as_markdown(found: dict) -> str:
     lines = [
         f"# {found['title']}",
         "",
-        "```",
+        "```sh",
         found["command"],
         "```",
         "",

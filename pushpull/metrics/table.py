@@ -233,7 +233,7 @@ class Metrics:
         return lines
 
     def to_dict(self) -> dict:
-        """Plain numbers, strings and None, with the units: ready for JSON."""
+        """Numbers, strings and None, with the units: ready for JSON."""
         columns = {name: dict(column) for name, column in self.columns.items()}
         return {"columns": columns, "notes": dict(self.notes), "units": {m.name: m.unit for m in METRICS}}
 

@@ -65,10 +65,10 @@ def _draw_group(axes, rows, group):
     axes.minorticks_off()
     axes.set(ylim=(0, 1.03), xlabel="budget eps_av", ylabel="frames decided right")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    bare = [row for row in rows if row["group"] == ""]
+    direct = [row for row in rows if row["group"] == ""]
     names = list(dict.fromkeys(row["channel"] for row in rows if row["group"] == group)) if group else []
-    if bare:
-        _draw_channel(axes, bare, INK, None, "no channel", -DODGE * (len(names) + 1) / 2)
+    if direct:
+        _draw_channel(axes, direct, INK, None, "no channel", -DODGE * (len(names) + 1) / 2)
     for number, name in enumerate(names):
         part = [row for row in rows if row["channel"] == name]
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]

@@ -86,10 +86,10 @@ def storage(run: Run) -> dict:
             "changed_share": changed,
         }
         unit = STORAGE_UNITS[name].split(" (")[0]
-        found, kept = sizes["adversarial"], sizes["stored"]
+        found, stored = sizes["adversarial"], sizes["stored"]
         statement.append(
             f"The {title} changed by at most {found['max']:.4g} {unit} ({found['mean']:.4g} on average); in a file by "
-            f"at most {kept['max']:.4g} ({kept['mean']:.4g} on average)."
+            f"at most {stored['max']:.4g} ({stored['mean']:.4g} on average)."
         )
     if run.frozen:
         words = " and the ".join({"audio": "sound", "video": "picture"}[name] for name in run.frozen)

@@ -143,9 +143,9 @@ class RunSpec:
         return np.array([int(character) for character in self.labels], dtype=np.int64)
 
     def to_dict(self) -> dict:
-        """Plain values for JSON; every parameter is written out, so that a later version's defaults change nothing."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return plain | {"attack": {"name": self.attack_name} | asdict(self.attack), "target": asdict(self.target)}
+        """Values for JSON; every parameter is written out, so that a later version's defaults change nothing."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {"attack": {"name": self.attack_name} | asdict(self.attack), "target": asdict(self.target)}
 
     @classmethod
     def from_dict(cls, values: dict) -> "RunSpec":

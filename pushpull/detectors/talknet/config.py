@@ -92,7 +92,7 @@ class TalkNetConfig:
         return next((name for name, options in VARIANTS.items() if options == chosen), "custom")
 
     def to_dict(self) -> dict:
-        """Plain values for JSON."""
+        """Values for JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
