@@ -20,6 +20,8 @@ from tqdm import tqdm
 from pushpull.config import parse_options
 from pushpull.data.parallel import World
 from pushpull.detectors import CheckpointError, list_detectors, resolve_device
+from pushpull.evaluation.clean_study import TITLE as CLEAN_TITLE
+from pushpull.evaluation.clean_study import run_clean
 from pushpull.evaluation.crafting import BATCH, Evaluator
 from pushpull.evaluation.data import held_out_examples, video_examples
 from pushpull.evaluation.examples import SetOptions
@@ -33,7 +35,7 @@ from pushpull.media import MediaError
 from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
 from pushpull.runs.run import environment
 
-SURVIVAL = "survival"
+CLEAN, SURVIVAL = "clean", "survival"
 QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}
 QUICK_ROWS = ("A", "B3", "D3", "E3")
 
@@ -75,7 +77,7 @@ def default_models(study: str, *, quick: bool = False) -> list[str]:
         return ["A", "nctalknet-lite", "spectalknet-lite"]
     if study in ("fig3b", "fig3c"):
         return ["A"]
-    if study in ("detectors", SURVIVAL):
+    if study in ("detectors", CLEAN, SURVIVAL):
         return ["talknet-lite"]
     if quick:
         return list(QUICK_ROWS)
@@ -130,6 +132,8 @@ def run_study(
             on_examples=bar.update,
         )
         told = {"command": command, "options": asdict(options), "environment": environment(subjects[0].detector)}
+        if study == CLEAN:
+            return run_clean(evaluator, out, told, options.attacks.seed) if world.leads else {}
         if study == SURVIVAL:
             bar.reset(len(subjects) * len(evaluator.examples))
             return run_survival(evaluator, options.attacks, out, told, bar.update) if world.leads else {}
@@ -185,14 +189,14 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    titles = {name: study.title for name, study in STUDIES.items()} | {SURVIVAL: TITLE}
+    titles = {CLEAN: CLEAN_TITLE} | {name: study.title for name, study in STUDIES.items()} | {SURVIVAL: TITLE}
     parser.add_argument("study", choices=titles, help="; ".join(f"{name}: {title}" for name, title in titles.items()))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options, given = parse_options(EvaluateOptions, arguments, parser)
     if not any(a.partition("=")[0] == "--attacks.eps-av" for a in arguments) and not given.config:
-        usual = EPS_AV if given.study == SURVIVAL else STUDIES[given.study].eps_av
+        usual = STUDIES[given.study].eps_av if given.study in STUDIES else EPS_AV
         options = replace(options, attacks=replace(options.attacks, eps_av=usual))
     options = _quick(options) if given.quick else options
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"

@@ -1,16 +1,20 @@
 """The commands, on toy detectors: every study gives its files, goes on where it stopped, and refuses what it must."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from evaluation_support import Toy, toy_examples
+from evaluation_support import Toy, toy_example, toy_examples
 
 import pushpull
 from pushpull.evaluation import audit_command, command, survival_study
+from pushpull.evaluation.clean_study import recall_at
 from pushpull.evaluation.command import EvaluateOptions, main
+from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import STUDIES, StudyOptions
 from pushpull.evaluation.subjects import Subject
 
@@ -89,6 +93,35 @@ def test_survival_goes_on_with_the_examples_that_are_missing(toys, tmp_path, mon
     main(arguments("survival", tmp_path, models="A", eps="3"))
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["rows"] == found["rows"]
+
+
+def test_clean_figures_tell_recall_at_false_alarm_rates_by_kind(toys, tmp_path, capsys, monkeypatch):
+    # A negative strength puts the score on the wrong side: a swapped voice is believed, noise is not.
+    kinds = {"in_sync": (True, 2.0), "swapped": (False, -1.0), "noise": (False, 1.5)}
+
+    def made(*_, **__):
+        examples = [
+            dataclasses.replace(toy_example(f"{kind}{i}", speaking=speaks, strength=strength), kind=kind)
+            for kind, (speaks, strength) in kinds.items()
+            for i in range(3)
+        ]
+        return {"talknet_demo": examples}
+
+    monkeypatch.setattr(command, "held_out_examples", made)
+    assert main(arguments("clean", tmp_path, models="A")) == 0
+    rows = {row["kind"]: row for row in json.loads((tmp_path / "results.json").read_text())["rows"]}
+    assert set(rows) == {"swapped", "noise", "all"} and rows["all"]["examples"] == 6
+    # Frames of swapped voices score +1 and more, above the threshold and below what speaks.
+    assert rows["swapped"]["called_speaking"]["value"] == 1.0 and rows["swapped"]["recall_at_5"]["value"] == 1.0
+    assert rows["all"]["found"]["value"] == 1.0 and "| swapped | 3 |" in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.parametrize("rate, recall", [(0.0, 0.5), (0.24, 0.5), (0.25, 0.75), (1.0, 1.0)])
+def test_recall_at_a_false_alarm_rate_is_counted(rate, recall):
+    clusters = Clusters(["a", "b"], replicates=5)
+    positive = np.array([9.0, 8.0, 6.5, 1.0]), np.array([0, 0, 1, 1])
+    negative = np.array([7.0, 6.0, 0.0, -1.0]), np.array([0, 1, 0, 1])
+    assert recall_at(clusters, positive, negative, rate)["value"] == recall
 
 
 def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
