@@ -10,6 +10,7 @@ from rows_support import LITE, TINY, log_of, tiny
 from training_support import talkset
 
 from pushpull.attacks import BIM, paper_budget
+from pushpull.data import sources
 from pushpull.detectors import (
     CheckpointError,
     TalkNet,
@@ -64,6 +65,12 @@ def splits(tmp_path_factory):
     return {split: talkset(folder, which, frames=frames) for split, (which, frames) in numbers.items()}
 
 
+@pytest.fixture
+def unmeasured(splits, monkeypatch):
+    """The same without held-out clips, where it is not figures that matter."""
+    monkeypatch.setattr(sources, "prepare", lambda *_, **__: (splits | {"test": splits["validation"]}, {}))
+
+
 class TestRuns:
     def test_a_run_from_random_weights_is_a_detector_like_any_other(self, footage, tmp_path, architecture):
         path = train(options_of(architecture, frames=50), tmp_path, progress=False)
@@ -88,7 +95,7 @@ class TestRuns:
         )
         assert found.loss >= found.clean_loss and found.delta["video"].abs().max() > 0
 
-    def test_a_run_with_interaction_losses_goes_on_to_the_same_bits(self, footage, tmp_path, monkeypatch):
+    def test_a_run_with_interaction_losses_goes_on_to_the_same_bits(self, unmeasured, tmp_path, monkeypatch):
         options = options_of("lr-asd", lambda1=0.1, lambda4=0.1, save_seconds=0.0, frames=75)
         whole = train(options, tmp_path / "whole", progress=False)
         logged = [entry for entry in log_of(tmp_path / "whole") if "loss" in entry]
@@ -125,7 +132,7 @@ class TestRuns:
 
 
 class TestStart:
-    def test_it_begins_with_a_published_file_and_says_so(self, footage, tmp_path, architecture, capsys):
+    def test_it_begins_with_a_published_file_and_says_so(self, unmeasured, tmp_path, architecture, capsys):
         source = randomised(architecture)
         path = tmp_path / "theirs.model"
         torch.save(source.state_dict(), path)
@@ -138,7 +145,7 @@ class TestStart:
         assert trained.card["started_from"]["name"] == "theirs" and trained.card["training"]["start"] == "theirs.model"
         assert len(trained.card["started_from"]["sha256"]) == 64
 
-    def test_data_cut_as_the_start_was_needs_no_word(self, footage, tmp_path, capsys):
+    def test_data_cut_as_the_start_was_needs_no_word(self, unmeasured, tmp_path, capsys):
         path = save_detector(
             tmp_path / "mine", randomised("lr-asd"), {"name": "mine", "crop": "face_box", "licence": "MIT"}
         )
@@ -147,11 +154,11 @@ class TestStart:
         card = load_detector(train(options, tmp_path / "run", progress=False), "cpu").card
         assert (card["crop"], card["licence"]) == ("face_box", "MIT") and "crop" not in capsys.readouterr().err
 
-    def test_the_published_weights_are_trained_on(self, footage, tmp_path):
+    def test_the_published_weights_are_trained_on(self, unmeasured, tmp_path):
         path = weights_file("lr-asd-ava")
         options = options_of("lr-asd", start=str(path), warmup_frames=0, frames=25, recalibration=0, learning_rate=1e-6)
         card = load_detector(train(options, tmp_path, progress=False), "cpu").card
-        assert card["trained_on"] == "AVA-ActiveSpeaker, then footage" and card["licence"] == "MIT"
+        assert card["trained_on"] == "AVA-ActiveSpeaker, then footage" and card["licence"].startswith("MIT")
         assert card["started_from"]["name"] == "lr-asd-ava" and card["started_from"]["source"].endswith(".model")
 
     @pytest.mark.parametrize(
@@ -175,7 +182,7 @@ class TestStart:
         ],
     )
     def test_weights_of_another_architecture_are_refused(
-        self, footage, tmp_path, capsys, architecture, source, message
+        self, unmeasured, tmp_path, capsys, architecture, source, message
     ):
         if source == "talknet":
             path = save_checkpoint(tmp_path / "other", TalkNet(LITE))
@@ -196,7 +203,7 @@ class TestStart:
             )
         assert message in capsys.readouterr().err
 
-    def test_a_file_that_is_damaged_is_refused(self, footage, tmp_path, capsys):
+    def test_a_file_that_is_damaged_is_refused(self, unmeasured, tmp_path, capsys):
         (tmp_path / "cut.model").write_bytes(b"PK\x03\x04 and no more")
         with pytest.raises(SystemExit):
             main(["--data", "footage", "--architecture", "lr-asd", "--start", str(tmp_path / "cut.model")])
@@ -265,7 +272,7 @@ class TestRecipe:
         assert own_objective(TalkNet(LITE), 0.4) == "training_aware"
 
 
-def test_an_average_of_two_is_one_of_them(footage, tmp_path, monkeypatch):
+def test_an_average_of_two_is_one_of_them(unmeasured, tmp_path, monkeypatch):
     architecture = "light-asd"
     monkeypatch.setattr(averaging, "attack_and_tell", lambda *_, **__: None)
     short = {"frames": 25, "warmup_frames": 0}
