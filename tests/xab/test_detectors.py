@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from asd_support import weights_file
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 from xab_support import small_design
 
 from pushpull.detectors import TalkNet, TalkNetConfig, load_detector, wrap
@@ -16,10 +18,11 @@ from pushpull.media import read_stimulus
 from xab import export
 from xab.cli import main as cli
 from xab.files import model_names
-from xab.pages import form
-from xab.plan import Design, DesignError, paper_preset
-from xab.stimuli import make_study
-from xab.store import Store
+from xab.pages import form, mount
+from xab.plan import Design, DesignError, pair_specs, paper_preset
+from xab.settings import Settings
+from xab.stimuli import make_study, measure
+from xab.store import Pair, Store
 
 ASSETS = Path(__file__).parents[2] / "assets"
 SPEAKING = "1-speaking-indoors.mp4"
@@ -100,6 +103,24 @@ def test_the_form_takes_names_and_files(tmp_path):
 def _posted() -> dict[str, list[str]]:
     shown = form.typed(paper_preset())
     return {name: value if isinstance(value, list) else [value] for name, value in shown.items() if value is not False}
+
+
+def test_the_stimuli_page_says_what_each_detector_is(tmp_path):
+    app = FastAPI()
+    inner = mount(app, Settings(data=tmp_path, password="p"))
+    store, web = inner.state.context.store, TestClient(app)
+    study = store.studies.create(small_design(training=0, catch=0, speech=1, non_speech=0))
+    (spec,) = pair_specs(store.studies.get(study).design)
+    clip = np.zeros((5, 112, 112), np.uint8), np.ones(5 * 640, np.int16)
+    measures = measure(clip, clip, (np.zeros(5), np.zeros(5)), spec, np.ones(5, np.int64), threshold=0.25)
+    measures["detector"] = {"name": "a toy", "crop": "face_box", "threshold": 0.25, "licence": "<none>"}
+    store.studies.claim(study, "w", 1)
+    store.studies.add_pair(study, "w", Pair(**vars(spec), clip="c", frames=5, measures=measures))
+    web.post("/xab/lab/login", data={"password": "p"})
+    page = web.get(f"/xab/lab/{study}/stimuli").text
+    store.close()
+    for fact in ("the face&#39;s box", "0.25", "its own", "&lt;none&gt;"):
+        assert f"<td>{fact}</td>" in page or f'<td class="n">{fact}</td>' in page
 
 
 @pytest.mark.parametrize(
