@@ -1,6 +1,7 @@
 """What the Compare tab shows: what <pp-compare> draws, the table, the progress and the files of a comparison."""
 
 import json
+import shutil
 import zipfile
 from html import escape
 from pathlib import Path
@@ -184,6 +185,7 @@ def write_files(folder: ResultFolder, subject: Subject, comparison: Comparison, 
     pack(folder.path / ZIP, files)
     for name in COMPARISON_FILES:
         (place / name).replace(folder.path / name)
+    shutil.rmtree(place, ignore_errors=True)  # it is in the ZIP
     entries = [
         (folder.url(name), title, note or COMPARISON_FILES.get(name, "")) for name, (title, note) in OFFERED.items()
     ]

@@ -35,7 +35,7 @@ def browser():
 @pytest.fixture
 def page(browser, served):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(120_000)  # of patience, for machines that do other things too
+    page.set_default_timeout(240_000)  # of patience, for machines that do other things too
     errors, hosts = [], set()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
