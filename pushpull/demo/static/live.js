@@ -61,6 +61,8 @@ class Live extends HTMLElement {
       this.stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: { echoCancellation: false } });
       this.video.srcObject = this.stream;
       await this.video.play();
+      this.record();
+      this.begin();
       await this.listen();
     } catch (error) {
       this.stop();
@@ -69,8 +71,6 @@ class Live extends HTMLElement {
     } finally {
       this.button.disabled = false;
     }
-    this.begin();
-    this.record();
     this.attack.hidden = true;
     this.button.textContent = "Stop";
     this.tell("Looking for a face …");
