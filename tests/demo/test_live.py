@@ -124,7 +124,7 @@ def test_a_camera_is_scored_while_it_films_and_then_attacked(tmp_path):
         page = visitor.page
         page.click("button[role=tab]:has-text('Live')")
         page.click(".pp-live-start")
-        page.wait_for_function("Number(document.querySelector('pp-live').dataset.told) > 30")
+        page.wait_for_function("Number(document.querySelector('pp-live').dataset.told) > 12")
         assert "peaking" in page.locator(".pp-live-says").inner_text()
         page.click(".pp-live-start")
         page.click(".pp-live-attack")

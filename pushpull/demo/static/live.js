@@ -61,6 +61,8 @@ class Live extends HTMLElement {
       this.stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: { echoCancellation: false } });
       this.video.srcObject = this.stream;
       await this.video.play();
+      this.record();
+      this.begin();
       await this.listen();
     } catch (error) {
       this.stop();
@@ -69,8 +71,6 @@ class Live extends HTMLElement {
     } finally {
       this.button.disabled = false;
     }
-    this.begin();
-    this.record();
     this.attack.hidden = true;
     this.button.textContent = "Stop";
     this.tell("Looking for a face …");
@@ -121,13 +121,13 @@ class Live extends HTMLElement {
 
   async send() {
     this.sending = true;
-    const session = this.token;
+    const { token: session, offset } = this;
     const part = this.waiting.splice(0, MOST);
     try {
       const reply = await fetch(here(`live/${session}`), { method: "POST", body: await this.pack(part) });
       const found = await reply.json();
       if (!reply.ok) throw new Error(found.error);
-      if (session === this.token) this.hear(found, part.at(-1).at);
+      if (this.stream) this.hear(found, offset, part.at(-1).at);
     } catch (error) {
       if (this.stream) {
         this.stop();
@@ -148,13 +148,14 @@ class Live extends HTMLElement {
     return new Blob([count, ...part.map(({ samples }) => samples), await rows.convertToBlob({ type: "image/jpeg", quality: 0.8 })]);
   }
 
-  hear(found, filmed) {
-    found.scores.forEach((score, index) => (this.scores[this.offset + found.first + index] = score));
+  // Also what comes in of a part that was sent before it began anew: ``offset`` says where its frames are.
+  hear(found, offset, filmed) {
+    found.scores.forEach((score, index) => (this.scores[offset + found.first + index] = score));
     this.face = found.box;
-    const known = this.offset + found.first + found.scores.length - 1;
+    const known = offset + found.first + found.scores.length - 1;
     if (found.scores.length) {
       // From when the frame was filmed to now: those that followed it, and the way there and back.
-      const behind = (found.seen + this.offset - 1 - known) / FPS + (performance.now() - filmed) / 1000;
+      const behind = (found.seen + offset - 1 - known) / FPS + (performance.now() - filmed) / 1000;
       this.delays.push(behind);
       this.told += found.scores.length;
       const score = found.scores.at(-1);
