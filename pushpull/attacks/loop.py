@@ -160,6 +160,7 @@ def _leave_plateau(point: Point, attack, victim: Victim, box: Box, streams: list
         return point, {}
     moved, tried, taken, started = start_anew(point, where, victim, box, streams)
     rows.record(taken, tried, attack.keep)
+    rows.stalled[taken] = False  # these have a gradient to go on with
     return moved, {name: names for name, names in started.items() if where[name].any()}
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from pushpull.attacks import APGD, BIM, FGSM, MIM, PGD, Budget, paper_budget
+from pushpull.attacks import APGD, BIM, FGSM, MIM, Budget, paper_budget
 from pushpull.detectors import attackable, load_model
 from pushpull.faces import read_clips
 
@@ -135,45 +135,71 @@ def test_mim_equals_torchattacks_on_one_modality(problem, name):
     assert largest_difference(ours, theirs, budgets) <= 1e-6
 
 
-CROWD, APGD_STEPS, APGD_RESTARTS = 64, 40, 3
+CROWD = 64
 
 
-def of_torchattacks(box, labels):
-    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks is not installed")
-    peer = torchattacks.APGD(box, eps=0.5, steps=APGD_STEPS, n_restarts=APGD_RESTARTS)
-    return peer.perturb(centre(len(labels)).float(), labels, best_loss=True)[1]
+class Folded(Network):
+    """Curved enough that iterates turn back, so that steps are halved at other points in each clip."""
+
+    def __init__(self):
+        super().__init__()
+        self.middle, self.head = nn.Linear(32, 32), nn.Linear(32, 2)
+
+    def forward(self, inputs):
+        a = torch.sin(800 * self.audio(inputs["audio"]))
+        v = torch.tanh(self.video(inputs["video"].flatten(1) / 255) * 40)
+        return 3 * self.head(torch.sin(4 * self.middle(torch.cat([a, v], -1))))[:, None]
 
 
-def of_pyautoattack(box, labels):
-    autopgd = pytest.importorskip("pyautoattack.autopgd_base", reason="pyautoattack is not installed")
-    peer = autopgd.APGDAttack(box, n_iter=APGD_STEPS, eps=0.5, n_restarts=APGD_RESTARTS, device="cpu")
-    return peer.perturb(centre(len(labels)).float(), labels, best_loss=True)
-
-
-@pytest.mark.parametrize("peer", [of_torchattacks, of_pyautoattack])
-def test_apgd_is_as_strong_as_theirs(peer):
-    """Starts are random, so it is the mean over many clips that is compared, and the share that is lost to each."""
+@pytest.fixture(scope="module")
+def crowd():
     generator = torch.Generator().manual_seed(7)
-    network = Network().eval()
+    network = Folded().eval()  # float32: pyautoattack knows no other
     inputs = {
         "audio": torch.rand(CROWD, 40, generator=generator) - 0.5,
         "video": 20 + 200 * torch.rand(CROWD, FRAMES, 6, 6, generator=generator),
     }
     with torch.no_grad():
         labels = network(inputs).argmax(-1)
-    box = UnitBox(network, inputs, BUDGETS).eval()
-    theirs = peer(box, labels[:, 0])
-    ours = APGD(steps=APGD_STEPS, restarts=APGD_RESTARTS).run(
-        network, inputs, labels, budgets=BUDGETS, objective="inference_aware", max_rows=CROWD * APGD_RESTARTS
-    )
+    return network, inputs, labels, UnitBox(network, inputs, BUDGETS).eval()
+
+
+def run_apgd(problem, steps, **options):
+    network, inputs, labels, _ = problem
+    options |= {"budgets": BUDGETS, "objective": "inference_aware", "max_rows": 4 * CROWD}
+    return APGD(steps=steps, restarts=options.pop("restarts", 1)).run(network, inputs, labels, **options)
+
+
+def losses(box, z, labels):
     with torch.no_grad():
-        said = {"ours": network(ours.adversarial)[:, 0], "theirs": box(theirs)}
-    loss = {name: nn.functional.cross_entropy(logits, labels[:, 0]).item() for name, logits in said.items()}
-    lost = {name: (logits.argmax(-1) != labels[:, 0]).float().mean().item() for name, logits in said.items()}
-    print(f"loss {loss['ours']:.4f} and {loss['theirs']:.4f}, share lost {lost['ours']:.3f} and {lost['theirs']:.3f}")
-    gain = loss["theirs"] - ours.clean_loss.mean().item()
-    assert gain > 0.1 and loss["ours"] >= loss["theirs"] - 0.01 * gain
-    assert lost["ours"] >= lost["theirs"] - 0.005
+        return nn.functional.cross_entropy(box(z), labels, reduction="none")
+
+
+@pytest.mark.parametrize("steps, alike", [(5, 0.95), (50, 0.9)])
+def test_apgd_from_the_same_start_finds_what_pyautoattack_finds(crowd, steps, alike):
+    """Checkpoints are rounded otherwise there, so that few clips end elsewhere; neither is the stronger one."""
+    autopgd = pytest.importorskip("pyautoattack.autopgd_base", reason="pyautoattack is not installed")
+    _, _, labels, box = crowd
+    start = torch.rand(CROWD, 1, 1, DIMENSIONS, generator=torch.Generator().manual_seed(3))
+    peer = autopgd.APGDAttack(box, n_iter=steps, eps=0.5, device="cpu")
+    peer.init_hyperparam(start)
+    theirs = losses(box, peer.attack_single_run(centre(CROWD).float(), labels[:, 0], x_init=start)[0], labels[:, 0])
+    ours = run_apgd(crowd, steps, initial=box.apply(start))
+    print(f"mean loss {ours.loss.mean():.4f}, pyautoattack {theirs.mean():.4f}, clean {ours.clean_loss.mean():.4f}")
+    assert ((ours.loss - theirs).abs() < 1e-3).float().mean() >= alike
+    assert ours.loss.mean() >= theirs.mean() - 0.005 * (theirs - ours.clean_loss).mean()
+
+
+def test_apgd_is_as_strong_as_that_of_torchattacks(crowd):
+    """Their starts are random, so means over many clips are compared, and the share of clips that is lost."""
+    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks is not installed")
+    _, _, labels, box = crowd
+    peer = torchattacks.APGD(box, eps=0.5, steps=40, n_restarts=3)
+    z = peer.perturb(centre(CROWD).float(), labels[:, 0], best_loss=True)[1]
+    theirs, ours = losses(box, z, labels[:, 0]), run_apgd(crowd, 40, restarts=3)
+    print(f"mean loss {ours.loss.mean():.4f}, torchattacks {theirs.mean():.4f}, clean {ours.clean_loss.mean():.4f}")
+    assert ours.loss.mean() >= theirs.mean() - 0.005 * (theirs - ours.clean_loss).mean()
+    assert ours.flipped_ever.float().mean() >= (theirs > torch.log(torch.tensor(2.0))).float().mean() - 0.005
 
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -217,30 +243,29 @@ def test_visual_attacks_on_a_checkpoint_are_no_weaker_than_theirs(name):
     inputs = read_clips(ASSETS / f"{name}.mp4")[0].span(20, 20 + SPAN).inputs()
     with torch.no_grad():
         labels = (model(inputs).margin > 0).long()
-    eps = paper_budget(10)["video"].eps
+    eps = paper_budget(20)["video"].eps
     # So far from both ends of the grey levels that the box of z is the whole budget.
     inputs["video"] = inputs["video"].clamp(eps, 255 - eps)
     frames, start = Frames(model, inputs, eps).eval(), torch.full_like(inputs["video"], 0.5)
     decision, zero = OneDecision(frames, labels).eval(), torch.zeros(1, dtype=torch.int64)
 
-    def of_foolbox(attack):
-        return attack(foolbox.PyTorchModel(decision, bounds=(0, 1)), start, zero, epsilons=0.5)[1]
-
-    plain = {"rel_stepsize": None, "abs_stepsize": STEP_SIZE / 2, "steps": VISUAL}
+    plain = {"rel_stepsize": None, "abs_stepsize": STEP_SIZE / 2, "steps": VISUAL, "random_start": False}
+    basic = foolbox.attacks.LinfBasicIterativeAttack(**plain)
     theirs = {
         "torchattacks BIM": torchattacks.PGD(frames, 0.5, STEP_SIZE / 2, VISUAL, random_start=False)(start, labels),
-        "foolbox BIM": of_foolbox(foolbox.attacks.LinfBasicIterativeAttack(**plain, random_start=False)),
-        "foolbox PGD": of_foolbox(foolbox.attacks.LinfPGD(**plain)),
-        "torchattacks APGD": torchattacks.APGD(decision, eps=0.5, steps=VISUAL).perturb(start, zero, best_loss=True)[1],
+        "foolbox BIM": basic(foolbox.PyTorchModel(decision, bounds=(0, 1)), start, zero, epsilons=0.5)[1],
     }
+    options = {"budgets": paper_budget(20, "video"), "objective": "inference_aware"}
+    found = {"BIM": BIM(steps=VISUAL, step_size=STEP_SIZE).run(model, inputs, labels, **options)}
+    if autopgd := _pyautoattack():
+        peer = autopgd.APGDAttack(decision, n_iter=VISUAL, eps=0.5, device="cpu")
+        peer.init_hyperparam(start)
+        away = torch.rand(start.shape, generator=torch.Generator().manual_seed(1))
+        theirs["pyautoattack APGD"] = peer.attack_single_run(start, zero, x_init=away)[0]
+        initial = {"video": frames.apply(away)}
+        found["APGD"] = APGD(steps=VISUAL).run(model, inputs, labels, initial=initial, **options)
     theirs = {name: frames.apply(z) for name, z in theirs.items()}
-    options = {"budgets": paper_budget(10, "video"), "objective": "inference_aware"}
-    attacks = {
-        "BIM": BIM(steps=VISUAL, step_size=STEP_SIZE),
-        "PGD": PGD(steps=VISUAL, step_size=STEP_SIZE, restarts=1),
-        "APGD": APGD(steps=VISUAL),
-    }
-    ours = {name: attack.run(model, inputs, labels, **options).adversarial["video"] for name, attack in attacks.items()}
+    ours = {name: result.adversarial["video"] for name, result in found.items()}
 
     def score(video):
         with torch.no_grad():
@@ -250,7 +275,16 @@ def test_visual_attacks_on_a_checkpoint_are_no_weaker_than_theirs(name):
 
     scores = {name: score(video) for name, video in (theirs | ours).items()}
     print(name, {name: f"loss {loss:.3f}, lost {lost:.1f} %" for name, (loss, lost) in scores.items()})
-    for kind in attacks:
-        for peer in (name for name in theirs if name.endswith(f" {kind}")):
-            assert scores[kind][0] >= scores[peer][0] - 0.02 * abs(scores[peer][0]), (kind, peer)
-            assert max(scores[name][1] for name in attacks) >= scores[peer][1] - 0.5, (kind, peer)
+    for peer in theirs:
+        kind = peer.split()[1]
+        assert scores[kind][0] >= scores[peer][0] - 0.01 * abs(scores[peer][0]), peer
+        assert scores[kind][1] >= scores[peer][1] - 0.5, peer
+    assert scores["BIM"] == pytest.approx(scores["torchattacks BIM"], rel=1e-3)
+
+
+def _pyautoattack():
+    try:
+        from pyautoattack import autopgd_base
+    except ImportError:
+        return None
+    return autopgd_base

@@ -194,6 +194,7 @@ def test_features_without_centres_are_the_ecr_of_the_clip():
     torch.testing.assert_close(result.loss, torch.stack(parts).mean((0, 2)))
     assert (result.clean_loss == 0).all() and (result.loss > 0.01).all()
     assert result.trace[1].random_start == {"audio": 1.0, "video": 1.0}  # a distance is flat at 0
+    assert not result.stalled.any() and not result.no_gradient.any()
     options = {"budgets": paper_budget(20), "objective": "features", "seed": 1}
     alone = BIM(steps=8).run(model, {n: x[1:2] for n, x in inputs.items()}, labels[1:2], **options)
     torch.testing.assert_close(alone.loss, result.loss[1:2])
