@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pushpull.clip import FPS
 from pushpull.data.sources import crops_of, read_sources
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.evaluation.examples import Example, SetOptions, make_examples
@@ -51,6 +52,8 @@ def held_out_examples(
 def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, most: int = 0) -> Cuts:
     """Every face of some videos in pieces of ``frames`` frames, by crop; what is right is for detectors to say.
 
+    Intervals are over faces.
+
     Args:
         crops: as cards name them; each of the videos is read once for all of them.
         frames: of a piece; a shorter rest is left out, a face with fewer is one piece. 0: every face is one piece.
@@ -69,6 +72,6 @@ def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, 
                 for start in range(0, clip.frames - length + 1, length):
                     # Labels are the detectors' own; these hold their place.
                     piece = replace(clip.span(start, start + length), labels=np.zeros(length, dtype=np.int64))
-                    name = f"{path.stem}-{number}-{start}"
-                    cuts[crop].append(Example(piece, "film", name, path.name))
+                    # Pieces of one face are one base clip: they are not independent.
+                    cuts[crop].append(Example(piece, f"film at {start / FPS:g} s", f"face {number}", path.name))
     return {crop: examples[: most or None] for crop, examples in cuts.items()}

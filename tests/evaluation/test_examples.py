@@ -73,3 +73,18 @@ def test_one_clip_moved_by_one_grey_level_is_another_set():
 def test_what_gives_no_examples_says_so(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_pieces_of_one_face_in_a_video_are_one_base_clip(tmp_path, monkeypatch):
+    from pushpull.evaluation import data
+
+    class Footage:
+        def cut_as(self, crop):
+            return [pool(1, frames=45)[0], pool(2, frames=25)[1]]
+
+    monkeypatch.setattr(data, "read_clips", lambda path, crops: Footage())
+    examples = data.video_examples([tmp_path / "film.mp4"], ["face_box", "face_box"], 20)["face_box"]
+    assert [(e.base, e.kind) for e in examples] == [
+        ("face 1", "film at 0 s"), ("face 1", "film at 0.8 s"), ("face 2", "film at 0 s"),
+    ]  # fmt: skip
+    assert len(data.video_examples([tmp_path / "film.mp4"], ["face_box"], 20, most=2)["face_box"]) == 2
