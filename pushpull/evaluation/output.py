@@ -93,7 +93,7 @@ def _flat(row: dict, prefix: str = "") -> dict:
 
 def as_markdown(found: dict) -> str:
     """The tables as people read them: what was done, then one table for each subset."""
-    kinds = Counter(example["kind"] for example in found["examples"])
+    kinds = Counter(example["kind"].partition(" at ")[0] for example in found["examples"])  # of a film, where in it
     sources = Counter(example["source"] for example in found["examples"])
     bases = len({(example["source"], example["base"]) for example in found["examples"]})
     lines = [
