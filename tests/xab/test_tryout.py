@@ -336,6 +336,12 @@ def test_clips_are_made_once_and_as_a_studys(tmp_path, monkeypatch):
     assert list(folder.parent.iterdir()) == [folder]
 
 
+@pytest.mark.parametrize("text", ["", "[", "{}", "[{}]", '[{"stimuli": [{"colour": 1}]}]', "[1]"])
+def test_a_list_that_another_version_wrote_is_made_again(tmp_path, text):
+    (tmp_path / clips.MANIFEST).write_text(text)
+    assert clips.read_pairs(tmp_path) is None
+
+
 def test_a_process_that_fails_leaves_nothing(tmp_path):
     def broken(*_):
         raise ValueError("no such detector")

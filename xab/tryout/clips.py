@@ -75,12 +75,13 @@ def write_pairs(folder: Path, pairs: list[Pair]) -> None:
 
 
 def read_pairs(folder: Path) -> list[Pair] | None:
-    """The pairs of a folder, None if they are not made yet."""
+    """The pairs of a folder, None if they are not made yet, or by a version that wrote something else."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        pairs = [Pair(**{**pair, "stimuli": tuple(Stimulus(**file) for file in pair["stimuli"])}) for pair in found]
+        return pairs or None
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    return [Pair(**{**pair, "stimuli": tuple(Stimulus(**file) for file in pair["stimuli"])}) for pair in found]
 
 
 class Clips:
