@@ -19,7 +19,7 @@ NO_Z = "This model has no embeddings after cross-attention (z), so e is shown, a
 TOO_SMALL = "Its embeddings {names} have fewer than two dimensions or frames, so they are not drawn."
 LAYERS = {
     "z": ("after cross-attention, z", {"z_v": "picture, z_v", "z_a": "sound, z_a"}),
-    "e": ("of the encoders, e", {"e_v": "picture, e_v", "e_a": "sound, e_a"}),
+    "e": ("encoders, e", {"e_v": "picture, e_v", "e_a": "sound, e_a"}),
 }
 
 
