@@ -8,7 +8,17 @@ from matplotlib.lines import Line2D
 
 from pushpull.attacks.looped import UniversalNoise
 from pushpull.clip import SAMPLE_RATE
-from pushpull.plots.style import DIVERGING, GREEN, INK, MUTED, PURPLE, VERMILLION, new_figure, picture_axes
+from pushpull.plots.style import (
+    DIVERGING,
+    GREEN,
+    INK,
+    MUTED,
+    PURPLE,
+    SEQUENTIAL,
+    VERMILLION,
+    new_figure,
+    picture_axes,
+)
 
 CONDITIONS = {
     "fitted": (VERMILLION, "o", "fitted on other clips"),
@@ -23,6 +33,7 @@ GOALS = {
     "speak": ("made_to_speak", "silent frames made to speak (%)"),
 }
 SPREAD = 0.1  # of the way to the next budget: conditions stand apart, so that no interval hides another
+WINDOW, BANDS = 512, 128  # samples of a spectrogram's window; bands of a spectrum
 
 
 def universal_figure(rows: Sequence[dict]) -> Figure:
@@ -85,7 +96,7 @@ def _draw(panel, rows: Sequence[dict], measure: str, budgets: Sequence[float]) -
 
 
 def noise_figure(noise: UniversalNoise, title: str = "") -> Figure:
-    """The picture and the loop of sound that a noise adds, and the sound's spectrum.
+    """The picture that a noise adds, its loop of sound over time and frequency, and the sound's spectrum.
 
     Args:
         noise: with its units on the axes.
@@ -99,7 +110,7 @@ def noise_figure(noise: UniversalNoise, title: str = "") -> Figure:
             panel, eps = panels.pop(0), noise.eps["video"]
             shown = panel.imshow(parts["video"].numpy(), cmap=DIVERGING, vmin=-eps, vmax=eps, interpolation="nearest")
             picture_axes(panel)
-            panel.set_title("added to every frame")
+            panel.set_title("the picture")
             figure.colorbar(shown, ax=panel, label="grey levels", shrink=0.8)
         if "audio" in parts:
             _draw_sound(panels, parts["audio"].numpy(), noise.eps["audio"])
@@ -109,17 +120,17 @@ def noise_figure(noise: UniversalNoise, title: str = "") -> Figure:
 
 
 def _draw_sound(panels, loop: np.ndarray, eps: float) -> None:
-    wave, spectrum = panels
-    wave.plot(np.arange(len(loop)) / SAMPLE_RATE, loop, color=INK, linewidth=0.25)
-    wave.axhline(eps, color=MUTED, linewidth=0.8, linestyle="--")
-    wave.axhline(-eps, color=MUTED, linewidth=0.8, linestyle="--")
-    wave.set(title="added to the sound, again and again", xlabel="time in s", ylabel="full scale")
-    power = np.abs(np.fft.rfft(loop)) ** 2 / len(loop)
-    frequencies = np.fft.rfftfreq(len(loop), 1 / SAMPLE_RATE)
+    over_time, spectrum = panels
+    window = min(WINDOW, len(loop))
+    over_time.specgram(loop / eps, NFFT=window, noverlap=window // 2, Fs=SAMPLE_RATE / 1000, cmap=SEQUENTIAL)
+    over_time.grid(False)
+    # The axis of time comes in milliseconds, as that of frequency does in kHz.
+    over_time.set(title="the loop of sound", xlabel="time in ms", ylabel="kHz")
+    power = np.abs(np.fft.rfft(loop))[1:] ** 2 / len(loop)
+    frequencies = np.fft.rfftfreq(len(loop), 1 / SAMPLE_RATE)[1:]
+    bands = min(BANDS, len(power))
+    power, frequencies = (np.array([part.mean() for part in np.array_split(x, bands)]) for x in (power, frequencies))
     # White noise of the full budget has the power eps^2 at every frequency.
-    bands = max(1, len(power) // 128)
-    power = np.array([part.mean() for part in np.array_split(power[1:], max(1, len(power[1:]) // bands))])
-    frequencies = np.array([part.mean() for part in np.array_split(frequencies[1:], len(power))])
     spectrum.plot(frequencies / 1000, 10 * np.log10(np.maximum(power / eps**2, 1e-6)), color=GREEN)
     spectrum.axhline(0, color=MUTED, linewidth=0.8, linestyle="--")
-    spectrum.set(title="its spectrum", xlabel="kHz", ylabel="dB, of white noise of the budget")
+    spectrum.set(title="its spectrum", xlabel="kHz", ylabel="dB beside random signs")
