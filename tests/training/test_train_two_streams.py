@@ -164,21 +164,9 @@ class TestStart:
     @pytest.mark.parametrize(
         ("architecture", "source", "message"),
         [
-            (
-                "lr-asd",
-                "light-asd",
-                "a lr-asd cannot begin with the weights of a light-asd: give --architecture light-asd",
-            ),
-            (
-                "light-asd",
-                "talknet",
-                "a light-asd cannot begin with the weights of a lite talknet: give --architecture",
-            ),
-            (
-                "talknet",
-                "lr-asd",
-                "a lite talknet cannot begin with the weights of a lr-asd: give --architecture lr-asd",
-            ),
+            ("lr-asd", "light-asd", "lr-asd cannot begin with the weights of light-asd: give --architecture light-asd"),
+            ("light-asd", "talknet", "light-asd cannot begin with the weights of lite talknet: give --architecture"),
+            ("talknet", "lr-asd", "lite talknet cannot begin with the weights of lr-asd: give --architecture lr-asd"),
         ],
     )
     def test_weights_of_another_architecture_are_refused(
@@ -188,19 +176,9 @@ class TestStart:
             path = save_checkpoint(tmp_path / "other", TalkNet(LITE))
         else:
             path = save_detector(tmp_path / "other", randomised(source))
+        flags = ["--architecture", architecture, "--start", str(path), "--out", str(tmp_path / "run")]
         with pytest.raises(SystemExit):
-            main(
-                [
-                    "--data",
-                    "footage",
-                    "--architecture",
-                    architecture,
-                    "--start",
-                    str(path),
-                    "--out",
-                    str(tmp_path / "o"),
-                ]
-            )
+            main(["--data", "footage", *flags])
         assert message in capsys.readouterr().err
 
     def test_a_file_that_is_damaged_is_refused(self, unmeasured, tmp_path, capsys):
@@ -229,8 +207,8 @@ class TestRecipe:
         ("arguments", "message"),
         [
             (["--architecture", "lr_asd"], "architecture is one of talknet, light-asd, lr-asd"),
-            (["--architecture", "lr-asd", "--size", "full"], "lr-asd has one variant and size"),
-            (["--architecture", "light-asd", "--row", "nc"], "light-asd has one variant and size"),
+            (["--architecture", "lr-asd", "--size", "full"], "lr-asd has one variant and one size"),
+            (["--architecture", "light-asd", "--row", "nc"], "light-asd has one variant and one size"),
             (["--architecture", "lr-asd", "--temperature", "0"], "temperature divides logits and is above 0"),
             (["--adversarial-data", "always"], "adversarial_data is one of set, batch"),
             (["--row", "M", "--adversarial", "bim"], "row M means adversarial 'pgd'"),
