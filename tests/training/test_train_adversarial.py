@@ -1,5 +1,6 @@
 """Adversarial training data: made, injected, made anew, gone on with."""
 
+import copy
 import dataclasses
 import signal
 
@@ -17,6 +18,9 @@ from pushpull.detectors import TalkNet, attackable, load_model, save_checkpoint
 from pushpull.training import inject as injecting
 from pushpull.training import trainer as training
 from pushpull.training.adversarial import Injection, load_set, make_set
+from pushpull.training.attacked import attacked
+from pushpull.training.examples import Examples
+from pushpull.training.recalibrate import recalibrate
 from pushpull.training.trainer import train
 
 
@@ -94,10 +98,12 @@ class TestAdversarialData:
         assert joined == [False, True, True, True]
         assert not list(tmp_path.glob("adversarial-*")), "what is no longer needed is gone"
 
-    @pytest.mark.parametrize("every", [0, 1])
-    @pytest.mark.parametrize("step", [1, 3])
-    def test_a_stopped_run_ends_in_the_same_bits(self, footage, tmp_path, monkeypatch, every, step):
-        options = tiny(adversarial="pgd", injection=dataclasses.replace(TINY.injection, every=every), save_seconds=0.0)
+    @pytest.mark.parametrize(
+        ("step", "every", "how"), [(1, 0, "set"), (1, 1, "set"), (3, 0, "set"), (3, 1, "set"), (2, 0, "batch")]
+    )
+    def test_a_stopped_run_ends_in_the_same_bits(self, footage, tmp_path, monkeypatch, step, every, how):
+        injection = dataclasses.replace(TINY.injection, every=every)
+        options = tiny(adversarial="pgd", adversarial_data=how, injection=injection, save_seconds=0.0)
         whole = train(options, tmp_path / "whole", progress=False)
         real = training.training_loss
 
@@ -151,3 +157,52 @@ class TestAdversarialData:
         read = load_set(tmp_path / "set.pt")
         assert all(torch.equal(getattr(read, x), getattr(made, x)) for x in ("audio", "video", "change", "labels"))
         assert read.eps == made.eps
+
+
+class TestEveryBatch:
+    """Row M: Madry et al. 2018."""
+
+    @pytest.fixture
+    def examples(self, splits):
+        batch = make_batch(
+            splits["train"], ExampleMix(), Batching(frames=30, shortest=0.4, longest=0.4), seed=0, step=0
+        )
+        return Examples(batch.audio, batch.video.float(), batch.labels, batch.types)
+
+    @pytest.fixture
+    def network(self):
+        torch.manual_seed(0)
+        return TalkNet(LITE).train()
+
+    def test_every_example_is_within_the_budget_and_harder(self, examples, network):
+        options = tiny(adversarial="bim", adversarial_data="batch", injection=Injection(attack_steps=3))
+        made = attacked(examples, network, options, 7)
+        assert set(made.types) == {"adversarial"} and torch.equal(made.labels, examples.labels)
+        assert 0.3 < (made.video - examples.video).abs().max() <= 0.5
+        assert 0 < (made.audio - examples.audio).abs().max() <= 5e-4
+        assert made.own["video"] is examples.video, "a teacher sees what was attacked, not what came of it"
+
+        def loss(inputs):
+            victim = copy.deepcopy(network)
+            recalibrate(victim, [examples.inputs])
+            with torch.no_grad():
+                outputs = victim.eval()(inputs)
+            return torch.nn.functional.cross_entropy(outputs.logits_av.flatten(0, 1), made.labels.flatten()).item()
+
+        assert loss(made.inputs) > loss(examples.inputs)
+
+    def test_the_network_is_left_as_it_was_and_chance_is_the_batchs_own(self, examples, network):
+        options = tiny(adversarial="pgd", adversarial_data="batch")
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        state = torch.get_rng_state()
+        one, same_again, other = (attacked(examples, network, options, index) for index in (7, 7, 8))
+        assert torch.equal(one.video, same_again.video) and not torch.equal(one.video, other.video)
+        assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+        assert all(module.training for module in network.modules()) and torch.equal(torch.get_rng_state(), state)
+        assert all(value.requires_grad and value.grad is None for value in network.parameters())
+
+    def test_batches_are_replaced_once_the_warm_up_is_over(self, footage, tmp_path):
+        path = train(tiny(row="M", adversarial="pgd", adversarial_data="batch"), tmp_path, progress=False)
+        types = [set(entry["by_type"]) for entry in log_of(tmp_path) if "loss" in entry]
+        assert types[1:] == [{"adversarial"}] * 3 and "adversarial" not in types[0]
+        assert load_model(path, "cpu").card["row"] == "M" and not list(tmp_path.glob("adversarial-*"))
