@@ -161,8 +161,9 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
     """Have an attack follow an event (``ui.run.click``, or ``.then`` of another); the event that ``cancels`` names."""
     buttons, results, _ = outputs_of(ui)
     queued = begin(act.queue_up, ui.subject, results, **QUICK)
-    # Were it "once", the browser would wait for the end of a run that was cancelled, and never start another.
-    again = HEAVY | {"trigger_mode": "multiple", "show_progress": "hidden"}
+    # Were it "once", the browser would wait for the end of a run that was cancelled, and never start another. It has a
+    # name, or gradio would give it its function's, which is that of the endpoint for programs.
+    again = HEAVY | {"trigger_mode": "multiple", "show_progress": "hidden", "api_name": "run"}
     running = queued.then(act.attack, [ui.subject, ui.face, *form], results, **again)
     running.failure(act.turned_away, None, [ui.progress, *buttons], **QUICK)
     queued.then(None, None, None, js=SCROLL, api_visibility="private")
