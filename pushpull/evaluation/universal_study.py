@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pushpull.attacks.looped import UniversalNoise
 from pushpull.evaluation.examples import Example
-from pushpull.evaluation.output import as_csv
+from pushpull.evaluation.output import as_csv, percent
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.universal import UniversalOptions, universal_rows
 from pushpull.files import replacing
@@ -91,17 +91,8 @@ def as_markdown(document: dict) -> str:
             f"{row['eps_av']:g}",
             row["condition"],
             row["column"],
-            *(_percent(row[name]) for name in ("flipped", GOALS[goal][0], "beyond_random")),
-            " to ".join(_percent(row[name], brief=True) for name in ("clean_accuracy", "accuracy")),
+            *(percent(row[name], interval=True) for name in ("flipped", GOALS[goal][0], "beyond_random")),
+            " to ".join(percent(row[name]) for name in ("clean_accuracy", "accuracy")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _percent(found: dict | None, *, brief: bool = False) -> str:
-    if found is None:
-        return "-"
-    text = f"{100 * found['value']:.1f}"
-    if brief or found["low"] is None:
-        return text
-    return f"{text} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
