@@ -10,6 +10,7 @@ from pathlib import Path
 from pushpull.files import read_text
 
 WORST = "worst case"
+TOLD = ("pushpull-clean/1", "pushpull-survival/1")
 MOST_ROWS = 60  # of a table on the page; the files have all of them
 DOWNLOADS = {
     "results.csv": "all figures (CSV)",
@@ -27,18 +28,20 @@ class Result:
         name: of the folder.
         title: for people.
         html: what the page shows.
+        markdown: tables below that, of results that are told as text.
     """
 
     name: str
     title: str
     html: str
+    markdown: str = ""
 
 
 def read_results(folder: Path) -> list[Result]:
     """Every result in ``folder``, in the order of its README's links, the others by name; damaged ones are left out."""
     found = {}
     for path in sorted(folder.glob("*")) if folder.is_dir() else []:
-        result = _study(path) or _audit(path)
+        result = _study(path) or _audit(path) or _told(path)
         if result is not None:
             found[path.name] = result
     listed = read_text(folder / "README.md") if (folder / "README.md").is_file() else ""
@@ -94,6 +97,18 @@ def _audit(folder: Path) -> Result | None:
     return Result(folder.name, title, html + _sources(folder, found["command"]))
 
 
+def _told(folder: Path) -> Result | None:
+    """A folder whose results are told in ``results.md``: clean figures, survival."""
+    found = _load(folder / "results.json")
+    if found is None or found.get("format") not in TOLD or not (folder / "results.md").is_file():
+        return None
+    # Its heading and its command are on the page already.
+    text = read_text(folder / "results.md").partition("```\n\n")[2]
+    html = _heading(found["title"], _note(folder), "") + _sources(folder, found["command"])
+    pictures = "".join(_embedded(path, found["title"]) for path in sorted(folder.glob("*.png")))
+    return Result(folder.name, found["title"], html + pictures, text)
+
+
 def _note(folder: Path) -> str:
     """What may be said of a result, and what not: ``limits.md`` in its folder, one paragraph."""
     path = folder / "limits.md"
@@ -102,13 +117,15 @@ def _note(folder: Path) -> str:
 
 def _heading(title: str, note: str, told: str) -> str:
     limits = f"<p class=pp-result-limits>{escape(note)}</p>" if note else ""
-    return f"<h2>{escape(title)}</h2>{limits}<p>{escape(told)}</p>"
+    return f"<h2>{escape(title)}</h2>{limits}" + (f"<p>{escape(told)}</p>" if told else "")
 
 
 def _picture(folder: Path, title: str) -> str:
     path = folder / "figure.png"
-    if not path.is_file():
-        return ""
+    return _embedded(path, title) if path.is_file() else ""
+
+
+def _embedded(path: Path, title: str) -> str:
     encoded = base64.b64encode(path.read_bytes()).decode()
     return f'<img alt="{escape(title)}; the table has the numbers" src="data:image/png;base64,{encoded}">'
 

@@ -16,14 +16,17 @@ NOTHING = """
 
 def results_tab() -> None:
     """Build the tab: a choice of results, the first of them open."""
-    found = {result.title: result.html for result in read_results(shipped_folder("docs") / "results")}
+    found = {result.title: result for result in read_results(shipped_folder("docs") / "results")}
     if not found:
         gr.HTML(NOTHING, js_on_load=None)
         return
     gr.HTML(INTRODUCTION, js_on_load=None)
-    first = next(iter(found))
-    chosen = gr.Dropdown(list(found), value=first, label="Result", filterable=False)
-    shown = gr.HTML(found[first], js_on_load=None, elem_id="pp-result")
-    chosen.change(
-        lambda title: found[title], chosen, shown, queue=False, show_progress="hidden", api_visibility="private"
-    )
+    first = found[next(iter(found))]
+    chosen = gr.Dropdown(list(found), value=first.title, label="Result", filterable=False)
+    shown = gr.HTML(first.html, js_on_load=None, elem_id="pp-result")
+    tables = gr.Markdown(first.markdown, elem_id="pp-result-text")
+
+    def show(title: str) -> tuple[str, str]:
+        return found[title].html, found[title].markdown
+
+    chosen.change(show, chosen, [shown, tables], queue=False, show_progress="hidden", api_visibility="private")

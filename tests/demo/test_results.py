@@ -45,6 +45,21 @@ def test_a_study_without_labels_says_whose_decisions_count(tmp_path):
     assert "own decision" in read_results(tmp_path)[0].html
 
 
+def test_what_is_told_as_text_is_shown_as_text(tmp_path):
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    told = {
+        "format": "pushpull-clean/1",
+        "title": "Clean figures",
+        "command": "python -m pushpull.evaluate clean",
+        "rows": [],
+    }
+    (folder / "results.json").write_text(json.dumps(told))
+    (folder / "results.md").write_text("# Clean figures\n\n```\ncommand\n```\n\n| kind |\n|---|\n| swapped |\n")
+    (result,) = read_results(tmp_path)
+    assert result.markdown.startswith("| kind |") and "pushpull.evaluate clean" in result.html
+
+
 def test_no_folder_gives_nothing_and_the_one_that_ships_something(tmp_path):
     assert read_results(tmp_path / "nowhere") == []
     names = [result.name for result in read_results(shipped_folder("docs") / "results")]
