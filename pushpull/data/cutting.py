@@ -12,9 +12,8 @@ from pushpull.media import read_audio, read_frames
 
 CONFIDENCE = 0.8  # of the detector; a face below it does not count, and a second one above it makes the frame useless
 STRIDE_JUMP = 0.5  # a face that moves by more than this share of its size between two looks is another shot
-REMEMBERED_BYTES = (
-    128 << 20
-)  # of pictures between looking and cropping, 16 s of 360 x 288; longer videos are read twice
+# Of pictures between looking and cropping, 16 s of 360 x 288; longer videos are read twice.
+MOST_BYTES = 128 << 20
 
 
 def cut_video(
@@ -62,7 +61,7 @@ def lone_faces(frames: Iterable[np.ndarray], stride: int) -> list[Track]:
 
 
 class _Remembered:
-    """Pictures that go by once and stay in ``frames``, which is None as soon as they outgrow REMEMBERED_BYTES."""
+    """Pictures that go by once and stay in ``frames``, which is None as soon as they outgrow MOST_BYTES."""
 
     def __init__(self, source: Iterable[np.ndarray]):
         self.source, self.frames = source, []
@@ -71,7 +70,7 @@ class _Remembered:
         size = 0
         for frame in self.source:
             size += frame.nbytes
-            if size > REMEMBERED_BYTES:
+            if size > MOST_BYTES:
                 self.frames = None
             if self.frames is not None:
                 self.frames.append(frame)

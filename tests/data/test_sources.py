@@ -11,7 +11,7 @@ from pushpull.data.batches import Batching, make_batch
 from pushpull.data.cached import CachedPool
 from pushpull.data.heldout import evaluate_types
 from pushpull.data.mix import ExampleMix
-from pushpull.data.sources import Corpus, Part, Source, parse_sources, read_sources, source_names
+from pushpull.data.sources import Corpus, Part, Source, crops_of, parse_sources, read_sources, source_names
 from pushpull.data.talkheads.pool import read_pool
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.detectors import TalkNet, TalkNetConfig
@@ -69,6 +69,16 @@ def test_a_folder_whose_name_holds_a_colon_is_a_folder(tmp_path):
 
 def test_cards_name_sources_without_their_parents():
     assert source_names("somewhere/grid_s1,talkheads:else/where/heads") == "grid_s1,talkheads:heads"
+
+
+def test_every_source_says_how_its_faces_are_cut(heads):
+    text = f"talkset:grid,talkheads:{heads},ava:AVA,talkheads:300"
+    for crop in ("talknet_demo", "face_box"):
+        found = crops_of(text, TalkSetOptions(crop=crop))
+        assert found == {"grid": crop, "talkheads:heads": "talknet_demo", "ava:AVA": "face_box", "talkheads:300": crop}
+    manifest = json.loads((heads / "manifest.json").read_text())
+    (heads / "manifest.json").write_text(json.dumps(manifest | {"options": {"crop": "face_box"}}))
+    assert crops_of(f"talkheads:{heads}", TalkSetOptions()) == {"talkheads:heads": "face_box"}
 
 
 def test_talking_heads_come_as_clips_in_sync_and_finished_examples(heads):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,20 @@ def test_other_options_are_refused_and_more_clips_are_not(made):
     before = (made / "clips" / "000000.npz").stat().st_mtime_ns
     make(SMALL, made, workers=0)
     assert (made / "clips" / "000000.npz").stat().st_mtime_ns == before
+
+
+@films
+def test_a_folder_of_an_older_version_is_gone_on_with(made, tmp_path):
+    """Its script's mix was called its kinds, and there was one crop."""
+    folder = shutil.copytree(made, tmp_path / "older")
+    contents = json.loads((folder / "set.json").read_text())
+    script = {"kinds" if name == "mix" else name: value for name, value in contents["script"].items()}
+    older = {name: value for name, value in contents.items() if name != "crop"} | {"script": script}
+    assert older != contents
+    (folder / "set.json").write_text(json.dumps(older))
+    make(SMALL, folder, workers=0)
+    with pytest.raises(ValueError, match="made with another crop"):
+        make(replace(SMALL, crop="face_box"), folder, workers=0)
 
 
 @films

@@ -123,12 +123,12 @@ def test_a_video_too_big_to_keep_is_read_twice_with_the_same_result(monkeypatch)
     read = cutting.read_frames
     monkeypatch.setattr(cutting, "read_frames", lambda path: reads.append(path) or read(path))
     clip = next(GRID.glob("*.mkv"))
-    kept = list(cut_video(clip, **RECIPE))
+    once = list(cut_video(clip, **RECIPE))
     assert len(reads) == 1
-    monkeypatch.setattr(cutting, "KEPT_BYTES", 1 << 20)
+    monkeypatch.setattr(cutting, "MOST_BYTES", 1 << 20)
     again = list(cut_video(clip, **RECIPE))
     assert len(reads) == 3
-    for (start, video, audio), (start2, video2, audio2) in zip(kept, again, strict=True):
+    for (start, video, audio), (start2, video2, audio2) in zip(once, again, strict=True):
         assert start == start2 and np.array_equal(video, video2) and np.array_equal(audio, audio2)
 
 
@@ -230,6 +230,28 @@ def test_the_cache_keeps_its_layout(footage, tmp_path, one_face):
         assert stored["video"].shape == (40, 112, 112) and stored["audio"].shape == (40 * 640,)
 
 
+def test_a_face_is_cut_as_its_box_or_from_nose_to_chin(tmp_path, monkeypatch, one_face):
+    ramp = np.tile(np.arange(96, dtype=np.uint8)[:, None, None], (1, 96, 3))  # a row's level is its number
+    monkeypatch.setattr(cutting, "read_frames", lambda path: iter([ramp] * 30))
+    monkeypatch.setattr(cutting, "read_audio", lambda path: np.zeros(30 * 640, np.float32))
+    rows = {}
+    for crop in ("talknet_demo", "face_box"):
+        ((_, video, _),) = cut_video(tmp_path / "any.mkv", **RECIPE | {"crop": crop})
+        rows[crop] = video[0, (0, -1), 56].astype(int)
+    # The box is 20 to 60; nose to chin is a square of side 28 around 48.
+    assert np.abs(rows["face_box"] - (20, 60)).max() <= 1 and np.abs(rows["talknet_demo"] - (34, 62)).max() <= 1
+
+
+def test_crops_of_one_video_lie_beside_each_other(footage, tmp_path, one_face):
+    found = {}
+    for crop in ("talknet_demo", "face_box"):
+        options = TalkSetOptions(validation=0.0, test=0.0, crop=crop)
+        found[crop] = prepare(footage, options, cache=tmp_path)[0]["train"]
+    first, second = found.values()
+    assert len(first) == len(second) and first.fingerprint != second.fingerprint
+    assert not {piece.crops for piece in first.pieces} & {piece.crops for piece in second.pieces}
+
+
 @needs_grid
 def test_several_processes_cut_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(cropcache, "FEW", 1)
@@ -300,6 +322,7 @@ def test_fingerprint_tells_sets_apart(footage, tmp_path, one_face):
         ({"shortest": 3.0, "longest": 2.0}, "shortest <= longest"),
         ({"validation": 0.5, "test": 0.6}, "shares of one whole"),
         ({"test": -0.1}, "shares of one whole"),
+        ({"crop": "chin"}, "'talknet_demo' or 'face_box'"),
     ],
 )
 def test_senseless_options_are_refused(options, message):
