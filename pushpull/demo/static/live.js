@@ -208,8 +208,9 @@ class Live extends HTMLElement {
     context.clearRect(0, 0, width, height);
     context.fillStyle = colour("--pp-soft");
     context.fillRect(0, height / 2, width, 1);
-    const first = Math.max(0, this.taken - SHOWN);
-    for (let frame = first; frame < this.taken; frame++) {
+    const end = this.scores.length; // the last frame that is known, however far behind the camera
+    const first = Math.max(0, end - SHOWN);
+    for (let frame = first; frame < end; frame++) {
       const score = this.scores[frame];
       if (score === undefined) continue;
       const share = 1 / (1 + Math.exp(-score));
