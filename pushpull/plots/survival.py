@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 from matplotlib.transforms import offset_copy
 
-from pushpull.plots.style import BLUE, GREEN, INK, MUTED, PURPLE, SKY, VERMILLION, YELLOW, new_figure
+from pushpull.plots.style import BLUE, GREEN, INK, MUTED, PAPER, PURPLE, SKY, VERMILLION, YELLOW, new_figure
 
 GROUPS = {
     "storage": "Storage",
@@ -73,7 +73,12 @@ def _draw_group(axes, rows, group):
         part = [row for row in rows if row["channel"] == name]
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         _draw_channel(axes, part, colour, marker, part[0]["title"], DODGE * (number - (len(names) - 1) / 2))
-    axes.legend(loc="lower left", fontsize=8, title="solid: attacked; dotted: not", title_fontsize=8, alignment="left")
+    # Lines may run anywhere: the legend lies on paper, so that they do not run through its words.
+    legend = axes.legend(
+        loc="lower left", fontsize=8, title="solid: attacked; dotted: not", title_fontsize=8, alignment="left",
+        frameon=True, framealpha=0.88, facecolor=PAPER, edgecolor="none", borderpad=0.2,
+    )  # fmt: skip
+    legend.set_zorder(5)
 
 
 def _draw_channel(axes, rows, colour, marker, label, aside):

@@ -40,7 +40,7 @@ FILES = {
 STEPS = {"h264-18": (3.0, 7.0), "h264-23": (5.0, 12.0), "h264-28": (9.0, 20.0), "vp9-31": (4.0, 10.0)}
 # Pixels of the face in the scene that stand-ins reckon with: a larger one holds all of a crop, and costs memory.
 SMALLEST, LARGEST = 8, 224
-BLUR = (0.5, 1.5)  # pixels, of the gradient that stands in for a codec's
+BLUR = (0.5, 3.0)  # pixels, of the gradient that stands in for a codec's
 # What may lie between attacker and detector, in the order of the report.
 VERSIONS = {
     "clean": "the clip as it was read",
