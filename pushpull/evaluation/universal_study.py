@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pushpull.attacks.looped import UniversalNoise
@@ -34,39 +35,38 @@ def run_universal(
         examples_for: the clips, cut as a detector wants them.
         own_labels: see :func:`pushpull.evaluation.universal.universal_rows`.
         told: what only the caller knows: "command", "environment".
-        progress: wraps the noises; called with the detector's name.
+        progress: wraps the noises; called with them and ``name``, the detector's.
 
     Returns:
         What results.json holds.
     """
-    rows = []
-    for subject in subjects:
-        rows += universal_rows(
-            subject,
-            examples_for(subject),
-            noises,
-            options,
-            own_labels=own_labels,
-            progress=lambda some, name=subject.name: progress(some, name),
-        )
     document = {
         "format": FORMAT,
         "title": TITLE,
         **(told or {}),
         "own_labels": own_labels,
         "noises": [{"sha256": noise.sha256, "eps": noise.eps, "facts": noise.facts} for noise in noises],
-        "rows": rows,
+        "rows": [],
     }
+    for subject in subjects:
+        shown = partial(progress, name=subject.name)
+        document["rows"] += universal_rows(
+            subject, examples_for(subject), noises, options, own_labels=own_labels, progress=shown
+        )
+        _write(out, document)  # after each of them: a stopped call has lost one detector, not all
+    return document
+
+
+def _write(out: Path, document: dict) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, text in {
         "results.json": json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "results.csv": as_csv(rows),
+        "results.csv": as_csv(document["rows"]),
         "results.md": as_markdown(document),
     }.items():
         with replacing(out / name, "w") as file:
             file.write(text)
-    save(universal_figure(rows), out / "figure.png")
-    return document
+    save(universal_figure(document["rows"]), out / "figure.png")
 
 
 def as_markdown(document: dict) -> str:
