@@ -95,11 +95,14 @@ def budget_figure(rows: Sequence[dict], lines: Sequence[str], measure: str = "fr
             if all(x["low"] is not None for x in found):
                 low, high = ([100 * x[side] for x in found] for side in ("low", "high"))
                 axes.fill_between(budgets, low, high, color=colour, alpha=0.13, linewidth=0)
+            stars = [(row["eps_av"], row["paper"]["mAP"]) for row in group if row.get("paper")]
+            if stars and measure == "average_precision":
+                look = {"markersize": 13, "markeredgecolor": INK, "linestyle": ""}
+                axes.plot(
+                    *zip(*stars, strict=True), "*", color=colour, **look, label=f"{', '.join(names)}: the paper's"
+                )
         if measure == "average_precision":
             axes.axhline(100 * rows[0]["floor"], color=GREEN, linestyle="--", linewidth=1.2, label="floor")
-        for row in rows:
-            if row.get("paper") and measure == "average_precision":
-                axes.plot(row["eps_av"], row["paper"]["mAP"], "*", color=INK, markersize=11)
         name = "frames decided right (%)" if measure == "frame_accuracy" else "AVA average precision (%)"
         axes.set(ylabel=name, ylim=(0, 103))
         axes.set_xlabel("eps_av: sound moves by 1e-4 of full scale, picture by 0.1 grey levels for each")
