@@ -134,7 +134,7 @@ def as_markdown(found: dict) -> str:
     lines = [
         f"# {found['title']}",
         "",
-        "```",
+        "```sh",
         found["command"],
         "```",
         "",

@@ -106,7 +106,7 @@ def _stored(path: Path, key: str) -> list[dict]:
 
 def as_markdown(found: dict) -> str:
     """The table as people read it."""
-    lines = [f"# {found['title']}", "", "```", found["command"], "```", ""]
+    lines = [f"# {found['title']}", "", "```sh", found["command"], "```", ""]
     first = found["rows"][0] if found["rows"] else {"clips": 0, "bases": 0, "frames": 0}
     steps = found["attack"]["steps"]
     lines += [
