@@ -73,7 +73,7 @@ def as_markdown(document: dict) -> str:
     """The rows as people read them: percent with 95 % intervals over base clips."""
     lines = [f"# {document['title']}", ""]
     if document.get("command"):
-        lines += ["```", document["command"], "```", ""]
+        lines += ["```sh", document["command"], "```", ""]
     lines += [
         "Percent of frames, with 95 % intervals by bootstrap over base clips. *Won* is what the goal is after: of all "
         "frames those flipped, of speaking frames those silenced, of the others those made to speak. *Less random*: "
