@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 
 from pushpull.attacks import ATTACKS, BIM, Attack, Step, paper_budget
 from pushpull.attacks.eot import Through
+from pushpull.attacks.objectives import margin
 from pushpull.attacks.stand_ins import Actual, BandLimited, Blurred, Compressed, Pasted, Reframed, Rounded, StandIn
 from pushpull.clip import Clip
 from pushpull.detectors import attack_copy, describe, device_of
@@ -40,6 +42,8 @@ FILES = {
 STEPS = {"h264-18": (3.0, 7.0), "h264-23": (5.0, 12.0), "h264-28": (9.0, 20.0), "vp9-31": (4.0, 10.0)}
 # Pixels of the face in the scene that stand-ins reckon with: a larger one holds all of a crop, and costs memory.
 SMALLEST, LARGEST = 8, 224
+# Log-odds up to which a frame that is won is pushed on: more than elsewhere, since file and face finding take of it.
+CONFIDENT = 10.0
 BLUR = (0.5, 3.0)  # pixels, of the gradient that stands in for a codec's
 # What may lie between attacker and detector, in the order of the report.
 VERSIONS = {
@@ -63,7 +67,7 @@ class SurviveSpec:
         attack: with its parameters; on the storage grid, since a file holds nothing else.
         eps_av: the joint budget. Files want more than the paper's 5: docs/survival.md.
         modality: "both", "audio" or "video": what may change.
-        objective: what the attacker maximises.
+        objective: what the attacker maximises; "margin" goes on up to 10 log-odds here.
         target: what the detector is to say.
         samples: random draws of the stand-ins for each step.
         seed: of starts and draws.
@@ -246,7 +250,7 @@ def survive(
         clip.inputs(device),
         labels if targets is None else targets,
         budgets=paper_budget(spec.eps_av, spec.modality),
-        objective=spec.objective,
+        objective=partial(margin, cap=CONFIDENT) if spec.objective == "margin" else spec.objective,
         targeted=targets is not None,
         mask=mask,
         seed=spec.seed,
