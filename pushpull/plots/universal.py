@@ -122,7 +122,8 @@ def noise_figure(noise: UniversalNoise, title: str = "") -> Figure:
 def _draw_sound(panels, loop: np.ndarray, eps: float) -> None:
     over_time, spectrum = panels
     window = min(WINDOW, len(loop))
-    over_time.specgram(loop / eps, NFFT=window, noverlap=window // 2, Fs=SAMPLE_RATE / 1000, cmap=SEQUENTIAL)
+    with np.errstate(divide="ignore"):  # a loop without a certain frequency is white there
+        over_time.specgram(loop / eps, NFFT=window, noverlap=window // 2, Fs=SAMPLE_RATE / 1000, cmap=SEQUENTIAL)
     over_time.grid(False)
     # The axis of time comes in milliseconds, as that of frequency does in kHz.
     over_time.set(title="the loop of sound", xlabel="time in ms", ylabel="kHz")
