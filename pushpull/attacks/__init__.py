@@ -4,11 +4,12 @@
 ``attack.run(model, inputs, labels, budgets=...)`` knows nothing of the model but that it takes a dict of tensors.
 """
 
+# First: lists show attacks in the order in which they are registered.
+from pushpull.attacks.families import BIM, FGSM, MIM, PGD, Noise  # isort: skip
 from pushpull.attacks.apgd import APGD
 from pushpull.attacks.base import ATTACKS, Attack, attack_titles, register_attack
 from pushpull.attacks.budget import MODALITIES, Box, Budget, as_stored, bounds, paper_budget
 from pushpull.attacks.ensemble import Ensemble, summed
-from pushpull.attacks.families import BIM, FGSM, MIM, PGD, Noise
 from pushpull.attacks.features import class_centres, features
 from pushpull.attacks.float64 import in_float64
 from pushpull.attacks.looped import UniversalNoise, load_noise

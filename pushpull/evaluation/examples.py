@@ -63,6 +63,7 @@ class SetOptions:
         examples: how many in all, half of them speaking; fewer where the footage has no more.
         frames: of each, 25 a second; shorter clips are left out.
         split: of the sources, "train", "validation" or "test".
+        speech: least share of speaking frames in an example that speaks, 0..1.
         seed: of what is drawn.
 
     Raises:
@@ -72,6 +73,7 @@ class SetOptions:
     examples: int = 450
     frames: int = 50
     split: str = "test"
+    speech: float = 0.5
     seed: int = 0
 
     def __post_init__(self):
@@ -79,6 +81,8 @@ class SetOptions:
             raise ValueError(f"examples is at least 2 and frames at least 1, got {self.examples} and {self.frames}")
         if self.split not in ("train", "validation", "test"):
             raise ValueError(f"split is train, validation or test, got {self.split!r}")
+        if not 0 <= self.speech <= 1:
+            raise ValueError(f"speech is a share of frames, 0 to 1, got {self.speech}")
 
 
 def make_examples(pool: Corpus, options: SetOptions) -> list[Example]:
@@ -158,7 +162,7 @@ def _of_source(name, part, options, speaking):
             )
         except NoStillLips:
             continue
-        if speaking and made.labels.mean() < 0.5:
+        if speaking and not made.labels.mean() >= max(options.speech, 1 / options.frames):
             continue
         yield Example(made, kind, clip.name, name)
 

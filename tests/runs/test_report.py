@@ -69,7 +69,7 @@ REFUSED = {
     "unknown key": ({"epsilon": 5, "budget": 1}, "the spec has no budget, epsilon; it takes model"),
     "unknown target key": ({"target": {"kind": "hide", "when": 2}}, "target has no when"),
     "unknown parameter": ({"attack": {"name": "fgsm", "restarts": 2}}, "fgsm has no restarts"),
-    "unknown attack": ({"attack": {"name": "cw"}}, "unknown attack 'cw'; known are fgsm"),
+    "unknown attack": ({"attack": {"name": "cw"}}, "unknown attack 'cw'; known are fgsm, bim"),
     "attack without a name": ({"attack": {"steps": 2}}, "attack needs a name"),
     "attack as a word": ({"attack": "pgd"}, "attack must be an object"),
     "steps as a word": ({"attack": {"name": "bim", "steps": "3"}}, "bim: steps cannot be '3'"),
