@@ -19,7 +19,7 @@ from pushpull.runs.cards import Card, find_clips, read_card
 from pushpull.runs.labels import read_labels
 from xab.files import clip_names
 
-FIELD = Path(__file__).parents[2] / "shared/data/field"
+FIELD = Path(__file__).parents[3] / "shared/data/field"
 FACE = {"box": [0.0, 1.0, 2.0, 3.0], "labels": "01"}
 WHOLE = json.dumps({"title": "Zoë", "caption": "says é", "faces": [FACE | {"voice": "x"}]}, ensure_ascii=False)
 READ = Card("Zoë", "says é", (FACE,))
