@@ -74,7 +74,7 @@ class Windowed(nn.Module):
         inner = getattr(self.detector, "fix", None)
         frames = _frames(inputs)
         if inner is None:
-            return lambda others: self(_as_many(inputs, others))
+            return lambda others: self(as_many(inputs, others))
         if frames is None or frames <= self.frames:
             return inner(inputs)
         starts = window_starts(frames, self.frames)
@@ -120,7 +120,7 @@ def _clips(inputs):
     return max(len(value) for value in inputs.values())
 
 
-def _as_many(fixed, others):
+def as_many(fixed, others):
     """All inputs, a fixed batch of one repeated for every clip of the others."""
     clips = _clips(others) if others else 1
     return others | {name: v.expand(clips, *v.shape[1:]) if len(v) == 1 else v for name, v in fixed.items()}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.detectors import Detector, Outputs, attack_copy, card_of, device_of, open_detector
+from pushpull.detectors.windowed import as_many
 
 
 class AtThreshold(nn.Module):
@@ -33,18 +34,13 @@ class AtThreshold(nn.Module):
     def fix(self, inputs: dict[str, Tensor]) -> Callable[[dict[str, Tensor]], Outputs]:
         inner = getattr(self.detector, "fix", None)
         if inner is None:
-            return lambda others: self(_as_many(inputs, others))
+            return lambda others: self(as_many(inputs, others))
         fixed = inner(inputs)
         return lambda others: self._shifted(fixed(others))
 
     def _shifted(self, outputs: Outputs) -> Outputs:
         shift = outputs.logits_av.new_tensor([0.0, -self.threshold])
         return outputs._replace(logits_av=outputs.logits_av + shift)
-
-
-def _as_many(fixed, others):
-    clips = max(len(value) for value in others.values())
-    return others | {name: v.expand(clips, *v.shape[1:]) if len(v) == 1 else v for name, v in fixed.items()}
 
 
 @dataclass(frozen=True, eq=False)
