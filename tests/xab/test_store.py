@@ -1,5 +1,6 @@
 """xab.store on SQLite and on PostgreSQL: sessions, races, deletion, retention, migrations."""
 
+import sqlite3
 import threading
 from collections import Counter
 
@@ -12,7 +13,7 @@ from xab_support import Volunteer, fill, played, ready_study, small_design
 from pushpull.clip import FPS
 from xab.plan import FRAME_SECONDS
 from xab.store import Conflict, NotFound, Refused, Store, StoreError
-from xab.store.engine import migrate, open_engine
+from xab.store.engine import migrate, open_engine, use_wal
 from xab.store.schema import metadata
 
 
@@ -54,6 +55,19 @@ def test_processes_that_start_together_migrate_once(database_url):
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_the_write_ahead_log_waits_for_its_turn(tmp_path):
+    """SQLite itself refuses at once, however long its timeout: another process may hold the new file just then."""
+    path = tmp_path / "new.sqlite"
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    with sqlite3.connect(path, timeout=0) as refused, pytest.raises(sqlite3.OperationalError, match="locked"):
+        refused.execute("PRAGMA journal_mode=WAL")
+    threading.Timer(0.3, lambda: holder.execute("COMMIT")).start()
+    with sqlite3.connect(path, timeout=0) as waits:
+        use_wal(waits)
+        assert waits.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """One engine for SQLite and PostgreSQL: how to connect, begin, and bring the schema up to date."""
 
 import importlib.util
+import sqlite3
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -46,7 +48,7 @@ def open_engine(url: str) -> sa.Engine:
     def prepare(connection, _record):
         # Transactions are begun below, explicitly: the driver's own would start too late to lock for writing.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        use_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")  # an acknowledged answer survives a power cut, not only a crash
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -56,6 +58,22 @@ def open_engine(url: str) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def use_wal(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on; a file that is new to several processes at once is turned by one of them.
+
+    SQLite does not wait here: whoever meets another process in the middle of the change is refused at once.
+    """
+    give_up = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
 
 
 def migrate(engine: sa.Engine, revision: str = "head") -> None:
