@@ -176,14 +176,19 @@ class Actions:
 
     # The attack
 
-    def queue_up(self, subject: Subject | None):
+    def queue_up(self, request: gr.Request, subject: Subject | None):
         """Run was pressed: say so at once, before the queue."""
         ui = self.ui
         if subject is None:
             return {ui.progress: panels.alert("Choose a clip first: a sample, an upload or a recording.")}
-        return self._no_results() | {
-            ui.progress: panels.waiting("Asking for a turn: attacks run one at a time on this machine"),
-            ui.clock: gr.Timer(active=True),
+        self.context.requests.ask(request.session_hash)
+        asking = panels.waiting("Asking for a turn: attacks run one at a time on this machine")
+        return self._no_results() | self.busy() | {ui.progress: asking, ui.clock: gr.Timer(active=True)}
+
+    def busy(self) -> dict:
+        """The buttons as they are while something runs or waits."""
+        ui = self.ui
+        return {
             ui.run: gr.Button("Running …", interactive=False),
             ui.brakes: gr.Row(visible=True),
             ui.stop: gr.Button(STOP, interactive=True),
@@ -203,18 +208,20 @@ class Actions:
         place = self.context.line.place(request.session_hash)
         return gr.skip() if place is None else panels.waiting(in_words(place))
 
-    def turned_away(self):
-        """The queue took no more, or the server went away meanwhile."""
+    def turned_away(self, request: gr.Request):
+        """The browser lost an attack: the queue took no more, or it was cancelled and all is said."""
+        if not self.context.requests.refused(request.session_hash):
+            return gr.skip()
         return self.idle() | {self.ui.progress: panels.alert("Too many people are waiting. Try again in some minutes.")}
 
     def stop(self, request: gr.Request):
         """End the visitor's attack at its next step and keep what it has."""
-        if (event := self.context.stops.get(request.session_hash)) is not None:
-            event.set()
+        self.context.requests.stop(request.session_hash)
         return gr.Button("Stopping …", interactive=False)
 
-    def cancelled(self):
+    def cancelled(self, request: gr.Request):
         """Cancel was pressed; gradio itself ends the attack, or takes it out of the queue."""
+        self.context.requests.withdraw(request.session_hash)
         return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was stored.")}
 
     def attack(self, request: gr.Request, subject: Subject | None, face: int, *values):
@@ -222,13 +229,12 @@ class Actions:
         if subject is None:
             yield self.idle()
             return
-        yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
-        with self.context.line.turn() as turn:
-            yield from self._attack(turn, request.session_hash, subject, face, *values)
+        with self.context.line.turn() as turn, self.context.requests.begin(request.session_hash) as stop:
+            yield self.busy() | {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
+            yield from self._attack(turn, stop, subject, face, *values)
 
-    def _attack(self, turn: Turn, visitor: str, subject: Subject, face: int, *values):
+    def _attack(self, turn: Turn, stop: threading.Event, subject: Subject, face: int, *values):
         ui = self.ui
-        stop = self.context.stops[visitor] = threading.Event()
         began = time.monotonic()
         trace: list[Step] = []
 
@@ -254,7 +260,6 @@ class Actions:
                 for text in task.reports():
                     yield {ui.progress: progress(trace, time.monotonic() - began, text)}
                 run, folder, address = task.result()
-            self.context.stops.pop(visitor, None)
             ended = "Stopped early" if run.result.cancelled else "Done"
             done = panels.attacking(trace, time.monotonic() - began, note=ended, done=True)
             yield {
@@ -276,8 +281,6 @@ class Actions:
         except Exception as error:
             yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}
             return
-        finally:
-            self.context.stops.pop(visitor, None)
         yield self.idle() | {ui.files: downloads(folder, subject)}
 
     # The same for programs

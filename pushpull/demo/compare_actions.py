@@ -118,16 +118,20 @@ class CompareActions:
 
     # The comparison
 
-    def queue_up(self, subject: Subject | None, names: list[str]) -> Updates:
+    def queue_up(self, request: gr.Request, subject: Subject | None, names: list[str]) -> Updates:
         """Run was pressed: say so at once, before the queue."""
         ui = self.ui
         if problem := self._problem(subject, names):
             return {ui.progress: panels.alert(problem)}
-        cleared = dict.fromkeys((ui.sentence, ui.numbers, ui.files), "")
-        return cleared | {
-            ui.progress: panels.waiting("Asking for a turn: attacks run one at a time on this machine"),
-            ui.clock: gr.Timer(active=True),
-            ui.player: "",
+        self.context.requests.ask(self._visitor(request))
+        cleared = dict.fromkeys((ui.sentence, ui.player, ui.numbers, ui.files), "")
+        asking = panels.waiting("Asking for a turn: attacks run one at a time on this machine")
+        return cleared | self.busy() | {ui.progress: asking, ui.clock: gr.Timer(active=True)}
+
+    def busy(self) -> Updates:
+        """The buttons as they are while something runs or waits."""
+        ui = self.ui
+        return {
             ui.run: gr.Button("Running …", interactive=False),
             ui.brakes: gr.Row(visible=True),
             ui.stop: gr.Button(STOP, interactive=True),
@@ -154,18 +158,20 @@ class CompareActions:
         place = self.context.line.place(request.session_hash)
         return gr.skip() if place is None else panels.waiting(in_words(place))
 
-    def turned_away(self) -> Updates:
-        """The queue took no more, or the server went away meanwhile."""
+    def turned_away(self, request: gr.Request):
+        """The browser lost a comparison: the queue took no more, or it was cancelled and all is said."""
+        if not self.context.requests.refused(self._visitor(request)):
+            return gr.skip()
         return self.idle() | {self.ui.progress: panels.alert(FULL)}
 
     def stop(self, request: gr.Request):
         """End the comparison at its next step and keep what there is."""
-        if (event := self.context.stops.get(self._visitor(request))) is not None:
-            event.set()
+        self.context.requests.stop(self._visitor(request))
         return gr.Button("Stopping …", interactive=False)
 
-    def cancelled(self) -> Updates:
+    def cancelled(self, request: gr.Request) -> Updates:
         """Cancel was pressed; gradio itself ends the run, or takes it out of the queue."""
+        self.context.requests.withdraw(self._visitor(request))
         return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was stored.")}
 
     @staticmethod
@@ -177,13 +183,12 @@ class CompareActions:
         if self._problem(subject, names):
             yield self.idle()
             return
-        yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
-        with self.context.line.turn() as turn:
-            yield from self._compare(turn, self._visitor(request), subject, face, names, how, source, *values)
+        with self.context.line.turn() as turn, self.context.requests.begin(self._visitor(request)) as stop:
+            yield self.busy() | {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
+            yield from self._compare(turn, stop, subject, face, names, how, source, *values)
 
-    def _compare(self, turn: Turn, visitor: str, subject: Subject, face: int, names, how, source, *values):
+    def _compare(self, turn: Turn, stop: threading.Event, subject: Subject, face: int, names, how, source, *values):
         ui = self.ui
-        stop = self.context.stops[visitor] = threading.Event()
         transfer_from = source if how == TRANSFER else None
         state = Progress(names)
 
@@ -220,8 +225,6 @@ class CompareActions:
         except Exception as error:
             yield self.idle() | {ui.progress: Actions.refuse(error, "The comparison did not run"), ui.files: ""}
             return
-        finally:
-            self.context.stops.pop(visitor, None)
         yield self.idle() | {ui.files: links}
 
     def _attack(self, spec, subject, face, transfer_from, stop, state, tell) -> list[tuple[str, Run]]:

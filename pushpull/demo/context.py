@@ -1,4 +1,4 @@
-"""What the pages work with: models, results, sample clips, and who asked to stop."""
+"""What the pages work with: models, results, sample clips, and who asked for what."""
 
 import threading
 from contextlib import closing
@@ -11,6 +11,7 @@ from pushpull.demo.intake import Subject, take_in
 from pushpull.demo.labels import with_labels
 from pushpull.demo.line import Line
 from pushpull.demo.loaded import DetectorCache
+from pushpull.demo.requests import Requests
 from pushpull.demo.storage import ResultStore
 from pushpull.files import shipped_folder
 from pushpull.media import Limits, MediaError, read_frames
@@ -67,7 +68,7 @@ class DemoContext:
         detectors: the models.
         store: where results go.
         clips: the folder of the gallery's clips.
-        stops: the running attacks that can be asked to stop, by visitor.
+        requests: what visitors asked for, and whose attack can be stopped.
         known: samples whose faces were found before, by file, its time and where the part begins.
         cpu: held by the attack that runs; one that was cancelled may still be finishing its step.
         line: who waits, and for how long.
@@ -76,7 +77,7 @@ class DemoContext:
     detectors: DetectorCache
     store: ResultStore
     clips: Path = ASSETS
-    stops: dict[str, threading.Event] = field(default_factory=dict)
+    requests: Requests = field(default_factory=Requests)
     known: dict[tuple, Subject] = field(default_factory=dict)
     cpu: threading.Lock = field(default_factory=threading.Lock)
     line: Line = field(default_factory=Line)
