@@ -183,12 +183,9 @@ class Actions:
             return {ui.progress: panels.alert("Choose a clip first: a sample, an upload or a recording.")}
         self.context.requests.ask(request.session_hash)
         asking = panels.waiting("Asking for a turn: attacks run one at a time on this machine")
-        return self._no_results() | self.busy() | {ui.progress: asking, ui.clock: gr.Timer(active=True)}
-
-    def busy(self) -> dict:
-        """The buttons as they are while something runs or waits."""
-        ui = self.ui
-        return {
+        return self._no_results() | {
+            ui.progress: asking,
+            ui.clock: gr.Timer(active=True),
             ui.run: gr.Button("Running …", interactive=False),
             ui.brakes: gr.Row(visible=True),
             ui.stop: gr.Button(STOP, interactive=True),
@@ -230,7 +227,7 @@ class Actions:
             yield self.idle()
             return
         with self.context.line.turn() as turn, self.context.requests.begin(request.session_hash) as stop:
-            yield self.busy() | {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
+            yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
             yield from self._attack(turn, stop, subject, face, *values)
 
     def _attack(self, turn: Turn, stop: threading.Event, subject: Subject, face: int, *values):

@@ -126,12 +126,9 @@ class CompareActions:
         self.context.requests.ask(self._visitor(request))
         cleared = dict.fromkeys((ui.sentence, ui.player, ui.numbers, ui.files), "")
         asking = panels.waiting("Asking for a turn: attacks run one at a time on this machine")
-        return cleared | self.busy() | {ui.progress: asking, ui.clock: gr.Timer(active=True)}
-
-    def busy(self) -> Updates:
-        """The buttons as they are while something runs or waits."""
-        ui = self.ui
-        return {
+        return cleared | {
+            ui.progress: asking,
+            ui.clock: gr.Timer(active=True),
             ui.run: gr.Button("Running …", interactive=False),
             ui.brakes: gr.Row(visible=True),
             ui.stop: gr.Button(STOP, interactive=True),
@@ -184,7 +181,7 @@ class CompareActions:
             yield self.idle()
             return
         with self.context.line.turn() as turn, self.context.requests.begin(self._visitor(request)) as stop:
-            yield self.busy() | {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
+            yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
             yield from self._compare(turn, stop, subject, face, names, how, source, *values)
 
     def _compare(self, turn: Turn, stop: threading.Event, subject: Subject, face: int, names, how, source, *values):

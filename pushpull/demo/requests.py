@@ -1,10 +1,12 @@
 """Who asked for an attack, whose has begun, and who wants it to stop."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 REMEMBERED = 1000  # visitors who asked and went away before their turn
+LATE = 15.0  # seconds that a browser may take to tell of a cancelled request
 
 
 class Requests:
@@ -13,18 +15,17 @@ class Requests:
 
     def __init__(self):
         self._waiting: dict[str, None] = {}
+        self._cancelled: dict[str, float] = {}
         self._running: dict[str, threading.Event] = {}
 
     def ask(self, visitor: str) -> None:
         """Run was pressed: the visitor is on the way to the queue."""
-        self._waiting.pop(visitor, None)
-        self._waiting[visitor] = None
-        while len(self._waiting) > REMEMBERED:
-            del self._waiting[next(iter(self._waiting))]
+        _put(self._waiting, visitor, None)
 
     def withdraw(self, visitor: str) -> None:
-        """Cancel was pressed."""
+        """Cancel was pressed; the browser will report the request as failed, sooner or later."""
         self._waiting.pop(visitor, None)
+        _put(self._cancelled, visitor, time.monotonic())
 
     @contextmanager
     def begin(self, visitor: str) -> Iterator[threading.Event]:
@@ -47,7 +48,16 @@ class Requests:
 
     def refused(self, visitor: str) -> bool:
         """Whether what the browser reports as failed was turned away: asked for, never begun and not withdrawn."""
+        if time.monotonic() - self._cancelled.pop(visitor, -LATE) < LATE:
+            return False
         return self._waiting.pop(visitor, "begun") is None
 
     def __len__(self) -> int:
         return len(self._running)
+
+
+def _put(known: dict, visitor: str, value) -> None:
+    known.pop(visitor, None)
+    known[visitor] = value
+    while len(known) > REMEMBERED:
+        del known[next(iter(known))]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushpull.demo.requests import REMEMBERED, Requests
+from pushpull.demo.requests import LATE, REMEMBERED, Requests
 
 
 @pytest.fixture
@@ -22,6 +22,20 @@ def test_what_began_or_was_withdrawn_was_not_refused(requests):
     requests.ask("ann")
     requests.withdraw("ann")
     assert not requests.refused("ann")
+
+
+def test_word_of_a_cancelled_request_does_not_count_against_the_next(requests, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("pushpull.demo.requests.time.monotonic", lambda: now[0])
+    requests.ask("ann")
+    requests.withdraw("ann")
+    requests.ask("ann")
+    assert not requests.refused("ann"), "it was about the first"
+    assert requests.refused("ann"), "it was about the second"
+    requests.withdraw("ann")
+    now[0] += LATE
+    requests.ask("ann")
+    assert requests.refused("ann"), "nobody told of the first"
 
 
 def test_a_stop_reaches_its_own_visitor(requests):
