@@ -8,11 +8,13 @@
 # make zoo-full   the same for the full-size ones (20 minutes on an H100, days on a CPU)
 # make clean      remove the virtual environment and caches
 #
+# JOBS=n runs tests in n processes, 0 in one that a debugger can stop.
 # PYTHON=python3.12 chooses the interpreter, ARGS="--port 8000" reaches app.py, T="tests/media/test_media.py -k webm" pytest.
 
 VENV := .venv
 BIN := $(VENV)/bin
 T ?=
+JOBS ?= 2
 
 # The first interpreter that is in range. Ours to find: `python3` is 3.9 on some systems and 3.14 on others.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
@@ -36,10 +38,10 @@ demo: $(VENV)/.demo
 	$(BIN)/python app.py $(ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow" $(T)
+	$(PYTEST) -m "not slow" $(T)
 
 test-all: $(VENV)/.test
-	$(BIN)/python -m pytest $(T)
+	$(PYTEST) $(T)
 
 # Freed memory stays with the process, in huge pages: fewer page faults in every step.
 zoo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4000000000
@@ -91,6 +93,8 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps are newer than the requirements they satisfied, so a second run installs nothing.
+# A file's tests stay in one process: they share what took long to make.
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt --editable
 WANTED := pyproject.toml requirements.txt constraints.txt
 

@@ -99,7 +99,14 @@ class TestAdversarialData:
         assert not list(tmp_path.glob("adversarial-*")), "what is no longer needed is gone"
 
     @pytest.mark.parametrize(
-        ("step", "every", "how"), [(1, 0, "set"), (1, 1, "set"), (3, 0, "set"), (3, 1, "set"), (2, 0, "batch")]
+        ("step", "every", "how"),
+        [
+            pytest.param(1, 0, "set", marks=pytest.mark.slow),
+            pytest.param(1, 1, "set", marks=pytest.mark.slow),
+            pytest.param(3, 0, "set", marks=pytest.mark.slow),
+            (3, 1, "set"),
+            (2, 0, "batch"),
+        ],
     )
     def test_a_stopped_run_ends_in_the_same_bits(self, footage, tmp_path, monkeypatch, step, every, how):
         injection = dataclasses.replace(TINY.injection, every=every)

@@ -15,6 +15,7 @@ from pushpull.training.options import TrainOptions
 from pushpull.training.trainer import train
 
 
+@pytest.mark.slow
 def test_bfloat16_begins_alike_and_keeps_float_weights(footage, tmp_path):
     first, paths = {}, {}
     for precision in ("float32", "bfloat16"):

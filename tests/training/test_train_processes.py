@@ -46,6 +46,7 @@ def test_processes_that_cannot_share_a_step_are_refused(footage, tmp_path, monke
         train(tiny(accumulate=2), tmp_path, progress=False)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
     """kill -9, twice, wherever it strikes; a process that saves after every step."""
     script = write_script(tmp_path, {"frames": 300, "save_seconds": 0.0})
