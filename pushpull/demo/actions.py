@@ -247,23 +247,28 @@ class Actions:
             with self.context.cpu:
                 outcome = carry_out(self.context, subject, face, form, network, on_step=on_step, say=report)
             turn.comes_to(1.0)
-            return outcome
+            return outcome, outcome.view(films=False)
 
         try:
             form = Form(*values)
             with BackgroundTask(work) as task:
                 for text in task.reports():
                     yield {ui.progress: progress(trace, time.monotonic() - began, text)}
-                outcome = task.result()
+                outcome, address = task.result()
+            self.context.stops.pop(visitor, None)
             # What it found is there before the clips that show it.
-            found = {ui.sentence: outcome.sentence(), ui.numbers: outcome.numbers()}
-            yield found | {ui.progress: progress(trace, time.monotonic() - began, "Preparing the player")}
+            yield {
+                ui.progress: progress(trace, time.monotonic() - began, "Preparing the clips"),
+                ui.brakes: gr.Row(visible=False),
+                ui.sentence: outcome.sentence(),
+                ui.player: panels.player(address),
+                ui.numbers: outcome.numbers(),
+            }
             with BackgroundTask(lambda _report: outcome.view()) as task:
                 address = task.result()
             ended = "Stopped early" if outcome.run.result.cancelled else "Done"
             yield {
                 ui.progress: panels.attacking(trace, time.monotonic() - began, note=ended, done=True),
-                ui.brakes: gr.Row(visible=False),
                 ui.player: panels.player(address),
                 ui.files: panels.waiting("Writing the files to take away"),
             }

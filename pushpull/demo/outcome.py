@@ -39,9 +39,9 @@ class Outcome:
     survived: Survived | None = None
     noise: Path | None = None
 
-    def view(self) -> str:
-        """Write what the player shows; its address."""
-        return attacked_view(self.folder, self.subject, self.face, self.run, self.survived)
+    def view(self, *, films: bool = True) -> str:
+        """Write what the player shows; its address. Without ``films`` the clean clip alone plays, at once."""
+        return attacked_view(self.folder, self.subject, self.face, self.run, self.survived, films=films)
 
     def sentence(self) -> str:
         """The result in one breath, as HTML."""

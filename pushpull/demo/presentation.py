@@ -61,7 +61,9 @@ def clean_view(context: DemoContext, subject: Subject, face: int, network) -> st
     return view.write_view(folder, subject, face, content)
 
 
-def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run, survived: Survived | None = None) -> str:
+def attacked_view(
+    folder: ResultFolder, subject: Subject, face: int, run: Run, survived: Survived | None = None, *, films: bool = True
+) -> str:
     """Clean and attacked clip and the noise between them in the player; the address of the view.
 
     Args:
@@ -69,13 +71,14 @@ def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run, s
         subject, face: what was attacked.
         run: the attack.
         survived: what became of it in a file: that very file is played, and its scores are shown.
+        films: whether to write the attacked clip and the noise, which takes longest; the clean one is there.
     """
     clip, eps, found = run.clip, run.eps, run.adversarial_clip
-    screens = [
-        view.write_clean(folder, subject, face, clip),
-        view.write_attacked(folder, subject, face, clip, run.stored_clip, survived and survived.files["file"]),
-        view.write_noise(folder, subject, face, clip, found, eps),
-    ]
+    screens = [view.write_clean(folder, subject, face, clip)]
+    if films:
+        file = survived and survived.files["file"]
+        screens.append(view.write_attacked(folder, subject, face, clip, run.stored_clip, file))
+        screens.append(view.write_noise(folder, subject, face, clip, found, eps))
     classes = run.labels[0].numpy()
     strips = [view.strip("says" if run.own_labels else "truth", classes)]
     if run.targets is not None:
@@ -96,7 +99,8 @@ def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run, s
         "spectrogram": view.write_spectrogram(folder, noise) if noise.any() else None,
         "embeddings": run_clusters(run),
     }
-    return view.write_view(folder, subject, face, content)
+    # Under another name: a browser would not read one that it knows again.
+    return view.write_view(folder, subject, face, content, "view.json" if films else "scores.json")
 
 
 def run_clusters(run: Run) -> dict:

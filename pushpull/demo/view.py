@@ -113,12 +113,12 @@ def write_spectrogram(folder: ResultFolder, noise: np.ndarray) -> dict:
     }
 
 
-def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict) -> str:
-    """Add what every view has and write view.json; its address."""
+def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict, name: str = "view.json") -> str:
+    """Add what every view has and write it as ``name``; its address."""
     scores = {name: [_score(score) for score in values] for name, values in view["scores"].items()}
     common = {"fps": FPS, "frames": len(subject.footage.tracks[face].boxes), "boxes": boxes(subject, face)}
-    (folder.path / "view.json").write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
-    return folder.url("view.json")
+    (folder.path / name).write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
+    return folder.url(name)
 
 
 def _score(value: float) -> float | None:
