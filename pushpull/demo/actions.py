@@ -255,7 +255,6 @@ class Actions:
                 for text in task.reports():
                     yield {ui.progress: progress(trace, time.monotonic() - began, text)}
                 outcome, address = task.result()
-            self.context.stops.pop(visitor, None)
             # What it found is there before the clips that show it.
             yield {
                 ui.progress: progress(trace, time.monotonic() - began, "Preparing the clips"),
