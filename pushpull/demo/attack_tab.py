@@ -128,14 +128,13 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
     name = next(iter(cards), None)
     ui.model = gr.Dropdown(models.choices(cards), value=name, label="Model under attack", elem_id="pp-model")
     ui.card = gr.HTML(models.model_card(cards.get(name)), js_on_load=None)
-    with gr.Row():
-        ui.attack = choose(attack_names(noises=True), "pgd", "Attack", elem_id="pp-attack", min_width=140)
-        ui.modality = choose(MODALITY_NAMES, "both", "What it may change", elem_id="pp-modality", min_width=140)
+    ui.attack = choose(attack_names(noises=True), "pgd", "Attack", elem_id="pp-attack")
     noises = context.noises_found()
     with gr.Column(visible=False, elem_id="pp-noises") as ui.noise_part:
         name = next(iter(noises), None)
         ui.noise = gr.Dropdown(noise_choices(noises), value=name, label="Noise", elem_id="pp-noise")
         ui.noise_card = gr.HTML(noise_card(noises.get(name)), js_on_load=None)
+    ui.modality = choose(MODALITY_NAMES, "both", "What it may change", elem_id="pp-modality")
     hint = "5 is the paper's main point; 0 changes nothing"
     ui.eps = gr.Slider(0, 40, 5, step=0.5, label="Budget ε_av", info=hint, elem_id="pp-eps")
     ui.budget = gr.HTML(panels.budgets(5, "both"), js_on_load=None, elem_id="pp-budget")

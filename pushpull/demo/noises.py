@@ -10,6 +10,7 @@ from PIL import Image
 
 from pushpull.attacks import UniversalNoise, load_noise
 from pushpull.attacks.looped import SUFFIX
+from pushpull.clip import SAMPLE_RATE
 from pushpull.demo import panels
 from pushpull.runs.cards import read_card
 from pushpull.runs.noise import SHIPPED, with_noise
@@ -21,7 +22,7 @@ GOALS = {
     "speak": "to make everybody speak",
     "silence": "to make nobody speak",
 }
-COLUMNS = 120  # of the drawn loop
+BANDS, DEPTH = 120, 30.0  # of the drawn spectrum; dB from its top to its bottom
 
 
 def find_noises(folder: Path = SHIPPED) -> dict[str, Path]:
@@ -59,18 +60,19 @@ def noise_card(path: Path | None) -> str:
     pictures = [_picture(noise)] if noise.video is not None else []
     pictures += [_loop(noise)] if noise.audio is not None else []
     caption = read_card(path).caption
-    words = f"<p>{escape(caption or origin(noise))}</p>"
+    words = f"<p>Fitted beforehand{escape(origin(noise))}.{escape(' ' + caption if caption else '')}</p>"
     words += f"<p>A budget below {noise.eps_av:g} cuts it off; a larger one adds nothing.</p>"
     return f'<div class="pp-noise">{"".join(pictures)}<div>{words}</div></div>'
 
 
 def origin(noise: UniversalNoise) -> str:
-    """Where a noise comes from, in a sentence."""
+    """Where a noise comes from: what follows "fitted"; empty if nothing is known."""
     facts = noise.facts
     data, goal = facts.get("data") or {}, (facts.get("options") or {}).get("goal")
     on = f" on {facts['detector']['name']}" if facts.get("detector") else ""
-    clips = f" with {data['clips']} clips of {', '.join(data.get('sources') or ['other people'])}" if data else ""
-    return f"Fitted beforehand{on}{clips}{', ' + GOALS[goal] if goal in GOALS else ''}."
+    sources = f" ({', '.join(data['sources'])})" if data.get("sources") else ""
+    clips = f" with {data['clips']} clips of other people{sources}" if data.get("clips") else ""
+    return f"{on}{clips}{', ' + GOALS[goal] if goal in GOALS else ''}"
 
 
 def load(path: Path) -> UniversalNoise:
@@ -94,12 +96,14 @@ def _picture(noise: UniversalNoise) -> str:
 
 
 def _loop(noise: UniversalNoise) -> str:
-    """The loop of sound as an envelope."""
-    pieces = np.array_split(noise.audio.numpy() / max(noise.eps["audio"], 1e-30), COLUMNS)
-    upper = [f"{x},{28 - 26 * piece.max():.1f}" for x, piece in enumerate(pieces)]
-    lower = [f"{x},{28 - 26 * piece.min():.1f}" for x, piece in enumerate(pieces)]
-    seconds = len(noise.audio) / 16_000
-    said = f"what is added to the sound, again and again: a loop of {seconds:g} s"
-    drawn = f'<polygon points="{" ".join(upper + lower[::-1])}"/>'
-    svg = f'<svg viewBox="0 0 {COLUMNS - 1} 56" preserveAspectRatio="none" role="img" aria-label="{said}">{drawn}</svg>'
-    return f"<figure>{svg}<figcaption>sound, a loop of {seconds:g} s</figcaption></figure>"
+    """The loop of sound as its spectrum: in time it is at its budget throughout, and one would see a filled box."""
+    seconds = len(noise.audio) / SAMPLE_RATE
+    power = np.abs(np.fft.rfft(noise.audio.numpy())) ** 2
+    level = 10 * np.log10([max(band.mean(), 1e-30) for band in np.array_split(power[1:], BANDS)])
+    heights = np.clip((level - level.max()) / DEPTH + 1, 0, 1)
+    points = " ".join(f"{x},{54 - 50 * height:.1f}" for x, height in enumerate(heights))
+    said = f"spectrum of the loop of {seconds:g} s that is added to the sound, 0 to {SAMPLE_RATE // 2000} kHz"
+    drawn = f'<polygon points="0,56 {points} {BANDS - 1},56"/>'
+    svg = f'<svg viewBox="0 0 {BANDS - 1} 56" preserveAspectRatio="none" role="img" aria-label="{said}">{drawn}</svg>'
+    caption = f"sound, a loop of {seconds:g} s: 0 to {SAMPLE_RATE // 2000} kHz"
+    return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"

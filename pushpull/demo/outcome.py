@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 from pushpull.attacks import Step
@@ -48,7 +49,9 @@ class Outcome:
         run = self.run
         words = []
         if self.noise is not None:
-            words.append(f"Nothing was searched for on this clip: {origin(load(self.noise))}")
+            words.append(
+                f"The noise knows nothing of this clip: it was fitted before{escape(origin(load(self.noise)))}."
+            )
         if self.survived is not None:
             words += tables.survival_words(self.survived)
         stored = self.survived is None

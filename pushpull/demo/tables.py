@@ -65,9 +65,10 @@ def sentence(
     flipped, survived = (int(((clean > 0) != (scores > 0)).sum()) for scores in (adversarial, kept))
     run = f"{flipped} of {len(clean)} frames changed sides" if flipped else "not one frame changed sides"
     limits = " and ".join(bounds) or "nothing was allowed to change"
+    joint = ", although" if flipped else ";"
     words = [
         f'The model said <em>speaking</em> in <em class="pull">{before}</em> of frames. Attacked, it says so in '
-        f'<em class="push">{after}</em>: {run}, although {limits}.',
+        f'<em class="push">{after}</em>: {run}{joint} {limits}.',
     ]
     if stored:
         words.append(f"Stored as an ordinary file it is <em>{left}</em>, and {survived or 'none'} changed sides.")

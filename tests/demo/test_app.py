@@ -21,7 +21,7 @@ QUICK = {"model": "talknet-lite", "attack": "bim", "steps": 2}
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, unhurried):
     served = Served(tmp_path_factory.mktemp("app"))
     yield served
     served.stop()
@@ -207,7 +207,7 @@ def test_a_visitor_adds_the_one_noise(visitor):
     page.wait_for_function("document.querySelector('#pp-eps input[type=number]').value === '10'")  # the noise's own
     page.click("#pp-run")
     page.wait_for_selector("#pp-files a >> text=The noise")
-    assert "Nothing was searched for on this clip" in page.locator(".pp-sentence").inner_text()
+    assert "The noise knows nothing of this clip" in page.locator(".pp-sentence").inner_text()
     assert page.locator("pp-player video").count() == 3
     visitor.choose("#pp-attack", "PGD")
     page.wait_for_selector("#pp-noises", state="hidden")

@@ -11,7 +11,7 @@ import torch
 from browser_support import FRAMES, write_face, write_model
 
 from pushpull import perturb
-from pushpull.attacks import UniversalNoise
+from pushpull.attacks import UniversalNoise, load_noise
 from pushpull.demo import tables
 from pushpull.demo.actions import Actions
 from pushpull.demo.context import DemoContext
@@ -22,6 +22,8 @@ from pushpull.demo.noises import choices, find_noises, noise_card
 from pushpull.demo.outcome import carry_out
 from pushpull.demo.presentation import attacked_view
 from pushpull.demo.storage import ResultStore
+from pushpull.detectors.checkpoint import find_checkpoint
+from pushpull.files import sha256
 
 PARTS = (
     "clock progress sentence numbers files player run brakes stop eps modality target survive attack steps surviving"
@@ -90,7 +92,7 @@ def folder_of(context, shown):
     [
         (
             NOISE,
-            "Nothing was searched for on this clip",
+            "The noise knows nothing of this clip",
             "<h2>Numbers",
             ["The noise", "With hum.safetensors beside it"],
         ),
@@ -171,12 +173,28 @@ def test_noises_are_found_seen_and_explained(context, tmp_path, caplog):
     assert list(found) == ["hum"] and "broken.safetensors is not offered" in caplog.text
     assert choices(found) == [("hum", "hum")]
     card = noise_card(found["hum"])
-    assert "Fitted beforehand with 7 clips of others, to make nobody speak" in card and "A budget below 10" in card
+    assert (
+        "Fitted beforehand with 7 clips of other people (others), to make nobody speak." in card
+        and "A budget below 10" in card
+    )
     assert "<img" in card and 'alt="what is added to every picture' in card and "a loop of 1 s" in card
     assert "There is no noise on this server" in noise_card(None) and find_noises(tmp_path / "absent") == {}
     (context.noises / "hum.json").write_text('{"title": "A hum", "caption": "<b>bold</b>"}', encoding="utf-8")
     assert choices(found) == [("A hum", "hum")] and "&lt;b&gt;bold" in noise_card(found["hum"])
     (context.noises / "hum.json").unlink()
+
+
+def test_the_noises_that_ship_are_the_shipped_detectors():
+    found = find_noises()
+    assert list(found) == ["flip-10", "flip-5"], "the larger comes first"
+    for name, path in found.items():
+        noise, card = load_noise(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert noise.eps_av == float(name.partition("-")[2]) and noise.sha256 == card["sha256"] == sha256(path)
+        detector = noise.facts["detector"]
+        assert detector == {"name": "talknet-lite", "sha256": sha256(find_checkpoint("talknet-lite"))}
+        assert card["detector"] == detector["sha256"] and "CC BY 4.0" in card["credit"]
+        assert f"--eps-av {noise.eps_av:g} --goal {noise.facts['options']['goal']} " in card["command"]
+        assert card["seed"] == noise.facts["options"]["seed"] and path.stat().st_size < 2e5
 
 
 def test_a_choice_brings_what_goes_with_it(context, ui):
