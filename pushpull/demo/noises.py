@@ -62,7 +62,7 @@ def noise_card(path: Path | None) -> str:
     caption = read_card(path).caption
     words = f"<p>Fitted beforehand{escape(origin(noise))}.{escape(' ' + caption if caption else '')}</p>"
     words += f"<p>A budget below {noise.eps_av:g} cuts it off; a larger one adds nothing.</p>"
-    return f'<div class="pp-noise">{"".join(pictures)}<div>{words}</div></div>'
+    return f'<div class="pp-noise-card">{"".join(pictures)}<div>{words}</div></div>'
 
 
 def origin(noise: UniversalNoise) -> str:

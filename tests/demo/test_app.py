@@ -203,7 +203,7 @@ def test_a_visitor_adds_the_one_noise(visitor):
     page = visitor.page
     visitor.choose_sample()
     visitor.choose("#pp-attack", "One noise for every clip")
-    page.wait_for_selector("#pp-noises .pp-noise svg")
+    page.wait_for_selector("#pp-noises .pp-noise-card svg")
     page.wait_for_function("document.querySelector('#pp-eps input[type=number]').value === '10'")  # the noise's own
     page.click("#pp-run")
     page.wait_for_selector("#pp-files a >> text=The noise")
