@@ -4,6 +4,7 @@ Usage:
     python app.py                          http://127.0.0.1:7860
     python app.py --host 0.0.0.0 --port 8000
     python app.py --clips FOLDER           show other sample clips
+    python app.py --noises FOLDER          offer other noises, as pushpull.universal fit writes them
     python app.py --model mine.safetensors a detector of your own, or a .py file that makes one
     python app.py --root-path /anna        behind a proxy that serves it at https://HOST/anna
 
@@ -32,6 +33,7 @@ from pushpull.files import shipped_folder
 
 ASSETS = shipped_folder("assets")
 CHECKPOINTS = shipped_folder("checkpoints")
+NOISES = ASSETS / "noises"
 HOST, PORT, ROOT_PATH = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH"
 START_SECONDS = 60.0
 MODEL_HELP = "a detector of your own: a weights file, or a .py file that sets `detector`; again for more"
@@ -41,6 +43,7 @@ def build_app(
     *,
     clips: Path = ASSETS,
     checkpoints: Path = CHECKPOINTS,
+    noises: Path = NOISES,
     results: Path | None = None,
     xab=None,
     root_path: str = "",
@@ -52,6 +55,7 @@ def build_app(
     Args:
         clips: folder of the gallery's sample clips.
         checkpoints: folder of the models.
+        noises: folder of the noises for every clip.
         results: folder for visitors' results; a temporary one that goes when the app ends if None.
         xab: an ``xab.settings.Settings``, where the XAB test keeps its things; None serves the demo alone.
         root_path: "/anna" where a proxy serves this below /anna and takes that away, or the whole address
@@ -76,7 +80,7 @@ def build_app(
 
     root = results or Path(tempfile.mkdtemp(prefix="pushpull-"))
     shown = DetectorCache(checkpoints, given=detectors)
-    context = DemoContext(detectors=shown, store=ResultStore(root=root), clips=clips)
+    context = DemoContext(detectors=shown, store=ResultStore(root=root), clips=clips, noises=noises)
     first_sight = Example(context, SHIPPED if example else None)
 
     @asynccontextmanager
@@ -221,6 +225,7 @@ def read_arguments(arguments: list[str] | None) -> Parsed:
     parser.add_argument("--port", type=port_number, default=None, help=f"1 to 65535 ({PORT}, or 7860)")
     parser.add_argument("--clips", type=Path, default=ASSETS, metavar="FOLDER", help="sample clips for the gallery")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, metavar="FOLDER", help="models to choose from")
+    parser.add_argument("--noises", type=Path, default=NOISES, metavar="FOLDER", help="noises for every clip")
     parser.add_argument("--model", action="append", default=[], metavar="PATH", help=MODEL_HELP)
     said = "below which a proxy serves all of this"
     parser.add_argument("--root-path", type=_root_path, default=None, metavar="/PATH", help=f"{said} ({ROOT_PATH})")
@@ -255,6 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
         app = build_app(
             clips=options.clips,
             checkpoints=options.checkpoints,
+            noises=options.noises,
             xab=Settings.from_env(),
             root_path=options.root_path,
             detectors=[open_detector(path) for path in options.model],

@@ -30,12 +30,13 @@ from pushpull.runs.compare import compare_each, gather, name_all
 from pushpull.runs.compare_save import COMPARISON_FILES, check_comparison_folder, folder_name, write_comparison
 from pushpull.runs.labels import read_labels
 from pushpull.runs.noise import find_noise, with_noise
-from pushpull.runs.report import Past, Source, read_report
+from pushpull.runs.report import Past, Source, read_report, run_report
 from pushpull.runs.run import Run, environment, execute, most_speaking
-from pushpull.runs.save import FILES, check_folder, write_results
+from pushpull.runs.save import FILES, REPORT, check_folder, write_report, write_results
 from pushpull.runs.spec import TARGETS, RunSpec, Target, make_attack
 from pushpull.runs.summary import faces_table, run_text
-from pushpull.runs.survive import METHODS, check_survive_folder, make_survive_spec, survive
+from pushpull.runs.survive import check_survive_folder, survive
+from pushpull.runs.survive_spec import METHODS, SurviveSpec, make_survive_spec
 from pushpull.training.stopping import Stopping
 
 REFUSED, DIFFERENT, INTERRUPTED = 2, 1, 130  # exit codes: bad input; a rerun that found other bits; Ctrl-C
@@ -191,6 +192,8 @@ def perturb(given: dict) -> int:
     if past is not None and (extra := sorted(set(given) - PLACES)):
         names = ", ".join("--" + name.replace("_", "-") for name in extra)
         raise ValueError(f"--from repeats a run exactly, so its settings come from the report; leave out {names}")
+    if past is not None and past.survive:
+        return perturb_surviving(given, past)
     spec = make_spec(given) if past is None else find_noise(past.spec, given["past"], given.get("noise"))
     path = find_clip(given, past)
     out = given.get("out", Path(f"{path.stem}-{spec.attack_name}"))
@@ -220,37 +223,43 @@ def perturb(given: dict) -> int:
     return 0 if past is None else verdict(past, run)
 
 
-def perturb_surviving(given: dict) -> int:
+def perturb_surviving(given: dict, past: Past | None = None) -> int:
     """Write a video in which the attack survives, and score it as it is read again; the exit code.
 
     Raises:
         ValueError: as :func:`perturb`.
     """
-    if "past" in given or "transfer_from" in given or len(models_of(given)) > 1:
+    if past is None and ("past" in given or "transfer_from" in given or len(models_of(given)) > 1):
         raise ValueError("--survive makes one attack on one model: no --from, no --transfer-from, one --model")
-    spec, path = make_survive_spec(given, make_target(given)), find_clip(given, None)
+    part = past.spec if past else RunSpec(**{key: given[key] for key in ("model", "start", "seconds") if key in given})
+    spec = SurviveSpec.of(part, past.survive) if past else make_survive_spec(given, make_target(given))
+    path = find_clip(given, past)
     out = given.get("out", Path(f"{path.stem}-{spec.codec}"))
     check_survive_folder(out, overwrite="overwrite" in given)
-    part = RunSpec(**{key: given[key] for key in ("model", "start", "seconds") if key in given})
+    part = replace(part, model=given.get("model", part.model))
     model = open_detector(part.model, given.get("device", "auto"))
     footage = read_faces(path, part, [describe(model)["crop"]])
-    face, margins = choose_face(footage, model, given.get("face"))
+    face, margins = choose_face(footage, model, part.face if past else given.get("face"))
     tell_faces(footage, margins, face, given, path)
     clip = footage.clips[face - 1]
     if "labels" in given:
-        labels = read_labels(given["labels"], clip.frames, clip.origin.offset)
-        clip = replace(clip, labels=np.array([int(label) for label in labels]))
+        part = replace(part, labels=read_labels(given["labels"], clip.frames, clip.origin.offset))
+    clip = replace(clip, labels=part.given_labels(clip.frames))
+    source = Source.of(path)
+    if past is not None:
+        print("\n".join(differences(past, source, model)))
     total = spec.attack.restarts * (spec.attack.steps + 1)
     with tqdm(total=total, unit="step", desc=f"through {spec.codec}") as bar, Stopping() as stopping:
 
         def on_step(step: Step) -> bool:
             bar.update()
-            return not stopping.wanted
+            return not stopping.wanted and (past is None or bar.n != past.stopped_after)
 
-        survived = survive(model, clip, out, spec, on_step=on_step)
+        survived = survive(model, clip, out, spec, model=part.model, on_step=on_step)
+    write_report(out / REPORT, run_report(survived.run, source=source) | {"survive": survived.section()})
     print(survived.text())
-    tell_files(out, survived.described)
-    return 0
+    tell_files(out, survived.described | {REPORT: FILES[REPORT]})
+    return 0 if past is None else verdict(past, survived.run)
 
 
 def tell_files(out: Path, files: dict[str, str]) -> None:

@@ -12,21 +12,22 @@ import numpy as np
 
 from pushpull.attacks import Step
 from pushpull.clip import FPS
-from pushpull.demo import models, panels, tables
+from pushpull.demo import models, panels
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
-from pushpull.demo.intake import LIMITS, MAX_SECONDS, Subject, take_in
+from pushpull.demo.intake import MAX_SECONDS, Subject, take_in
 from pushpull.demo.line import Turn, in_words
-from pushpull.demo.presentation import attacked_view, clean_view, downloads, remarks, score, sentence
+from pushpull.demo.outcome import carry_out
+from pushpull.demo.presentation import clean_view, score
 from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
-from pushpull.runs.run import execute, most_speaking
-from pushpull.runs.save import REPORT, write_results
+from pushpull.runs.run import most_speaking
+from pushpull.runs.save import REPORT
 
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
-ANSWERED = ("spec", "budgets", "metrics", "storage", "digest")  # what of a report the API answers with
+ANSWERED = ("spec", "budgets", "metrics", "storage", "digest", "survive")  # what of a report the API answers with
 RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
 
@@ -243,56 +244,55 @@ class Actions:
                 return not stop.is_set()
 
             network = self.context.detectors.get(form.model)
-            spec = form.spec(subject, face)
             with self.context.cpu:
-                run = execute(network, subject.clips(network)[face], spec, on_step)
+                outcome = carry_out(self.context, subject, face, form, network, on_step=on_step, say=report)
             turn.comes_to(1.0)
-            report("Preparing the player")
-            folder = self.context.store.open()
-            return run, folder, attacked_view(folder, subject, face, run)
+            return outcome, outcome.view(films=False)
 
         try:
             form = Form(*values)
             with BackgroundTask(work) as task:
                 for text in task.reports():
                     yield {ui.progress: progress(trace, time.monotonic() - began, text)}
-                run, folder, address = task.result()
-            ended = "Stopped early" if run.result.cancelled else "Done"
-            done = panels.attacking(trace, time.monotonic() - began, note=ended, done=True)
+                outcome, address = task.result()
+            # What it found is there before the clips that show it.
             yield {
-                ui.progress: done,
+                ui.progress: progress(trace, time.monotonic() - began, "Preparing the clips"),
                 ui.brakes: gr.Row(visible=False),
-                ui.sentence: sentence(run),
+                ui.sentence: outcome.sentence(),
                 ui.player: panels.player(address),
-                ui.numbers: tables.numbers(run.metrics, f"Right is {run.reference}.", remarks(run)),
+                ui.numbers: outcome.numbers(),
+            }
+            with BackgroundTask(lambda _report: outcome.view()) as task:
+                address = task.result()
+            ended = "Stopped early" if outcome.run.result.cancelled else "Done"
+            yield {
+                ui.progress: panels.attacking(trace, time.monotonic() - began, note=ended, done=True),
+                ui.player: panels.player(address),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
-
-            def write(report):
-                write_results(folder.path, run, source=subject.source, limits=LIMITS, say=report)
-
-            with BackgroundTask(write) as task:
+            with BackgroundTask(outcome.write) as task:
                 for text in task.reports():
                     yield {ui.files: panels.waiting(f"Writing {text}")}
                 task.result()
         except Exception as error:
             yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}
             return
-        yield self.idle() | {ui.files: downloads(folder, subject)}
+        yield self.idle() | {ui.files: outcome.downloads()}
 
     # The same for programs
 
     def answer(
         self, video: str | None, model: str, attack: str, modality: str, eps_av: float, target: str,
         span_start: float, span_stop: float, span_speaking: bool, steps: int, restarts: int, objective: str,
-        seed: int, grid: bool, face: int,
+        seed: int, grid: bool, noise: str | None, survive: str, survive_by: str, face: int,
     ) -> dict:  # fmt: skip
         """Attack one face (from 1) of ``video``: the report's main parts, and {name: address} of the files."""
         if video is None:
             raise gr.Error("video is missing: pass handle_file(path)", print_exception=False)
         form = Form(
             model, attack, modality, eps_av, target, span_start, span_stop, span_speaking,
-            steps, restarts, objective, seed, grid,
+            steps, restarts, objective, seed, grid, noise, survive, survive_by,
         )  # fmt: skip
 
         def work(_report):
@@ -300,9 +300,8 @@ class Actions:
             if not 1 <= face <= len(subject.footage.clips):
                 raise ValueError(f"there is no face {face}: the video shows {len(subject.footage.clips)}")
             network = self.context.detectors.get(model)
-            run = execute(network, subject.clips(network)[face - 1], form.spec(subject, face - 1), on_step)
-            folder = self.context.store.open()
-            return folder, write_results(folder.path, run, source=subject.source, limits=LIMITS)
+            outcome = carry_out(self.context, subject, face - 1, form, network, on_step=on_step)
+            return outcome.folder, outcome.write()
 
         def on_step(step: Step) -> bool:
             turn.comes_to(step.progress)
@@ -315,7 +314,9 @@ class Actions:
             raise gr.Error(str(error), print_exception=False) from error
         report = json.loads(files[REPORT].read_text(encoding="utf-8"))
         # Not the whole report: gradio's client takes its `source`, which has a `path`, for a file to download.
-        return {key: report[key] for key in ANSWERED} | {"files": {name: folder.url(name) for name in files}}
+        return {key: report[key] for key in ANSWERED if key in report} | {
+            "files": {name: folder.url(name) for name in files}
+        }
 
     @staticmethod
     def refuse(error: Exception, title: str) -> str:

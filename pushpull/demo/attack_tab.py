@@ -10,8 +10,21 @@ from pushpull.demo.actions import RUN, STOP, Actions
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.first_visit import COPY, OPEN_LINKED, FirstVisit
-from pushpull.demo.form import AUTOMATIC, MODALITY_NAMES, QUERIES, TARGET_NAMES, attack_names, objective_names
+from pushpull.demo.form import (
+    AUTOMATIC,
+    METHOD_NAMES,
+    MODALITY_NAMES,
+    NOTHING,
+    QUERIES,
+    SURVIVE_NAMES,
+    TARGET_NAMES,
+    attack_names,
+    objective_names,
+)
+from pushpull.demo.form_fits import FormFits
 from pushpull.demo.intake import MAX_SECONDS
+from pushpull.demo.noises import UNIVERSAL, noise_card
+from pushpull.demo.noises import choices as noise_choices
 
 # Clicks on cards reach Python as `select` events.
 CARD_CLICKS = """
@@ -115,9 +128,13 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
     name = next(iter(cards), None)
     ui.model = gr.Dropdown(models.choices(cards), value=name, label="Model under attack", elem_id="pp-model")
     ui.card = gr.HTML(models.model_card(cards.get(name)), js_on_load=None)
-    with gr.Row():
-        ui.attack = choose(attack_names(), "pgd", "Attack", elem_id="pp-attack", min_width=140)
-        ui.modality = choose(MODALITY_NAMES, "both", "What it may change", elem_id="pp-modality", min_width=140)
+    ui.attack = choose(attack_names(noises=True), "pgd", "Attack", elem_id="pp-attack")
+    noises = context.noises_found()
+    with gr.Column(visible=False, elem_id="pp-noises") as ui.noise_part:
+        name = next(iter(noises), None)
+        ui.noise = gr.Dropdown(noise_choices(noises), value=name, label="Noise", elem_id="pp-noise")
+        ui.noise_card = gr.HTML(noise_card(noises.get(name)), js_on_load=None)
+    ui.modality = choose(MODALITY_NAMES, "both", "What it may change", elem_id="pp-modality")
     hint = "5 is the paper's main point; 0 changes nothing"
     ui.eps = gr.Slider(0, 40, 5, step=0.5, label="Budget ε_av", info=hint, elem_id="pp-eps")
     ui.budget = gr.HTML(panels.budgets(5, "both"), js_on_load=None, elem_id="pp-budget")
@@ -139,14 +156,24 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
             ui.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=80)
         hint = "Every step stays on 8-bit frames and 16-bit samples, so that adversarial and stored are one"
         ui.grid = gr.Checkbox(False, label="Storable values only", info=hint, elem_id="pp-grid")
+    with gr.Accordion("What it shall survive", open=False, elem_id="pp-surviving") as ui.survive_part:
+        hint = "A file of the whole scene is written, read again, its face found anew, and yours to take away"
+        ui.survive = choose(SURVIVE_NAMES, NOTHING, "Survive", info=hint, elem_id="pp-survive")
+        ui.survive_by = choose(METHOD_NAMES, "actual", "The attack", elem_id="pp-survive-by")
+        ui.surviving = gr.HTML("", js_on_load=None)
 
 
 def form_of(ui: SimpleNamespace) -> list:
     """The form's components, in the order of ``Form``."""
     return [
         ui.model, ui.attack, ui.modality, ui.eps, ui.target, ui.span_start, ui.span_stop, ui.span_speaking,
-        ui.steps, ui.restarts, ui.objective, ui.seed, ui.grid,
+        ui.steps, ui.restarts, ui.objective, ui.seed, ui.grid, ui.noise, ui.survive, ui.survive_by,
     ]  # fmt: skip
+
+
+def folds_of(ui: SimpleNamespace) -> list:
+    """The parts of the form that only some of its values call for."""
+    return [ui.span, ui.noise_part, ui.survive_part]
 
 
 def outputs_of(ui: SimpleNamespace) -> tuple[list, list, list]:
@@ -172,7 +199,7 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
 
 def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
     """What happens when the page is loaded, and the links that lead to it."""
-    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.player, ui.span]
+    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.player, ui.noise_card, *folds_of(ui)]
     page.load(visit.arrive, None, [*here, *visit.form[1:]], **QUICK).then(None, None, None, js=OPEN_LINKED, **PRIVATE)
     copied = ui.copy.click(visit.link, [ui.sample, *visit.form], ui.link, **QUICK)
     copied.then(None, None, None, js=COPY, **PRIVATE)
@@ -186,7 +213,7 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     def read_again(model: str):
         yield from act.read_sample(visit.example.sample, model)
 
-    chosen = ui.repeat.click(visit.first_choices, None, [*form, ui.span], **QUICK)
+    chosen = ui.repeat.click(visit.first_choices, None, [*form, *folds_of(ui)], **QUICK)
     repeated = chosen.then(read_again, ui.model, [*clip, ui.video], show_progress_on=ui.status, **READING)
     running = [start(ui.run.click, ui, act, form), start(repeated.then, ui, act, form)]
     ui.clock.tick(act.where, None, ui.progress, **QUICK)
@@ -220,6 +247,13 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     for component in (ui.eps, ui.modality):
         component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, trigger_mode="always_last", **QUICK)
     ui.target.change(lambda target: gr.Row(visible=target == "span"), ui.target, ui.span, **QUICK)
+    fit = FormFits(visit.context, ui)
+    ui.attack.change(lambda attack: gr.Column(visible=attack == UNIVERSAL), ui.attack, ui.noise_part, **QUICK)
+    ui.noise.change(fit.card, ui.noise, ui.noise_card, **QUICK)
+    # What a visitor chooses brings what goes with it; what a link sets stays as the link says.
+    for component in (ui.attack, ui.noise):
+        component.input(fit.noise, [ui.attack, ui.noise], [ui.eps, ui.modality, ui.target, ui.survive], **QUICK)
+    ui.survive.input(fit.survive, [ui.survive, ui.attack], [ui.eps, ui.attack, ui.steps, ui.surviving], **QUICK)
 
     # The same for programs; through the form's own components, so that gradio checks every value as it does theirs.
     face, answer = gr.Number(1, precision=0, minimum=1, visible=False), gr.JSON(visible=False)

@@ -11,11 +11,13 @@ from pushpull.demo.intake import Subject, take_in
 from pushpull.demo.labels import with_labels
 from pushpull.demo.line import Line
 from pushpull.demo.loaded import DetectorCache
+from pushpull.demo.noises import find_noises
 from pushpull.demo.requests import Requests
 from pushpull.demo.storage import ResultStore
 from pushpull.files import shipped_folder
 from pushpull.media import Limits, MediaError, read_frames
 from pushpull.runs.cards import find_clips, read_card
+from pushpull.runs.noise import SHIPPED
 
 ASSETS = shipped_folder("assets")
 POSTER_FRAME = 12  # half a second in: the first frame is often black
@@ -72,6 +74,7 @@ class DemoContext:
         known: samples whose faces were found before, by file, its time and where the part begins.
         cpu: held by the attack that runs; one that was cancelled may still be finishing its step.
         line: who waits, and for how long.
+        noises: the folder of the noises for every clip.
     """
 
     detectors: DetectorCache
@@ -81,6 +84,7 @@ class DemoContext:
     known: dict[tuple, Subject] = field(default_factory=dict)
     cpu: threading.Lock = field(default_factory=threading.Lock)
     line: Line = field(default_factory=Line)
+    noises: Path = SHIPPED
 
     def gallery(self, chosen: int | None = None) -> str:
         """The gallery as HTML, one card pressed."""
@@ -89,6 +93,10 @@ class DemoContext:
     def samples(self) -> list[Sample]:
         """The gallery, by name."""
         return [Sample.read(path) for path in find_clips(self.clips)]
+
+    def noises_found(self) -> dict[str, Path]:
+        """The noises for every clip that there are now, by name."""
+        return find_noises(self.noises)
 
     def read_sample(self, sample: Sample, *, start: float = 0.0, **reports) -> Subject:
         """The faces of a sample, with their labels, remembered for the next visitor: everybody looks at the same ones.

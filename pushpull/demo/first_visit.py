@@ -7,8 +7,9 @@ import gradio as gr
 from pushpull.demo import models, panels
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
-from pushpull.demo.form import Form
+from pushpull.demo.form import NOTHING, Form
 from pushpull.demo.link import read_link, write_link
+from pushpull.demo.noises import UNIVERSAL, choices, noise_card
 
 # Clicks the card of the sample that the address names, once the gallery is there.
 OPEN_LINKED = """() => {
@@ -47,12 +48,15 @@ class FirstVisit:
         ui, cards = self.ui, self.context.detectors.cards()
         samples = [sample.path.stem for sample in self.context.samples()]
         asked = dict(request.query_params)
-        form, _, problems = read_link(asked, list(cards), samples)
+        noises = self.context.noises_found()
+        form, _, problems = read_link(asked, list(cards), samples, list(noises))
         chosen = self._choose(form) if asked else {}
         chosen |= {
             ui.model: gr.Dropdown(models.choices(cards), value=form.model or None),
             ui.card: models.model_card(cards.get(form.model)),
             ui.gallery: self.context.gallery(),
+            ui.noise: gr.Dropdown(choices(noises), value=form.noise or next(iter(noises), None)),
+            ui.noise_card: noise_card(noises.get(form.noise) or next(iter(noises.values()), None)),
             ui.linked: panels.alert(" ".join(["Not all of this link can be followed.", *problems])) if problems else "",
         }
         # An example that came after the start.
@@ -74,4 +78,10 @@ class FirstVisit:
 
     def _choose(self, form: Form) -> dict:
         values = dict(zip(self.form, vars(form).values(), strict=True))
-        return values | {self.ui.span: gr.Row(visible=form.target == "span")}
+        noises = self.context.noises_found()
+        values[self.ui.noise] = form.noise or next(iter(noises), None)
+        return values | {
+            self.ui.span: gr.Row(visible=form.target == "span"),
+            self.ui.noise_part: gr.Column(visible=form.attack == UNIVERSAL),
+            self.ui.survive_part: gr.Accordion(open=form.survive != NOTHING),
+        }

@@ -1,13 +1,28 @@
 """An address that leads to a sample with settings: written from a form, read back with every mistake named."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from pushpull.demo.form import MODALITY_NAMES, TARGET_NAMES, Form, attack_names, objective_names
+from pushpull.demo.form import (
+    METHOD_NAMES,
+    MODALITY_NAMES,
+    NOTHING,
+    SURVIVE_NAMES,
+    TARGET_NAMES,
+    Form,
+    attack_names,
+    objective_names,
+)
+from pushpull.demo.noises import UNIVERSAL
 
 SAMPLE, DETECTOR = "sample", "detector"
-LISTED = {"modality": MODALITY_NAMES, "target": TARGET_NAMES}
+LISTED = {
+    "modality": MODALITY_NAMES,
+    "target": TARGET_NAMES,
+    "survive": SURVIVE_NAMES,
+    "survive_by": METHOD_NAMES,
+}
 # Lowest and highest value, and whether it is a whole number; as the form's own fields have them.
 RANGES = {
     "eps_av": (0, 40, False),
@@ -29,27 +44,32 @@ def write_link(sample: str, form: Form) -> str:
     """
     first = vars(Form(form.model))
     said = {SAMPLE: sample, DETECTOR: form.model, "attack": form.attack, "eps_av": f"{form.eps_av:g}"}
+    unused = {"model", *said} | (set() if form.attack == UNIVERSAL else {"noise"})
+    unused |= {"survive_by"} if form.survive == NOTHING else set()
     for name, value in vars(form).items():
-        if name in ("model", *said) or value is None or value == first[name]:
+        if name in unused or value is None or value == first[name]:
             continue
         said[name] = str(int(value)) if name in FLAGS else value if isinstance(value, str) else f"{value:.10g}"
     return "?" + urlencode(said)
 
 
-def read_link(said: Mapping[str, str], detectors: list[str], samples: list[str]) -> tuple[Form, str | None, list[str]]:
+def read_link(
+    said: Mapping[str, str], detectors: list[str], samples: list[str], noises: Collection[str] = ()
+) -> tuple[Form, str | None, list[str]]:
     """The form and the sample that an address asks for.
 
     Args:
         said: its parameters; those of others are passed over.
         detectors: names of those that there are, the first one being the form's first choice.
         samples: names of the sample clips.
+        noises: names of the noises for every clip.
 
     Returns:
         tuple: the form, with its first choices where the address says nothing or something wrong; the sample's name or
             None; and a sentence for each thing that is wrong.
     """
     problems, values = [], {}
-    listed = LISTED | {"attack": attack_names(), "objective": objective_names()}
+    listed = LISTED | {"attack": attack_names(noises=True), "objective": objective_names(), "noise": noises}
     sample = said.get(SAMPLE)
     if sample is not None and sample not in samples:
         problems.append(_unknown("sample clip", sample, samples))

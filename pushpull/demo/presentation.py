@@ -12,11 +12,19 @@ from pushpull.demo.storage import ResultFolder
 from pushpull.detectors import Outputs, device_of, reference_embeddings_of
 from pushpull.runs.run import Run
 from pushpull.runs.save import FILES, REPORT
+from pushpull.runs.survived import FILES as SURVIVED_FILES
+from pushpull.runs.survived import Survived
 
 # The annotated video and the report first: most people want one of them.
 OFFERED = ("annotated.mp4", REPORT, "adversarial_face.mp4", "scores.csv", "scores.png", "perturbation.png")
+# What survives in a file comes before all of it, the clip to compare it with after.
+SURVIVORS = ("survive.mp4", "survive.webm", "clean.mp4", "clean.webm")
 HEADS = {"logits_a": "sound", "logits_v": "picture"}
 TITLES = {
+    "survive.mp4": "The file that survives",
+    "survive.webm": "The file that survives",
+    "clean.mp4": "The same without the attack",
+    "clean.webm": "The same without the attack",
     "annotated.mp4": "Annotated video",
     REPORT: "Report (JSON)",
     "adversarial_face.mp4": "Adversarial clip, bit-exact",
@@ -53,14 +61,24 @@ def clean_view(context: DemoContext, subject: Subject, face: int, network) -> st
     return view.write_view(folder, subject, face, content)
 
 
-def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run) -> str:
-    """Clean and attacked clip and the noise between them in the player; the address of the view."""
+def attacked_view(
+    folder: ResultFolder, subject: Subject, face: int, run: Run, survived: Survived | None = None, *, films: bool = True
+) -> str:
+    """Clean and attacked clip and the noise between them in the player; the address of the view.
+
+    Args:
+        folder: gets the view.
+        subject, face: what was attacked.
+        run: the attack.
+        survived: what became of it in a file: that very file is played, and its scores are shown.
+        films: whether to write the attacked clip and the noise, which takes longest; the clean one is there.
+    """
     clip, eps, found = run.clip, run.eps, run.adversarial_clip
-    screens = [
-        view.write_clean(folder, subject, face, clip),
-        view.write_attacked(folder, subject, face, clip, run.stored_clip),
-        view.write_noise(folder, subject, face, clip, found, eps),
-    ]
+    screens = [view.write_clean(folder, subject, face, clip)]
+    if films:
+        file = survived and survived.files["file"]
+        screens.append(view.write_attacked(folder, subject, face, clip, run.stored_clip, file))
+        screens.append(view.write_noise(folder, subject, face, clip, found, eps))
     classes = run.labels[0].numpy()
     strips = [view.strip("says" if run.own_labels else "truth", classes)]
     if run.targets is not None:
@@ -71,7 +89,7 @@ def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run) -
     content = {
         "description": "Speaking score before and after the attack, frame by frame",
         "screens": screens,
-        "scores": run.margins,
+        "scores": run.margins if survived is None else survived_scores(survived),
         "strips": strips,
         "sound": {
             "title": f"sound, and noise × {volume:.0f}" if eps["audio"] else "sound",
@@ -81,7 +99,8 @@ def attacked_view(folder: ResultFolder, subject: Subject, face: int, run: Run) -
         "spectrogram": view.write_spectrogram(folder, noise) if noise.any() else None,
         "embeddings": run_clusters(run),
     }
-    return view.write_view(folder, subject, face, content)
+    # Under another name: a browser would not read one that it knows again.
+    return view.write_view(folder, subject, face, content, "view.json" if films else "scores.json")
 
 
 def run_clusters(run: Run) -> dict:
@@ -104,14 +123,24 @@ def remarks(run: Run) -> list[str]:
     return words
 
 
-def sentence(run: Run) -> str:
-    """The result in one breath, as HTML."""
-    return tables.sentence(run.margins, run.eps, cancelled=run.result.cancelled, frozen=run.frozen)
+def survived_scores(survived: Survived) -> dict[str, np.ndarray]:
+    """What is drawn over time: clean, attacked, and read again out of the file (nan where no face was found)."""
+    shown = {name: survived.margins[name] for name in ("clean", "adversarial")}
+    return shown | {"file": survived.margins["file"]}
 
 
-def downloads(folder: ResultFolder, subject: Subject) -> str:
-    """Links to what ``write_results`` wrote into ``folder``, as HTML."""
+def downloads(folder: ResultFolder, subject: Subject, noise: str | None = None) -> str:
+    """Links to the files that were written into ``folder``, as HTML; ``noise`` is that of a noise for every clip."""
+    first = [name for name in SURVIVORS if (folder.path / name).exists()]
     names = [*OFFERED, *(name for name in FILES if name not in OFFERED)]
-    names = [name for name in names if (folder.path / name).exists()]
-    entries = [(folder.url(name), TITLES[name], FILES[name]) for name in names]
-    return tables.files(entries, f"python -m pushpull.perturb {subject.source.path} --from report.json --out again")
+    about = FILES | {name: SURVIVED_FILES[name.partition(".")[0]] for name in first}
+    entries = [
+        (folder.url(name), TITLES[name], about[name]) for name in [*first, *names] if (folder.path / name).exists()
+    ]
+    if noise is None:
+        words = tables.REPEATS
+    else:
+        entries.append((folder.url(noise), "The noise", "to be added to any other clip, and for the report to repeat"))
+        words = f"With {noise} beside it, the report repeats this run, bit for bit on the same machine:"
+    again = f"python -m pushpull.perturb {subject.source.path} --from report.json --out again"
+    return tables.files(entries, again, words)

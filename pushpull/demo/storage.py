@@ -30,10 +30,13 @@ class ResultFolder:
 
     def share(self, path: Path) -> None:
         """Have ``path``, a file of another folder, here too, without a second copy where the disk allows it."""
+        here = self.path / path.name
+        if here.exists():
+            return
         try:
-            os.link(path, self.path / path.name)
+            os.link(path, here)
         except OSError:
-            shutil.copyfile(path, self.path / path.name)
+            shutil.copyfile(path, here)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,9 @@ from html import escape
 
 import numpy as np
 
+from pushpull.media import CODECS
 from pushpull.metrics import COLUMNS, METRICS, Metrics
+from pushpull.runs.survived import Survived
 
 REPEATS = "The report repeats this run, bit for bit on the same machine:"
 MODALITY_WORDS = {"audio": "sound", "video": "picture"}
@@ -34,7 +36,15 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
     return f'<h2>Numbers</h2>{about}<div class="pp-scroll">{table}</div>'
 
 
-def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled: bool, frozen: list[str]) -> str:
+def sentence(
+    margins: dict[str, np.ndarray],
+    eps: dict[str, float],
+    *,
+    cancelled: bool,
+    frozen: list[str],
+    stored: bool = True,
+    more: Sequence[str] = (),
+) -> str:
     """The result in one breath.
 
     Args:
@@ -42,27 +52,77 @@ def sentence(margins: dict[str, np.ndarray], eps: dict[str, float], *, cancelled
         eps: of "audio" in full scale and of "video" in grey levels.
         cancelled: whether the attack was stopped before its end.
         frozen: modalities that the budget allows to change but cannot move on the storage grid.
+        stored: whether to say what is left in a lossless file.
+        more: sentences that come after that, HTML of ours.
     """
-    clean, adversarial, stored = (margins[name] for name in ("clean", "adversarial", "stored"))
-    before, after, left = (f"{100 * float((scores > 0).mean()):.0f} %" for scores in (clean, adversarial, stored))
+    clean, adversarial, kept = (margins[name] for name in ("clean", "adversarial", "stored"))
+    before, after, left = (f"{100 * float((scores > 0).mean()):.0f} %" for scores in (clean, adversarial, kept))
     bounds = []
     if eps["video"]:
         bounds.append(f"no pixel moved by more than {eps['video']:.3g} of 255 grey levels")
     if eps["audio"]:
         bounds.append(f"no sample by more than {eps['audio']:.2g} of full scale")
-    flipped, survived = (int(((clean > 0) != (scores > 0)).sum()) for scores in (adversarial, stored))
+    flipped, survived = (int(((clean > 0) != (scores > 0)).sum()) for scores in (adversarial, kept))
     run = f"{flipped} of {len(clean)} frames changed sides" if flipped else "not one frame changed sides"
     limits = " and ".join(bounds) or "nothing was allowed to change"
+    joint = ", although" if flipped else ";"
     words = [
         f'The model said <em>speaking</em> in <em class="pull">{before}</em> of frames. Attacked, it says so in '
-        f'<em class="push">{after}</em>: {run}, although {limits}.',
-        f"Stored as an ordinary file it is <em>{left}</em>, and {survived or 'none'} changed sides.",
+        f'<em class="push">{after}</em>: {run}{joint} {limits}.',
     ]
+    if stored:
+        words.append(f"Stored as an ordinary file it is <em>{left}</em>, and {survived or 'none'} changed sides.")
+    words += more
     for name in frozen:
         words.append(f"The {MODALITY_WORDS[name]} could not move at all: its budget is below one storage step.")
     if cancelled:
         words.append("You stopped it early: this is the best it had found.")
     return f'<p class="pp-sentence" role="status">{" ".join(words)}</p>'
+
+
+def survival_words(survived: Survived) -> list[str]:
+    """What became of an attack in the file that was written, in sentences, as HTML."""
+    there, floor, frames = survived.row("file"), survived.row("clean file"), survived.clip.frames
+    title = escape(CODECS[survived.spec.codec].title)
+    if not there["found"]:
+        return [f"Written as {title} and read again, the file shows no face in that place any more."]
+    share = f"{100 * there['speaking'] / there['found']:.0f} %"
+    of = "frames" if there["found"] == frames else f"the {there['found']} of {frames} frames in which the face is found"
+    words = [
+        f'Written as {title} and read again, face finding included, it says so in <em class="push">{share}</em> of '
+        f"{of}: {there['flipped'] or 'none'} changed sides.",
+        f"Of the same file without the attack, {floor['flipped'] or 'none'} did: that is the floor.",
+    ]
+    if there["flipped"] <= floor["flipped"]:
+        words.append("So nothing of the attack is left in it: take a larger budget or more steps.")
+    return words
+
+
+SURVIVAL_ROWS = {
+    "clean": ("Clean clip", "as it was read"),
+    "adversarial": ("Attacked clip", "before any file"),
+    "clean file": ("File without the attack", "the floor: what compression and face finding change by themselves"),
+    "file": ("File with the attack", "what anybody gets who reads it"),
+}
+
+
+def survival(survived: Survived) -> str:
+    """What is decided of the clip and of the files, as a table."""
+    head = "".join(
+        f'<th scope="col" class="n">{name}</th>' for name in ("face found", "speaking", "changed sides", "right")
+    )
+    body = []
+    for name, (title, meaning) in SURVIVAL_ROWS.items():
+        row = survived.row(name)
+        cells = "".join(f'<td class="n">{row[key]}</td>' for key in ("found", "speaking", "flipped", "right"))
+        body.append(f'<tr><th scope="row">{title}<small>{meaning}</small></th>{cells}</tr>')
+    sizes = " and ".join(f"{survived.sizes[name] / 1e3:.0f} kB" for name in ("clean file", "file"))
+    about = (
+        f"<p>Frames, of {survived.clip.frames}. Both files are {escape(CODECS[survived.spec.codec].title)}, without "
+        f"and with the attack {sizes}.</p>"
+    )
+    table = f'<table class="pp-table"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    return f'<h2>In the file</h2>{about}<div class="pp-scroll">{table}</div>'
 
 
 def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS) -> str:

@@ -1,12 +1,14 @@
 """What <pp-player> plays: view.json and the clips beside it.
 
 view.json holds, for T frames at 25 fps: ``screens`` (what is shown side by side, each with a whole-scene and a face
-clip), ``scores`` (log-odds of speaking), ``boxes`` (face, in shares of the picture), ``strips`` (classes 0, 1 or -1 per
-frame), ``sound`` and ``spectrogram`` (the perturbation, magnified), ``embeddings`` (points in the plane).
+clip), ``scores`` (log-odds of speaking, null where no face was found), ``boxes`` (face, in shares of the picture),
+``strips`` (classes 0, 1 or -1 per frame), ``sound`` and ``spectrogram`` (the perturbation, magnified), ``embeddings``
+(points in the plane).
 """
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -45,12 +47,23 @@ def write_clean(folder: ResultFolder, subject: Subject, face: int, clip: Clip) -
     return screen | {"files": {"scene": scene.name, "face": exact.name}}
 
 
-def write_attacked(folder: ResultFolder, subject: Subject, face: int, clip: Clip, stored: Clip) -> dict:
-    """The attacked ``clip`` as a file holds it. Returns its entry of ``screens``."""
-    write_scene(folder.path / "attacked_scene.mp4", subject.scene(face), clip, stored, max_side=SIDE)
+def write_attacked(
+    folder: ResultFolder, subject: Subject, face: int, clip: Clip, stored: Clip, scene: Path | None = None
+) -> dict:
+    """The attacked ``clip`` as a file holds it. Returns its entry of ``screens``.
+
+    Args:
+        folder: gets the clips.
+        subject, face: what was attacked.
+        clip, stored: before and after.
+        scene: a file of ``folder`` that shows the scene with the attack in it already, and whose scores are known.
+    """
+    if scene is None:
+        write_scene(folder.path / "attacked_scene.mp4", subject.scene(face), clip, stored, max_side=SIDE)
     write_stimulus(folder.path / "attacked_face.mp4", quantise_video(stored.video), quantise_audio(stored.audio))
-    verdicts = [["adversarial", "adversarial"], ["stored", "stored"]]
-    return _screen("adversarial", "Attacked", "attacked", verdicts, prefix="attacked")
+    last = ["stored", "stored"] if scene is None else ["in the file", "file"]
+    screen = _screen("adversarial", "Attacked", "attacked", [["adversarial", "adversarial"], last], prefix="attacked")
+    return screen if scene is None else screen | {"files": screen["files"] | {"scene": scene.name}}
 
 
 def write_noise(
@@ -100,12 +113,16 @@ def write_spectrogram(folder: ResultFolder, noise: np.ndarray) -> dict:
     }
 
 
-def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict) -> str:
-    """Add what every view has and write view.json; its address."""
-    scores = {name: [round(float(score), 3) for score in values] for name, values in view["scores"].items()}
+def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict, name: str = "view.json") -> str:
+    """Add what every view has and write it as ``name``; its address."""
+    scores = {name: [_score(score) for score in values] for name, values in view["scores"].items()}
     common = {"fps": FPS, "frames": len(subject.footage.tracks[face].boxes), "boxes": boxes(subject, face)}
-    (folder.path / "view.json").write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
-    return folder.url("view.json")
+    (folder.path / name).write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
+    return folder.url(name)
+
+
+def _score(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 3)
 
 
 def boxes(subject: Subject, face: int) -> list[list[float]]:

@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pushpull.attacks import Universal, load_noise
+from pushpull.files import shipped_folder
 from pushpull.runs.spec import RunSpec
 
+SHIPPED = shipped_folder("assets") / "noises"
 AIMS = {"flip": "untargeted", "speak": "speak", "silence": "hide"}  # targets, by the goal that a noise was fitted for
 
 
@@ -31,7 +33,8 @@ def with_noise(given: dict) -> dict:
 
 
 def find_noise(spec: RunSpec, report: Path, given: Path | None = None) -> RunSpec:
-    """The spec of a report, with its noise where it is now: as given, or as told, seen from here or from the report.
+    """The spec of a report, with its noise where it is now: as given, or as told, seen from here, from the report, or
+    among those that ship.
 
     Raises:
         ValueError: it is nowhere.
@@ -41,7 +44,8 @@ def find_noise(spec: RunSpec, report: Path, given: Path | None = None) -> RunSpe
             raise ValueError(f"{report} is about no universal noise; leave out --noise")
         return spec
     told = Path(spec.attack.noise)
-    for path in [given] if given is not None else [told, report.parent / told, report.parent / told.name]:
+    places = [told, report.parent / told, report.parent / told.name, SHIPPED / told.name]
+    for path in places if given is None else [given]:
         if path.is_file():
             return replace(spec, attack=replace(spec.attack, noise=str(path)))
     raise ValueError(f"the report is about the noise {given or told}, which is not here; give its place: --noise FILE")

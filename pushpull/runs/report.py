@@ -150,6 +150,7 @@ class Past:
         environment: versions and device.
         digest: of the perturbation, per modality.
         stopped_after: evaluations after which the run was stopped; None if it ran to its end.
+        survive: what it was to survive, see ``SurviveSpec.of``; None if nothing.
     """
 
     spec: RunSpec
@@ -158,6 +159,7 @@ class Past:
     environment: dict
     digest: dict[str, str]
     stopped_after: int | None
+    survive: dict | None = None
 
 
 def read_report(path: str | os.PathLike) -> Past:
@@ -194,6 +196,7 @@ def read_report(path: str | os.PathLike) -> Past:
             environment=dict(values["environment"]),
             digest=dict(values["digest"]),
             stopped_after=values["stopped_after"],
+            survive=values.get("survive") and dict(values["survive"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error} is missing or not what it should be.") from error

@@ -50,6 +50,7 @@ def write_results(
     limits: Limits = Limits(),
     say: Callable[[str], object] = lambda text: None,
     films: bool = True,
+    more: dict | None = None,
 ) -> dict[str, Path]:
     """Write the files of ``FILES`` into ``folder``, replacing what has these names.
 
@@ -63,6 +64,7 @@ def write_results(
         limits: for reading that file again.
         say: called with what is being written.
         films: whether to write the scene and the annotated video, which take longest.
+        more: sections that the report has besides, by name.
 
     Returns:
         {name: path}.
@@ -92,7 +94,7 @@ def write_results(
     }
     paths = {name: path for name, path in paths.items() if there.get(name, True)}
     files = {name: FILES[name] for name in paths if name != REPORT}
-    write_report(paths[REPORT], run_report(run, source=source, files=files))
+    write_report(paths[REPORT], run_report(run, source=source, files=files) | (more or {}))
     return paths
 
 

@@ -13,7 +13,7 @@ from browser_support import FRAMES, Served, Visitor, launch, write_face
 
 from pushpull import perturb
 from pushpull.demo.actions import Actions
-from pushpull.media import read_stimulus
+from pushpull.media import probe, read_stimulus
 
 gradio_client = pytest.importorskip("gradio_client")
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ QUICK = {"model": "talknet-lite", "attack": "bim", "steps": 2}
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, unhurried):
     served = Served(tmp_path_factory.mktemp("app"))
     yield served
     served.stop()
@@ -129,7 +129,8 @@ def test_the_attack_is_the_only_public_endpoint(client):
 def test_a_server_file_is_no_upload(served):
     """Naming a path instead of uploading must not have the server read it; gradio's client would upload it."""
     file = {"path": str(served.folder / "clips" / "hopper.mp4"), "meta": {"_type": "gradio.FileData"}}
-    values = [file, "talknet-lite", "bim", "both", 5, "untargeted", 0, 1, False, 2, 1, "training_aware", 0, False, 1]
+    values = [file, "talknet-lite", "bim", "both", 5, "untargeted", 0, 1, False, 2, 1, "training_aware", 0, False]
+    values += [None, "nothing", "actual", 1]
     call = f"{served.base}/gradio_api/call/attack"
     request = urllib.request.Request(call, json.dumps({"data": values}).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as reply:
@@ -196,6 +197,38 @@ def test_a_visitor_attacks_a_sample_and_takes_the_results(visitor):
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function("document.querySelector('pp-player .pp-timeline svg').clientWidth < 390")
     assert not visitor.scrolls_sideways()
+
+
+def test_a_visitor_adds_the_one_noise(visitor):
+    page = visitor.page
+    visitor.choose_sample()
+    visitor.choose("#pp-attack", "One noise for every clip")
+    page.wait_for_selector("#pp-noises .pp-noise-card svg")
+    page.wait_for_function("document.querySelector('#pp-eps input[type=number]').value === '10'")  # the noise's own
+    page.click("#pp-run")
+    page.wait_for_selector("#pp-files a >> text=The noise")
+    assert "The noise knows nothing of this clip" in page.locator(".pp-sentence").inner_text()
+    assert page.locator("pp-player video").count() == 3
+    visitor.choose("#pp-attack", "PGD")
+    page.wait_for_selector("#pp-noises", state="hidden")
+
+
+def test_a_visitor_takes_the_file_that_survives(visitor):
+    page = visitor.page
+    visitor.choose_sample()
+    page.click("#pp-surviving button")
+    visitor.choose("#pp-survive", "CRF 18")
+    page.wait_for_selector("#pp-surviving >> text=every step writes a file")
+    visitor.set_steps(1)
+    page.click("#pp-run")
+    page.wait_for_selector("#pp-files a")
+    assert "Written as H.264 CRF 18" in page.locator(".pp-sentence").inner_text()
+    assert "File without the attack" in page.locator("#pp-numbers").inner_text()
+    assert page.locator("pp-player polyline.pp-line-file").count() >= 1
+    page.wait_for_function("[...document.querySelectorAll('pp-player video')].every(v => v.readyState >= 2)")
+    with page.expect_download() as started:
+        page.click("#pp-files a >> text=The file that survives")
+    assert (started.value.suggested_filename, probe(started.value.path()).video is not None) == ("survive.mp4", True)
 
 
 @pytest.mark.slow

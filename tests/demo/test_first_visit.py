@@ -25,7 +25,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, unhurried):
     served = Served(tmp_path_factory.mktemp("app"), example=True)
     served.wait_for_example()
     yield served

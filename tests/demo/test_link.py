@@ -7,24 +7,33 @@ import pytest
 from pushpull.demo.form import Form
 from pushpull.demo.link import read_link, write_link
 
-SAMPLES, DETECTORS = ["1-speaking", "a b&c"], ["talknet-lite", "talknet-lite-e2"]
+SAMPLES, DETECTORS, NOISES = ["1-speaking", "a b&c"], ["talknet-lite", "talknet-lite-e2"], ["flip-5", "flip-10"]
 CHANGED = Form(
-    "talknet-lite-e2", "mim", "audio", 2.5, "span", 0.5, 1.25, True, 20, 3, "margin", 7, True
+    "talknet-lite-e2", "mim", "audio", 2.5, "span", 0.5, 1.25, True, 20, 3, "margin", 7, True, "", "h264-28", "none"
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", [Form("talknet-lite"), CHANGED, Form("talknet-lite", eps_av=0.0, seed=2**31 - 1)])
+@pytest.mark.parametrize(
+    "form",
+    [
+        Form("talknet-lite"),
+        CHANGED,
+        Form("talknet-lite", eps_av=0.0, seed=2**31 - 1),
+        Form("talknet-lite", attack="universal", eps_av=10.0, noise="flip-10"),
+    ],
+)
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_link_says_again_what_the_form_said(form, sample):
     said = dict(parse_qsl(write_link(sample, form).removeprefix("?"), keep_blank_values=True))
-    assert read_link(said, DETECTORS, SAMPLES) == (form, sample, [])
+    assert read_link(said, DETECTORS, SAMPLES, NOISES) == (form, sample, [])
 
 
 def test_a_link_holds_what_was_changed_and_no_more():
     assert (
         write_link("1-speaking", Form("talknet-lite")) == "?sample=1-speaking&detector=talknet-lite&attack=pgd&eps_av=5"
     )
-    assert write_link("1-speaking", Form("talknet-lite", steps=3)).endswith("&eps_av=5&steps=3")
+    for changes in ({}, {"noise": "flip-5"}, {"survive_by": "none"}):  # the last two say nothing alone
+        assert write_link("1-speaking", Form("talknet-lite", steps=3, **changes)).endswith("&eps_av=5&steps=3")
 
 
 @pytest.mark.parametrize(
@@ -41,10 +50,12 @@ def test_a_link_holds_what_was_changed_and_no_more():
         ({"seed": "-1"}, "seed is a whole number from 0"),
         ({"grid": "perhaps"}, "grid is 1 or 0, not “perhaps”."),
         ({"attack": "x" * 999}, "x" * 40 + "”"),
+        ({"noise": "../gone"}, "There is no noise “../gone”. There are flip-5, flip-10."),
+        ({"survive": "h265"}, "There is no survive “h265”. There are nothing, h264-18"),
     ],
 )
 def test_what_is_wrong_with_a_link_is_said_and_the_rest_is_kept(said, message):
-    form, sample, problems = read_link(said | {"target": "hide", "utm_source": "mail"}, DETECTORS, SAMPLES)
+    form, sample, problems = read_link(said | {"target": "hide", "utm_source": "mail"}, DETECTORS, SAMPLES, NOISES)
     assert len(problems) == 1 and message in problems[0]
     assert (form, sample) == (Form("talknet-lite", target="hide"), None)
 

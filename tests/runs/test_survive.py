@@ -13,7 +13,8 @@ from pushpull.attacks import BIM
 from pushpull.faces import read_clips
 from pushpull.media import CODECS, probe, read_audio, read_frames
 from pushpull.runs.scene_file import SceneFile
-from pushpull.runs.survive import VERSIONS, SurviveSpec, stand_ins_for, survive
+from pushpull.runs.survive import SurviveSpec, stand_ins_for, survive
+from pushpull.runs.survived import VERSIONS
 
 QUICK = SurviveSpec(codec="h264-18", attack=BIM(steps=2, grid=True), eps_av=40)
 
@@ -126,7 +127,8 @@ def test_frames_are_counted_where_the_face_was_found(done):
         overlaps={"file": 0.9},
     )
     assert made.row("file") == {
-        "found": 3, "flipped": 3, "right": 1, "aimed": 2, "won": 2, "lead": pytest.approx(-2 / 3), "overlap": 0.9
+        "found": 3, "speaking": 2, "flipped": 3, "right": 1, "aimed": 2, "won": 2,
+        "lead": pytest.approx(-2 / 3), "overlap": 0.9,
     }  # fmt: skip
     assert made.row("clean")["overlap"] is None
 
@@ -158,8 +160,14 @@ def test_the_command_writes_the_files_and_refuses_what_does_not_go_together(worl
     assert report["spec"]["attack"] | {"steps": 1, "grid": True} == report["spec"]["attack"]
     said = capsys.readouterr().out
     assert "file, known place" in said and "survive.mp4" in said
+    again = [str(world.video), "--from", str(out / "report.json"), "--device", "cpu", "--out", str(tmp_path / "again")]
+    assert perturb.main(again) == 0
+    assert "bit for bit" in capsys.readouterr().out
+    assert json.loads((tmp_path / "again" / "survive.json").read_text(encoding="utf-8")) | {"seconds": 0} == report | {
+        "seconds": 0
+    }
     for more, words in (
-        (options, "already holds survive.json, survive.mp4, clean.mp4"),
+        (options, "already holds survive.json, survive.mp4, clean.mp4, report.json"),
         (["--survive-by", "none"], "--survive-by needs --survive CODEC"),
         ([*options, "--model", "a,b"], "one --model"),
     ):

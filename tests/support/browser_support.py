@@ -139,6 +139,11 @@ class Visitor:
         self.page.wait_for_selector("pp-player .pp-timeline svg")
         return self.page.locator("#pp-faces [data-card]").count()
 
+    def choose(self, field, words):
+        """Take what is called ``words`` of a list of the form."""
+        self.page.click(f"{field} input")
+        self.page.click(f"[role=option]:has-text({json.dumps(words)})")
+
     def set_steps(self, steps):
         self.page.click("#pp-advanced button")
         slider = self.page.locator("#pp-steps input[type=range]")

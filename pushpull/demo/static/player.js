@@ -202,7 +202,7 @@ class Player extends HTMLElement {
     for (const screen of this.screens) {
       for (const { label, scores, node } of screen.verdicts) {
         const score = this.view.scores[scores][frame];
-        const says = `${score > 0 ? "speaking" : "not speaking"} ${(1 / (1 + Math.exp(-score))).toFixed(2)}`;
+        const says = score === null ? "no face found" : `${score > 0 ? "speaking" : "not speaking"} ${(1 / (1 + Math.exp(-score))).toFixed(2)}`;
         node.textContent = label ? `${label} ${says}` : says;
         node.classList.toggle("pp-says", score > 0);
       }

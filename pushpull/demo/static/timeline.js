@@ -20,6 +20,7 @@ const LINES = [
   ["clean", "clean"],
   ["adversarial", "adversarial"],
   ["stored", "adversarial, as stored in the file"],
+  ["file", "read again out of the file"],
 ];
 
 export class Timeline {
@@ -158,8 +159,12 @@ export class Timeline {
     for (const [id] of [...LINES].reverse()) {
       const scores = this.view.scores[id];
       if (!scores || this.hidden.has(id)) continue;
-      const points = scores.map((score, i) => `${this.x((i + 0.5) / this.view.fps).toFixed(1)},${y(scale.value(score)).toFixed(1)}`);
-      nodes.push(svg("polyline", { class: `pp-line pp-line-${id}`, points: points.join(" ") }));
+      const at = (score, i) => `${this.x((i + 0.5) / this.view.fps).toFixed(1)},${y(scale.value(score)).toFixed(1)}`;
+      let points = [];
+      const draw = () => points.length && nodes.push(svg("polyline", { class: `pp-line pp-line-${id}`, points: points.join(" ") }));
+      // Where no face was found in the file there is no score: the line has a gap.
+      scores.forEach((score, i) => (score === null ? (draw(), (points = [])) : points.push(at(score, i))));
+      draw();
     }
     return nodes;
   }
@@ -232,6 +237,7 @@ export class Timeline {
   explain(frame, event) {
     const lines = LINES.filter(([id]) => this.view.scores[id] && !this.hidden.has(id)).map(([id]) => {
       const score = this.view.scores[id][frame];
+      if (score === null) return `${id}: no face found`;
       return `${id} ${probability(score).toFixed(3)} (${score > 0 ? "+" : "−"}${Math.abs(score).toFixed(2)})`;
     });
     this.tip.textContent = [`frame ${frame}, ${(frame / this.view.fps).toFixed(2)} s`, ...lines].join("\n");

@@ -1,0 +1,122 @@
+"""One attack from the form to what the page shows and gives away of it, whichever kind it is."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+
+from pushpull.attacks import Step
+from pushpull.demo import tables
+from pushpull.demo.context import DemoContext
+from pushpull.demo.form import Form
+from pushpull.demo.intake import LIMITS, Subject
+from pushpull.demo.noises import UNIVERSAL, load, origin
+from pushpull.demo.presentation import attacked_view, downloads, remarks
+from pushpull.demo.storage import ResultFolder
+from pushpull.runs.run import Run, execute
+from pushpull.runs.save import write_results
+from pushpull.runs.survive import survive
+from pushpull.runs.survive_spec import SurviveSpec
+from pushpull.runs.survived import Survived
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of it.
+
+    Args:
+        subject, face: what was attacked.
+        folder: where its files go; a file that was to survive is there already.
+        run: the attack.
+        survived: what became of it in a file; None if it was to survive nothing.
+        noise: the file of the noise for every clip that was added; None for other attacks.
+    """
+
+    subject: Subject
+    face: int
+    folder: ResultFolder
+    run: Run
+    survived: Survived | None = None
+    noise: Path | None = None
+
+    def view(self, *, films: bool = True) -> str:
+        """Write what the player shows; its address. Without ``films`` the clean clip alone plays, at once."""
+        return attacked_view(self.folder, self.subject, self.face, self.run, self.survived, films=films)
+
+    def sentence(self) -> str:
+        """The result in one breath, as HTML."""
+        run = self.run
+        words = []
+        if self.noise is not None:
+            words.append(
+                f"The noise knows nothing of this clip: it was fitted before{escape(origin(load(self.noise)))}."
+            )
+        if self.survived is not None:
+            words += tables.survival_words(self.survived)
+        stored = self.survived is None
+        return tables.sentence(
+            run.margins, run.eps, cancelled=run.result.cancelled, frozen=run.frozen, stored=stored, more=words
+        )
+
+    def numbers(self) -> str:
+        """The numbers, as HTML."""
+        run = self.run
+        first = "" if self.survived is None else tables.survival(self.survived)
+        return first + tables.numbers(run.metrics, f"Right is {run.reference}.", remarks(run))
+
+    def write(self, say: Callable[[str], object] = lambda text: None) -> dict[str, Path]:
+        """Write the files to take away; {name: path}."""
+        survived = self.survived
+        more = None if survived is None else {"survive": survived.section()}
+        found = write_results(self.folder.path, self.run, source=self.subject.source, limits=LIMITS, say=say, more=more)
+        if self.noise is not None:
+            found[self.noise.name] = Path(shutil.copyfile(self.noise, self.folder.path / self.noise.name))
+        if survived is not None:
+            found |= {path.name: path for path in survived.files.values()}
+        return found
+
+    def downloads(self) -> str:
+        """Links to what :meth:`write` wrote, as HTML."""
+        return downloads(self.folder, self.subject, None if self.noise is None else self.noise.name)
+
+
+def carry_out(
+    context: DemoContext,
+    subject: Subject,
+    face: int,
+    form: Form,
+    detector,
+    *,
+    on_step: Callable[[Step], bool | None],
+    say: Callable[[str], object] = lambda text: None,
+) -> Outcome:
+    """Run the attack that ``form`` describes.
+
+    Args:
+        context: noises and results.
+        subject, face: what is attacked; the face from 0.
+        detector: the one that the form names.
+        on_step: called after every evaluation, as for ``Attack.run``.
+        say: called with what is done after the attack.
+
+    Raises:
+        ValueError: a value is missing, out of range or does not go with others; the message says which.
+        MediaError: the clip cannot be read again, or a file not be written.
+    """
+    noises, channel = context.noises_found(), form.channel
+    spec, clip = form.spec(subject, face, noises), subject.clips(detector)[face]
+    folder = context.store.open()
+    if channel is not None:
+        asked = SurviveSpec.of(spec, channel)
+        survived = survive(
+            detector, clip, folder.path, asked, model=form.model, limits=LIMITS, on_step=on_step, say=say
+        )
+        return Outcome(subject, face, folder, survived.run, survived=survived)
+    run = execute(detector, clip, spec, on_step)
+    if form.attack != UNIVERSAL:
+        return Outcome(subject, face, folder, run)
+    # What a report says of the noise must not tell where the server keeps it: it lies beside the report.
+    noise = form.noise_of(noises)
+    told = replace(run.spec, attack=replace(run.spec.attack, noise=noise.name))
+    return Outcome(subject, face, folder, replace(run, spec=told), noise=noise)
