@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/training.md, made of the cards beside the checkpoints.
+"""Tables of README.md and docs/, made of the cards beside the checkpoints and of docs/results.
 
     python docs/figures/tables.py            writes them into the pages, and docs/zoo.png
     python docs/figures/tables.py --check    only says whether they are what the cards say
@@ -105,6 +105,23 @@ def full() -> str:
     )
 
 
+def survival() -> str:
+    """What channels leave of an attack, budget by budget, of docs/results/survival."""
+    found = json.loads((ROOT / "docs" / "results" / "survival" / "results.json").read_text(encoding="utf-8"))
+    budgets = sorted({row["eps_av"] for row in found["rows"]})
+    head = ["", "clean", *(f"eps_av {eps_av:g}" for eps_av in budgets), f"sound, picture left (eps_av {budgets[-1]:g})"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for channel in dict.fromkeys(row["channel"] for row in found["rows"]):
+        rows = {row["eps_av"]: row for row in found["rows"] if row["channel"] == channel}
+        last = rows[budgets[-1]]
+        cells = [last["title"], f"{100 * last['clean']['value']:.0f}"]
+        cells += [f"{100 * rows[eps_av]['attacked']['value']:.0f}" for eps_av in budgets]
+        left = [last[f"left_{name}"]["value"] for name in ("audio", "video")]
+        cells += [", ".join(f"{100 * value:.0f}" for value in left) if None not in left else "-"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def quotes_results(told: dict) -> bool:
     return bool((told.get("robust") or {}).get("results"))
 
@@ -122,6 +139,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "held out": ("docs/training.md", held_out),
     "attacked": ("docs/training.md", attacked),
     "full size": ("docs/training.md", full),
+    "survival": ("docs/survival.md", survival),
 }
 
 
