@@ -122,6 +122,26 @@ def survival() -> str:
     return "\n".join(lines)
 
 
+def universal() -> str:
+    """Frames that a noise flips in clips it has not seen, beside its controls, of docs/results/universal-*."""
+    sets = {"GRID": "universal-grid", "heads": "universal-heads"}
+    conditions = {"fitted": "fitted", "scrambled": "same spectrum", "random": "random signs"}
+    head = ["detector", "eps_av", *(f"{name}: {shown}" for name in sets for shown in conditions.values())]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    found = {}
+    for folder in sets.values():
+        results = json.loads((ROOT / "docs" / "results" / folder / "results.json").read_text(encoding="utf-8"))
+        for row in results["rows"]:
+            if row["column"] == "adversarial":
+                value, low, high = (100 * row["flipped"][key] for key in ("value", "low", "high"))
+                place = found.setdefault((row["detector"], row["eps_av"]), {})
+                place[folder, row["condition"]] = f"{value:.1f} [{low:.0f}, {high:.0f}]"
+    for (name, eps_av), cells in found.items():
+        shown = [cells.get((folder, condition), "-") for folder in sets.values() for condition in conditions]
+        lines.append("| " + " | ".join([f"`{name}`", f"{eps_av:g}", *shown]) + " |")
+    return "\n".join(lines)
+
+
 def quotes_results(told: dict) -> bool:
     return bool((told.get("robust") or {}).get("results"))
 
@@ -140,6 +160,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "attacked": ("docs/training.md", attacked),
     "full size": ("docs/training.md", full),
     "survival": ("docs/survival.md", survival),
+    "universal": ("docs/universal.md", universal),
 }
 
 

@@ -182,6 +182,25 @@ def embedding_rows(spaces: dict[str, Space], clusters: Clusters) -> list[dict]:
     return rows
 
 
+def by_kind(space: Space, kinds: Sequence[str], clusters: Clusters) -> dict[str, dict[str, dict[str, dict]]]:
+    """Share of frames that are nearer to the clean centre of speaking ones: {kind: {column: {modality: share}}}.
+
+    What is no speech for a listener may be speech to one encoder alone: a swapped voice is a voice, and its face talks.
+    """
+    found: dict = {}
+    for column in COLUMNS:
+        for m in MODALITIES:
+            wrong = _nearer_to_the_other(space.clean[m], space.column(column)[m], space.labels)
+            towards = [np.where(y == 1, 1 - x, x) for x, y in zip(wrong, space.labels, strict=True)]
+            for kind in dict.fromkeys(kinds):
+                there = np.array([k == kind for k in kinds], dtype=float)
+                top = np.array([x.sum() for x in towards]) * there
+                value, replicates = clusters.ratio(top, np.array([len(x) for x in towards]) * there)
+                estimate = clusters.interval(replicates, value).to_dict()
+                found.setdefault(kind, {}).setdefault(column, {})[m] = estimate
+    return found
+
+
 def class_centres(frames: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> list[np.ndarray]:
     """(D,) mean of the speaking frames, and of the others."""
     together, known = np.concatenate(frames), np.concatenate(labels)

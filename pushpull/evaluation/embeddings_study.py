@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pushpull.attacks import BIM
 from pushpull.evaluation.crafting import Condition, Evaluator
-from pushpull.evaluation.embeddings import MEASURES, embed, embedding_rows, has_embeddings, missing, read_space
+from pushpull.evaluation.embeddings import MEASURES, by_kind, embed, embedding_rows, has_embeddings, missing, read_space
 from pushpull.evaluation.output import as_csv, percent
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import StudyOptions
@@ -69,7 +69,13 @@ def write_embeddings(evaluator: Evaluator, conditions: list[Condition], out: Pat
     """
     spaces = {condition.source: read_space(evaluator, condition) for condition in conditions}
     clusters = Clusters([f"{e.source}/{e.base}" for e in evaluator.examples], seed=conditions[0].seed)
-    rows = [{"row": evaluator.subjects[row["model"]].row} | row for row in embedding_rows(spaces, clusters)]
+    kinds = [example.kind.partition(" at ")[0] for example in evaluator.examples]
+    rows = [
+        {"row": evaluator.subjects[row["model"]].row}
+        | row
+        | {"nearer to speaking": by_kind(spaces[row["model"]], kinds, clusters)}
+        for row in embedding_rows(spaces, clusters)
+    ]
     found = {
         "format": FORMAT,
         "title": TITLE,
@@ -126,7 +132,7 @@ def as_markdown(found: dict) -> str:
                     cells = [_cell(m, row[column].get(m)) for m in measures]
                     lines.append(f"| {row['model']} | {name} | {' | '.join(cells)} |")
         lines.append("")
-    lines += _differences(found["rows"])
+    lines += _kinds(found["rows"]) + _differences(found["rows"])
     lines += ["## Detectors", "", "| name | crop | SHA-256 |", "|---|---|---|"]
     lines += [f"| {m['name']} | {m['crop_used'] or 'as given'} | `{m['sha256'][:16]}` |" for m in found["models"]]
     return "\n".join(lines) + "\n"
@@ -145,6 +151,20 @@ def _cell(measure: str, figure: dict | None) -> str:
     digits = 2 if not measure.startswith("norm") else 1
     text = f"{figure['value']:.{digits}f}"
     return text + (f" [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]" if figure["low"] is not None else "")
+
+
+def _kinds(rows: list[dict]) -> list[str]:
+    """What each encoder alone takes the kinds of examples for."""
+    kinds = list(rows[0]["nearer to speaking"])
+    lines = ["## By kind of example", "", "Frames that are nearer to the clean centre of speaking ones, percent.", ""]
+    lines += [f"| detector | | | {' | '.join(kind.replace('_', ' ') for kind in kinds)} |"]
+    lines += ["|---|---|---|" + "---|" * len(kinds)]
+    for row in rows:
+        for m, modality in NAMES.items():
+            for column, name in COLUMNS.items():
+                cells = [percent(row["nearer to speaking"][kind][column][m], interval=True) for kind in kinds]
+                lines.append(f"| {row['model']} | {modality} | {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _differences(rows: list[dict]) -> list[str]:

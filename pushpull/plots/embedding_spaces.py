@@ -14,8 +14,9 @@ COLUMNS = {"clean": "clean", "adversarial": "attacked"}
 SHOWN = 500  # frames in a panel: more only cover each other
 NUMBERS = {
     "inter": "cosine of the class centres\n(L1 pushes it down)",
-    "intra": "cosine of a frame and its class's centre\n(L2 pulls it up)",
-    "wrong": "frames nearer to the other class's\ncentre (%)",
+    "intra": "cosine of a frame and its\nclass's centre (L2 pulls it up)",
+    "relative_av": "distance of sound and picture\nover their length (L4 pulls it down)",
+    "wrong": "frames nearer to the other\nclass's centre, by cosine (%)",
 }
 CLASSES = ((1, SPEAKING, "speaking"), (0, SILENT, "not speaking"))
 
@@ -56,7 +57,7 @@ def embedding_spaces_figure(spaces: dict[str, Any], rows: Sequence[dict], *, eps
                     axes.set_ylabel(f"{MODALITIES[m]}\n{COLUMNS[column]}", fontweight="bold")
         top.legend(handles=_legend(), loc="outside upper right", ncols=4)
         top.suptitle(
-            f"Frames before cross-attention, BIM, eps_av {eps_av:g}. Right: towards speaking, by the clean centres",
+            f"One dot a frame, before cross-attention; to the right: speaking. BIM, eps_av {eps_av:g}",
             x=0.01, ha="left", fontsize=10, color=MUTED,
         )  # fmt: skip
         for axes, (measure, title) in zip(bottom.subplots(1, len(NUMBERS)), NUMBERS.items(), strict=True):
@@ -95,19 +96,15 @@ def _map(axes, points: dict, labels: np.ndarray, column: str, wrong: dict) -> No
         axes.scatter(*points[column][mine].T, s=9, c=colour, marker=marker, alpha=0.45, linewidths=0, zorder=2)
     for value, colour, _ in CLASSES:
         before, now = (points[c][labels == value].mean(axis=0) for c in ("clean", column))
-        marker = "o" if value else "s"
+        look = {"marker": "o" if value else "s", "markersize": 7, "markeredgewidth": 1.2, "markeredgecolor": INK}
         if column != "clean":
-            axes.annotate(
-                "",
-                now,
-                before,
-                zorder=4,
-                arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkB": 3},
-            )
-        axes.plot(*now, marker, color=colour, markersize=9, markeredgecolor=INK, markeredgewidth=1.3, zorder=5)
+            axes.plot(*before, **look, color="white", zorder=4)
+            arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", now, before, zorder=6, arrowprops=arrow)
+        axes.plot(*now, **look, color=colour, zorder=5)
     if wrong["value"] is not None:
         axes.text(
-            0.03, 0.97, f"{100 * wrong['value']:.0f} % astray", transform=axes.transAxes, va="top", fontsize=8.5,
+            0.03, 0.97, f"wrong side: {100 * wrong['value']:.0f} %", transform=axes.transAxes, va="top", fontsize=8.5,
             color=INK, bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1.5}, zorder=6,
         )  # fmt: skip
     axes.grid(False)
@@ -117,16 +114,17 @@ def _map(axes, points: dict, labels: np.ndarray, column: str, wrong: dict) -> No
 def _numbers(axes, rows: Sequence[dict], measure: str, title: str) -> None:
     """Estimates with intervals: sound and picture by marker, clean and attacked by colour."""
     scale = 100 if measure == "wrong" else 1
-    for step, (m, marker) in enumerate((("v", "s"), ("a", "^"))):
+    marks = {measure: "D"} if measure.endswith("_av") else {f"{measure}_v": "s", f"{measure}_a": "^"}
+    for step, (name, marker) in enumerate(marks.items()):
         for column, colour in (("clean", BEFORE), ("adversarial", AFTER)):
-            place = np.arange(len(rows)) + (step - 0.5) * 0.36 + (0.08 if column != "clean" else -0.08)
-            found = [row[column][f"{measure}_{m}"] for row in rows]
+            place = np.arange(len(rows)) + (step - (len(marks) - 1) / 2) * 0.36 + (0.08 if column != "clean" else -0.08)
+            found = [row[column][name] for row in rows]
             value, low, high = (
                 np.array([np.nan if f[key] is None else scale * f[key] for f in found])
                 for key in ("value", "low", "high")
             )
             axes.vlines(place, low, high, color=colour, linewidth=1.3, alpha=0.7)
-            axes.plot(place, value, marker, color=colour, markersize=5.5)
+            axes.plot(place, value, marker, color=colour, markersize=5)
     axes.set_xticks(range(len(rows)), [row.get("row") or row["model"] for row in rows])
     axes.set_title(title, fontsize=9.5)
     axes.grid(axis="x", visible=False)
@@ -137,7 +135,7 @@ def _legend() -> list[Line2D]:
     return [
         Line2D([], [], marker="o", color=SPEAKING, label="speaking", **look),
         Line2D([], [], marker="s", color=SILENT, label="not speaking", **look),
-        Line2D([], [], marker=r"$\rightarrow$", color=INK, label="where the attack moves the centre", **look),
+        Line2D([], [], marker=r"$\rightarrow$", color=INK, label="centre, clean to attacked", **look),
         Line2D([], [], marker="s", color=BEFORE, label="clean", **look),
         Line2D([], [], marker="s", color=AFTER, label="attacked", **look),
         Line2D([], [], marker="s", color=MUTED, label="picture", **look),
