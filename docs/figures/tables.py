@@ -160,6 +160,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "attacked": ("docs/training.md", attacked),
     "full size": ("docs/training.md", full),
     "survival": ("docs/survival.md", survival),
+    "universal": ("docs/universal.md", universal),
 }
 
 
