@@ -101,6 +101,8 @@ def test_the_command_writes_its_files_and_goes_on(toys, tmp_path, monkeypatch):
     found = json.loads(text)
     assert [row["model"] for row in found["rows"]] == ["A", "D3"] and found["left_out"] == ["none"]
     assert found["attack"]["eps_av"] == 5 and found["rows"][0]["adversarial"]["wrong_v"]["value"] > 0
+    towards = found["rows"][0]["nearer to speaking"]
+    assert towards["toy"]["clean"]["v"]["value"] == 0.5  # half of the toys speak, and the clean picture shows which
     told = (tmp_path / "results.md").read_text()
     assert "Left out, because they give no embeddings e_a and e_v: none." in told and "| D3 minus A |" in told
     assert "adversarial.wrong_a_low" in (tmp_path / "results.csv").read_text().splitlines()[0]
