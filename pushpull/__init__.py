@@ -40,17 +40,20 @@ _HOMES = {
     "Noise": "pushpull.attacks",
     "PGD": "pushpull.attacks",
     "Square": "pushpull.attacks",
+    "Through": "pushpull.attacks.eot",
     "paper_budget": "pushpull.attacks",
     "register_attack": "pushpull.attacks",
     "register_objective": "pushpull.attacks",
     "Comparison": "pushpull.runs",
     "Run": "pushpull.runs",
     "RunSpec": "pushpull.runs",
+    "SurviveSpec": "pushpull.runs.survive",
     "Target": "pushpull.runs",
     "attack": "pushpull.runs",
     "audit": "pushpull.evaluation.api",
     "evaluate": "pushpull.evaluation.api",
     "compare": "pushpull.runs",
+    "survive": "pushpull.runs.survive",
 }
 __all__ = sorted(_HOMES)
 

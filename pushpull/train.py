@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pushpull.config import parse_options
 from pushpull.data.talkset import cores
-from pushpull.training.figures import held_out_text, measure_unseen, repeat_held_out
+from pushpull.training.figures import held_out_text, measure_unseen, repeat_held_out, tell_unseen
 from pushpull.training.options import TrainOptions
 from pushpull.training.rows import complete
 from pushpull.training.stopping import end_politely
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--unseen", action="store_true", help="with --evaluate: it was trained on none of this footage; measure on all"
     )
+    parser.add_argument("--card", action="store_true", help="with --unseen: put the figures into the checkpoint's card")
     return parser
 
 
@@ -49,6 +50,8 @@ def run(options: TrainOptions, given: argparse.Namespace) -> str:
     if given.evaluate:
         measure = measure_unseen if given.unseen else repeat_held_out
         figures = measure(given.evaluate, options, progress, cores())
+        if given.card:
+            tell_unseen(given.evaluate, figures)
         return json.dumps(figures, indent=2) if given.quiet else held_out_text(figures)
     path = train(
         options, given.out, progress=progress, croppers=cores(), tensorboard=given.tensorboard, attack=given.attack
@@ -64,6 +67,8 @@ def main(arguments=None) -> int:
     options, given = parse_options(TrainOptions, arguments, parser, complete=complete)
     if given.unseen and not given.evaluate:
         parser.error("--unseen goes with --evaluate CHECKPOINT")
+    if given.card and not given.unseen:
+        parser.error("--card goes with --evaluate CHECKPOINT --unseen")
     end_politely()
     try:
         told = run(options, given)

@@ -85,12 +85,12 @@ def _worst(robust: dict, name: str):
 
 
 def _figure(part, name: str) -> tuple[float, float | None, float | None] | None:
-    """A share as percent with its interval: a number, or {"value", "low", "high"}."""
-    value = part.get(name) if isinstance(part, dict) else None
-    bounds = (value.get("low"), value.get("high")) if isinstance(value, dict) else (None, None)
-    value = value.get("value") if isinstance(value, dict) else value
-    if not _number(value):
+    """A share as percent with the interval that "intervals" of its part has for it."""
+    if not isinstance(part, dict) or not _number(value := part.get(name)):
         return None
+    intervals = part.get("intervals")
+    bounds = intervals.get(name) if isinstance(intervals, dict) else None
+    bounds = bounds if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
     low, high = (100 * bound if _number(bound) else None for bound in bounds)
     return 100 * value, low, high
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from pushpull.demo.cards import with_sidecar
 from pushpull.detectors import CheckpointError, Detector, describe, list_detectors, load_detector, load_model
 from pushpull.detectors.checkpoint import CHECKPOINTS, find_checkpoint
 from pushpull.detectors.windowed import windowed
@@ -39,12 +40,13 @@ class DetectorCache:
     def all_cards(self) -> dict[str, dict]:
         """The cards by name: given ones, the preferred one, then the others; also of those to be fetched.
 
-        Each has ``where``: "given", "shipped", "published" (not on this machine yet) or the path of its file.
+        Each has ``where``: "given", "shipped", "published" (not on this machine yet) or the path of its file. Shipped
+        ones have what was added to the card beside their weights.
 
         Raises:
             CheckpointError: PUSHPULL_DETECTORS names no folder.
         """
-        cards = {card["name"]: card for card in list_detectors(self.folder)}
+        cards = {card["name"]: with_sidecar(card, self.folder) for card in list_detectors(self.folder)}
         cards |= {name: describe(detector) | {"name": name, "where": GIVEN} for name, detector in self.given.items()}
         order = [*self.given, PREFERRED]
 

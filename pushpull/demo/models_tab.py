@@ -7,7 +7,7 @@ import gradio as gr
 from pushpull.demo import models, panels
 from pushpull.demo.attack_tab import QUICK
 from pushpull.demo.background import BackgroundTask
-from pushpull.demo.cards import GROUPS, entry, group, with_sidecar
+from pushpull.demo.cards import GROUPS, entry, group
 from pushpull.demo.context import DemoContext
 from pushpull.detectors import CheckpointError, FetchError, fetch
 
@@ -79,7 +79,7 @@ def models_tab(page: gr.Blocks, context: DemoContext, shared: SimpleNamespace) -
 
 def listing(context: DemoContext) -> str:
     """All cards with the means to sort and filter them, as HTML."""
-    known = [with_sidecar(card, context.detectors.folder) for card in context.detectors.all_cards().values()]
+    known = list(context.detectors.all_cards().values())
     present = {group(card) for card in known}
     chips = "".join(
         f'<button type="button" data-group="{name}" aria-pressed="false">{text}</button>'

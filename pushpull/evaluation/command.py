@@ -24,6 +24,14 @@ from pushpull.evaluation.clean_study import TITLE as CLEAN_TITLE
 from pushpull.evaluation.clean_study import run_clean
 from pushpull.evaluation.crafting import BATCH, Evaluator
 from pushpull.evaluation.data import held_out_examples, video_examples
+from pushpull.evaluation.embeddings_study import MODELS as EMBEDDED
+from pushpull.evaluation.embeddings_study import TITLE as EMBEDDINGS_TITLE
+from pushpull.evaluation.embeddings_study import (
+    attack_embeddings,
+    count_missing,
+    embedding_conditions,
+    write_embeddings,
+)
 from pushpull.evaluation.examples import SetOptions
 from pushpull.evaluation.output import document, write_results
 from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
@@ -35,7 +43,8 @@ from pushpull.media import MediaError
 from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
 from pushpull.runs.run import environment
 
-CLEAN, SURVIVAL = "clean", "survival"
+CLEAN, SURVIVAL, EMBEDDINGS = "clean", "survival", "embeddings"
+USUAL = {CLEAN: "5", SURVIVAL: EPS_AV, EMBEDDINGS: "5"}  # budgets of the others
 QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}
 QUICK_ROWS = ("A", "B3", "D3", "E3")
 
@@ -81,6 +90,8 @@ def default_models(study: str, *, quick: bool = False) -> list[str]:
         return ["talknet-lite"]
     if quick:
         return list(QUICK_ROWS)
+    if study == EMBEDDINGS:
+        return list(EMBEDDED)
     if study == "fig4":
         return list(FIGURE_4_ROWS)
     return list(TABLE_1)
@@ -137,6 +148,12 @@ def run_study(
         if study == SURVIVAL:
             bar.reset(len(subjects) * len(evaluator.examples))
             return run_survival(evaluator, options.attacks, out, told, bar.update) if world.leads else {}
+        if study == EMBEDDINGS:
+            conditions = embedding_conditions(evaluator, options.attacks)
+            bar.reset(count_missing(evaluator, conditions))
+            attack_embeddings(evaluator, conditions)
+            world.wait()
+            return write_embeddings(evaluator, conditions, out, told) if world.leads else {}
         study = STUDIES[study]
         conditions = study.conditions(subjects, options.attacks)
         bar.reset(sum(evaluator.missing(condition) for condition in conditions))
@@ -189,14 +206,15 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    titles = {CLEAN: CLEAN_TITLE} | {name: study.title for name, study in STUDIES.items()} | {SURVIVAL: TITLE}
+    titles = {CLEAN: CLEAN_TITLE} | {name: study.title for name, study in STUDIES.items()}
+    titles |= {SURVIVAL: TITLE, EMBEDDINGS: EMBEDDINGS_TITLE}
     parser.add_argument("study", choices=titles, help="; ".join(f"{name}: {title}" for name, title in titles.items()))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options, given = parse_options(EvaluateOptions, arguments, parser)
     if not any(a.partition("=")[0] == "--attacks.eps-av" for a in arguments) and not given.config:
-        usual = STUDIES[given.study].eps_av if given.study in STUDIES else EPS_AV
+        usual = STUDIES[given.study].eps_av if given.study in STUDIES else USUAL[given.study]
         options = replace(options, attacks=replace(options.attacks, eps_av=usual))
     options = _quick(options) if given.quick else options
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"

@@ -168,8 +168,8 @@ class Evaluator:
         """
         store = RecordStore(self.folder, self.key(condition), self.shard)
         found = store.load()
-        for indices in self._batches({example.name for example in self.examples} - set(found)):
-            store.add(self._attack(condition, indices))
+        for indices in self.batches({example.name for example in self.examples} - set(found)):
+            store.add(self._records(condition, indices, *self.craft(condition, indices)))
             self.on_examples(len(indices))
         found = store.load()
         return {
@@ -194,8 +194,8 @@ class Evaluator:
             "own_labels": self.own_labels,
         }
 
-    def _batches(self, missing: set[str]) -> Iterator[list[int]]:
-        """This process's share of the missing examples: neighbours of one length, at most ``batch`` of them.
+    def batches(self, missing: set[str]) -> Iterator[list[int]]:
+        """Numbers of this process's share of the missing examples: neighbours of one length, ``batch`` at most.
 
         Cut from the whole list, so that neither the share nor the batches depend on what is done already.
         """
@@ -216,7 +216,8 @@ class Evaluator:
                     yield part
                     part = []
 
-    def _attack(self, condition: Condition, indices: list[int]) -> list[list[Record]]:
+    def craft(self, condition: Condition, indices: Sequence[int]) -> tuple[dict[str, torch.Tensor], AttackResult]:
+        """Some examples, of one length, as the detector gets them, and what the attack made of them."""
         source, crop = self.subjects[condition.source], self.crop_of(condition.source)
         examples = [self.cuts[crop][i] for i in indices]
         inputs = {
@@ -227,8 +228,7 @@ class Evaluator:
         initial = None
         if condition.begin:
             initial = self._run(condition, condition.begin, indices, inputs, labels, FIRST_OBJECTIVE).adversarial
-        result = self._run(condition, condition.source, indices, inputs, labels, condition.objective, initial)
-        return self._records(condition, indices, inputs, result)
+        return inputs, self._run(condition, condition.source, indices, inputs, labels, condition.objective, initial)
 
     def _run(self, condition, name, indices, inputs, labels, objective, initial=None) -> AttackResult:
         """One detector attacked on one batch as the condition says."""

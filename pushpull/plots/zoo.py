@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from pushpull.plots.style import BLUE, GREEN, INK, MUTED, PURPLE, VERMILLION, new_figure
 
 ATTACKS = {"bim": (VERMILLION, "o", "BIM"), "mim": (PURPLE, "s", "MIM"), "pgd": (INK, "D", "PGD")}
+WORST = "worst of all"
 MEASURES = {"average_precision": "AVA-AP (%)", "robust_accuracy": "frames right under every iterate (%)"}
 
 
@@ -35,15 +36,27 @@ def zoo_figure(cards: Sequence[dict]) -> Figure:
             for name, (colour, marker, label) in ATTACKS.items():
                 found = [_percent(card["robust"][name], measure) for card in cards]
                 panel.plot(found, rows, marker, color=colour, markersize=6, alpha=0.85, label=label)
+            _worst(panel, cards, measure)
             panel.set(xlabel=title, xlim=(0, 102), ylim=(len(cards) - 0.4, -0.6))
             panel.grid(axis="y", visible=False)
         floor = 100 * cards[0]["robust"]["clean"]["prevalence"]
-        panels[0].axvline(floor, color=GREEN, linestyle="--", linewidth=1.2, label="floor: share of speaking frames")
+        panels[0].axvline(floor, color=GREEN, linestyle="--", linewidth=1.2, label="floor")
         panels[0].set_yticks(list(rows), [str(card["row"]) for card in cards])
         budget = cards[0]["robust"]["options"]["eps_av"]
         figure.suptitle(f"white-box, sound and picture, eps_av {budget:g}", x=0.01, ha="left", fontsize=10, color=MUTED)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=5)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=6, columnspacing=1.2)
     return figure
+
+
+def _worst(panel, cards: Sequence[dict], measure: str) -> None:
+    """A cross for the worst case over all attacks and objectives, with its interval, of cards that tell of one."""
+    told = [(place, card["robust"]["worst"]) for place, card in enumerate(cards) if "worst" in card["robust"]]
+    for place, worst in told:
+        if bounds := worst.get("intervals", {}).get(measure):
+            panel.hlines(place + 0.24, *(100 * bound for bound in bounds), color=VERMILLION, linewidth=1.4)
+    if told:
+        places, values = zip(*((place + 0.24, 100 * worst[measure]) for place, worst in told), strict=True)
+        panel.plot(values, places, "x", color=VERMILLION, markersize=7, markeredgewidth=2, label=WORST)
 
 
 def _percent(figures: dict, measure: str) -> float:

@@ -12,6 +12,9 @@ from tqdm import tqdm
 from pushpull.data.batches import make_batch
 from pushpull.data.heldout import evaluate_types, report_table
 from pushpull.data.sources import Corpus, read_sources, source_names
+from pushpull.detectors import find_detector
+from pushpull.detectors.checkpoint import find_checkpoint
+from pushpull.detectors.sidecar import add_to_card
 from pushpull.training.log import TrainLog, draw_curves
 from pushpull.training.networks import Network, architecture_of, load_network, save_network
 from pushpull.training.offsets import offset_figures, offset_table
@@ -202,6 +205,15 @@ def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, cropp
         if len(part)
     }
     return figures | {"command": f"{figures['command']} --unseen", "offsets": offsets}
+
+
+def tell_unseen(checkpoint: str, figures: dict) -> None:
+    """Put what :func:`measure_unseen` found into the card beside a checkpoint, as "unseen".
+
+    Raises:
+        CheckpointError: there is no such file, or no card beside it.
+    """
+    add_to_card(find_detector(checkpoint) or find_checkpoint(checkpoint), unseen=figures)
 
 
 def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:

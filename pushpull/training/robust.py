@@ -7,24 +7,13 @@ from pushpull.attacks import BIM
 from pushpull.clip import Clip
 from pushpull.data.sources import Corpus
 from pushpull.detectors import Detector
+from pushpull.evaluation.card_figures import card_form
 from pushpull.evaluation.crafting import Condition, Evaluator
 from pushpull.evaluation.examples import SetOptions, make_examples
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.summary import Subset, summarise, worst_of
 from pushpull.training.adversarial import ADVERSARIAL, paper_attack
 from pushpull.training.networks import TALKNET
-
-# Of a card: names of evaluation's figures, and those of pushpull.metrics that cards have.
-REPORTED = {
-    "average_precision": ("adversarial", "average_precision"),
-    "frame_accuracy": ("adversarial", "frame_accuracy"),
-    "robust_accuracy": ("worst_case",),
-    "success_rate": ("success_rate",),
-    "ecr_a": ("ecr_a",),
-    "ecr_v": ("ecr_v",),
-    "snr_audio_db": ("snr_audio_db",),
-    "psnr_db": ("psnr_db",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +90,7 @@ def robust_figures(
     figures = {"options": asdict(options), "set": pool.fingerprint, "examples": len(examples)}
     figures["examples_set"] = evaluator.hashes[""]
     told = {name: summarise(subset, found) for name, found in records.items() if name != "margin"}
-    clean = {name: told["worst"]["clean"][name] for name in ("average_precision", "frame_accuracy")}
-    unmoved = {name: None if told["worst"][name] is None else 0.0 for name in ("ecr_a", "ecr_v")}
-    figures["clean"] = _card(clean | unmoved | {"prevalence": told["worst"]["floor"]})
-    for name, found in told.items():
-        picked = {metric: _at(found, path) for metric, path in REPORTED.items()}
-        figures[name] = _card(picked | {"prevalence": found["floor"]})
-    return figures
+    return figures | card_form(told)
 
 
 def robust_examples(pool: Corpus, options: RobustOptions) -> list[Clip]:
@@ -118,21 +101,3 @@ def robust_examples(pool: Corpus, options: RobustOptions) -> list[Clip]:
 def _chosen(options: RobustOptions) -> SetOptions:
     """Any speech will do: footage to train on may hold little."""
     return SetOptions(examples=max(2, options.clips), frames=options.frames, seed=options.seed, speech=0.0)
-
-
-def _at(found: dict, path: tuple[str, ...]):
-    for key in path:
-        found = found[key]
-    return found
-
-
-def _card(figures: dict) -> dict:
-    """Numbers by name, and the intervals of those that have one."""
-    plain, intervals = dict.fromkeys(REPORTED), {}
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            if value["low"] is not None:
-                intervals[name] = [value["low"], value["high"]]
-            value = value["value"]
-        plain[name] = value
-    return plain | {"intervals": intervals}

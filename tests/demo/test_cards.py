@@ -11,7 +11,7 @@ from pushpull.demo.compare_view import pack
 ROBUST = {
     "clean": {"average_precision": 0.97, "prevalence": 0.3},
     "bim": {"average_precision": 0.5, "robust_accuracy": 0.4},
-    "mim": {"average_precision": {"value": 0.45, "low": 0.41, "high": 0.5}, "robust_accuracy": 0.3},
+    "mim": {"average_precision": 0.45, "robust_accuracy": 0.3, "intervals": {"average_precision": [0.41, 0.5]}},
     "options": {"eps_av": 5.0},
     "examples": 16,
 }
@@ -71,6 +71,12 @@ def test_an_entry_says_what_the_card_says():
         {"robust": None, "heldout": None, "training": None, "threshold": None},
         {"robust": {"clean": None, "bim": {"average_precision": "high"}}, "heldout": {"sources": {"grid": None}}},
         {"robust": {"clean": {"average_precision": True}}, "audit": ["odd"], "crop": None},
+        {
+            "robust": {
+                "clean": {"average_precision": 0.9, "intervals": {"average_precision": 3}},
+                "bim": {"intervals": 1},
+            }
+        },
     ],
 )
 def test_a_card_that_says_little_or_nonsense_is_shown_all_the_same(card):

@@ -67,7 +67,7 @@ def test_table_1_stands_beside_the_paper_with_worst_cases_and_differences(toys, 
 def test_the_same_command_again_attacks_nothing(toys, tmp_path, monkeypatch):
     main(arguments("fig3c", tmp_path))
     before = (tmp_path / "results.md").read_text()
-    monkeypatch.setattr(command.Evaluator, "_attack", lambda *_: pytest.fail("attacked again"))
+    monkeypatch.setattr(command.Evaluator, "craft", lambda *_: pytest.fail("attacked again"))
     assert main(arguments("fig3c", tmp_path)) == 0
     assert (tmp_path / "results.md").read_text() == before
 

@@ -39,7 +39,8 @@ class Toy(nn.Module):
         z_a, z_v = (torch.stack([x, torch.ones_like(x)], -1) for x in (sound, picture))
         if not self.heads:
             return Outputs(logits(margin))
-        return Outputs(logits(margin), logits(self.scale * sound), logits(self.scale * picture), z_a=z_a, z_v=z_v)
+        said = logits(margin), logits(self.scale * sound), logits(self.scale * picture)
+        return Outputs(*said, e_a=z_a, e_v=z_v, z_a=z_a, z_v=z_v)
 
 
 def toy_example(name, *, speaking, frames=6, strength=0.3, base=None, seed=0):

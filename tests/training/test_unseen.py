@@ -7,6 +7,7 @@ import pytest
 from pushpull.data import sources
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.detectors import TalkNet, TalkNetConfig, save_checkpoint
+from pushpull.detectors.sidecar import read_sidecar
 from pushpull.train import main
 
 
@@ -26,8 +27,11 @@ def test_people_nobody_trained_on_are_measured_all(footage, tmp_path, capsys, mo
     found = json.loads(capsys.readouterr().out)
     assert found["clips"] == {"footage": len(footage["train"])} and found["command"].endswith(" --unseen")
     assert [row["ms"] for row in found["offsets"]["footage"]] == list(range(-320, 321, 40))
-    assert main([*arguments[:-1], "--unseen"]) == 0
+    assert "unseen" not in read_sidecar(path)
+    assert main([*arguments[:-1], "--unseen", "--card"]) == 0
+    assert read_sidecar(path)["unseen"]["sources"] == found["sources"]
     assert "footage: called speaking" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["--data", "footage", "--unseen"])
-    assert "goes with --evaluate" in capsys.readouterr().err
+    for lone in ("--unseen", "--card"):
+        with pytest.raises(SystemExit):
+            main(["--data", "footage", lone])
+        assert "goes with --evaluate" in capsys.readouterr().err

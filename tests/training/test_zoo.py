@@ -260,7 +260,9 @@ def test_the_figure_shows_every_row_and_its_fall():
         clean = {"average_precision": 0.95, "prevalence": 0.4, "frame_accuracy": 0.9, "robust_accuracy": None}
         attacked = {"average_precision": 0.95 - fall, "robust_accuracy": 0.9 - fall}
         attacks = dict.fromkeys(("bim", "mim", "pgd"), clean | attacked)
-        return {"row": row, "robust": attacks | {"clean": clean, "options": {"eps_av": 5.0}}}
+        bounds = {"robust_accuracy": [0.1, 0.3], "average_precision": [0.4, 0.5]}
+        worst = {"average_precision": 0.45, "robust_accuracy": 0.2, "intervals": bounds}
+        return {"row": row, "robust": attacks | {"clean": clean, "worst": worst, "options": {"eps_av": 5.0}}}
 
     precision, robust = zoo_figure([card("A", 0.5), card("D3", 0.1)]).axes
     assert [text.get_text() for text in precision.get_yticklabels()] == ["A", "D3"]
@@ -268,5 +270,6 @@ def test_the_figure_shows_every_row_and_its_fall():
     assert list(lines["PGD"].get_xdata()) == pytest.approx([45, 85]) and lines["not attacked"].get_xdata()[0] == 95
     shown = {line.get_label(): line for line in robust.lines}
     assert list(shown["BIM"].get_xdata()) == pytest.approx([40, 80]) and shown["not attacked"].get_xdata()[0] == 90
+    assert list(shown["worst of all"].get_xdata()) == [20, 20]
     with pytest.raises(ValueError, match="at least one"):
         zoo_figure([])
