@@ -138,7 +138,7 @@ def main() -> int:
     parts = segments(pools, given.segments, given.segment_seconds, given.shares, given.seed)
     if len(parts) < given.segments:
         print(f"only {len(parts)} clips for {given.segments} segments", file=sys.stderr)
-    detector = load_detector(given.model, "cpu")
+    detector = load_detector(given.model, "cpu", "own")
     scores = measure(detector, parts, given.lengths, given.windows)
     labels = [part.labels for part in parts]
     seconds = sum(part.seconds for part in parts)

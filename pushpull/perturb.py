@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
-from pushpull.detectors import describe, device_of, open_detector
+from pushpull.detectors import POINTS, decided_at, describe, device_of, open_detector, point_of
 from pushpull.faces import Footage, read_clips
 from pushpull.media import CODECS
 from pushpull.runs.compare import compare_each, gather, name_all
@@ -57,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--model", metavar="NAME", help="a detector's name or file, or A,B,C to compare several (talknet-lite)")
     add("--transfer-from", metavar="A", help="make the perturbation on A alone and score it on all models")
     add("--device", help="auto, cpu, cuda or mps (auto)")
+    add("--point", choices=POINTS, help="where the model decides (speaking if its card has that, else own)")
     add("--face", type=int, metavar="N", help="which face, from 1 (the one the model says speaks most)")
     add("--list-faces", action="store_true", help="show the faces and stop")
     add("--start", type=float, metavar="S", help="seconds of the video to skip (0)")
@@ -65,9 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     attack = parser.add_argument_group("attack")
     add = attack.add_argument
     add("--attack", choices=ATTACKS, help="(pgd)")
-    add(
-        "--noise", type=Path, metavar="FILE", help="add the noise that pushpull.universal fit wrote, and search nothing"
-    )
+    add("--noise", type=Path, metavar="FILE", help="add the noise that pushpull.universal fit wrote; search nothing")
     add("--offset", type=int, metavar="N", help="sample of the noise's loop at which the clip begins (0)")
     add("--modality", choices=MODALITIES, help="what may change (both)")
     add("--eps-av", type=float, metavar="X", help="budget: X x 1e-4 of full scale, X x 0.1 grey levels (5)")
@@ -199,7 +198,7 @@ def perturb(given: dict) -> int:
     out = given.get("out", Path(f"{path.stem}-{spec.attack_name}"))
     if "list_faces" not in given:
         check_folder(out, overwrite="overwrite" in given)
-    model = open_detector(given.get("model", spec.model), given.get("device", "auto"))
+    model = open_model(given, spec, past)
     footage = read_faces(path, spec, [describe(model)["crop"]])
     wanted = spec.face if past is not None else given.get("face")
     face, margins = choose_face(footage, model, wanted)
@@ -223,6 +222,14 @@ def perturb(given: dict) -> int:
     return 0 if past is None else verdict(past, run)
 
 
+def open_model(given: dict, spec: RunSpec, past: Past | None):
+    """The detector that was asked for; that of an earlier run decides where it did then."""
+    model = open_detector(given.get("model", spec.model), given.get("device", "auto"), given.get("point"))
+    if past is not None and (now := point_of(model)) != past.point:
+        print(f"The report's run decided at {past.point}, and so does this one; a new run would decide at {now}.")
+    return model if past is None else decided_at(model, past.point)
+
+
 def perturb_surviving(given: dict, past: Past | None = None) -> int:
     """Write a video in which the attack survives, and score it as it is read again; the exit code.
 
@@ -237,7 +244,7 @@ def perturb_surviving(given: dict, past: Past | None = None) -> int:
     out = given.get("out", Path(f"{path.stem}-{spec.codec}"))
     check_survive_folder(out, overwrite="overwrite" in given)
     part = replace(part, model=given.get("model", part.model))
-    model = open_detector(part.model, given.get("device", "auto"))
+    model = open_model(given, part, past)
     footage = read_faces(path, part, [describe(model)["crop"]])
     face, margins = choose_face(footage, model, part.face if past else given.get("face"))
     tell_faces(footage, margins, face, given, path)
@@ -288,7 +295,7 @@ def perturb_each(given: dict, models: list[str]) -> int:
         raise ValueError("--transfer-from needs several models to score on: --model A,B,C --transfer-from A")
     spec, path = make_spec(given | {"model": models[0]}), find_clip(given, None)
     out = given.get("out", Path(f"{path.stem}-{spec.attack_name}-compared"))
-    detectors = name_all([open_detector(model, given.get("device", "auto")) for model in models])
+    detectors = name_all([open_detector(model, given.get("device", "auto"), given.get("point")) for model in models])
     told = dict(zip(detectors, models, strict=True))
     if "list_faces" not in given:
         check_comparison_folder(out, detectors, overwrite="overwrite" in given)

@@ -23,6 +23,7 @@ from pushpull.attacks.universal import FitOptions, FitStep, fit_universal
 from pushpull.clip import FPS
 from pushpull.config import parse_options
 from pushpull.data.talkset import cores
+from pushpull.detectors.points import OWN, POINTS
 from pushpull.evaluation.command import load_subjects
 from pushpull.evaluation.data import held_out_examples, video_examples
 from pushpull.evaluation.examples import Example, SetOptions, set_hash
@@ -56,10 +57,10 @@ def fit(arguments: list[str]) -> int:
     options, given = parse_options(FitOptions, arguments, parser)
     check_file(given.out, (SUFFIX,))
     budgets = paper_budget(given.eps_av, given.modality)
-    subject = load_subjects([given.model], given.device)[0]
+    subject = load_subjects([given.model], given.device, given.point)[0]
     examples = _examples(given, subject)
     facts = {
-        "detector": {"name": subject.name, "sha256": subject.sha256},
+        "detector": {"name": subject.name, "sha256": subject.sha256, "point": subject.point.to_dict()},
         "data": {
             "sources": list(dict.fromkeys(example.source for example in examples)),
             "split": given.split if given.data else None,
@@ -97,7 +98,7 @@ def test(arguments: list[str]) -> int:
     options, given = parse_options(UniversalOptions, arguments, parser)
     noises = [load_noise(path) for path in given.noises]
     check_folder(given.out)
-    subjects = load_subjects(_names(given.models), given.device)
+    subjects = load_subjects(_names(given.models), given.device, given.point)
 
     def examples_for(subject: Subject) -> list[Example]:
         examples = _examples(given, subject)
@@ -143,6 +144,7 @@ def _add_clips(parser: argparse.ArgumentParser, *, split: str, count: int, secon
     add("--clips", type=int, default=count, metavar="N", help="how many, half of them speaking (%(default)s)")
     add("--seconds", type=float, default=seconds, metavar="S", help="of each; shorter ones are left out (%(default)s)")
     add("--clip-seed", type=int, default=0, metavar="N", help="of which clips (%(default)s)")
+    add("--point", choices=POINTS, default=OWN, help="where detectors decide, see docs/evaluation.md (%(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
 
 

@@ -93,7 +93,12 @@ TABLES = {
         "model_architecture": ("text", "as pushpull calls it; empty for a detector of one's own"),
         "model_trained_on": ("text", "the data that its weights come from, if its card says"),
         "model_crop": ("talknet_demo, face_box", "how the face was cut, as this detector wants it"),
-        "model_threshold": ("log-odds", "above which it calls a frame speech"),
+        "model_threshold": ("log-odds", "of the network itself, above which it calls a frame speech"),
+        "model_point": (
+            "speaking, strict_sync, own",
+            "the operating point that this is, see pushpull's docs/evaluation.md; scores are relative to it, and to "
+            "log-odds 0 in pairs from before there were points, where this is empty",
+        ),
         "attack": ("text", "as in judgments.csv"),
         "objective": (
             "training_aware, inference_aware",

@@ -17,7 +17,7 @@ import torch
 
 from pushpull.attacks import ATTACKS, paper_budget
 from pushpull.clip import FPS, Clip
-from pushpull.detectors import attack_copy, card_of, load_detector
+from pushpull.detectors import attack_copy, card_of, load_detector, point_of
 from pushpull.faces import read_clips
 from pushpull.media import dequantise_audio, quantise_audio, quantise_video, read_stimulus, write_stimulus
 from pushpull.runs.cards import read_card
@@ -232,7 +232,8 @@ def make_pair(
     measures = measure(stored["genuine"], stored["adversarial"], scores, spec, clip.labels, threshold=card.threshold)
     measures["labels"] = "shipped" if span.labelled else "the model's own"
     measures["model_sha256"] = card.sha256
-    measures["detector"] = card.to_dict()
+    point = point_of(model)  # what scores are relative to
+    measures["detector"] = card.to_dict() | {"threshold": point.threshold + card.threshold, "point": point.name}
     measures["objective"] = objective
     named = vars(spec) | {"model": model_label(spec.model)}
     return Pair(**named, clip=clip.name, frames=clip.frames, measures=measures, stimuli=stimuli)

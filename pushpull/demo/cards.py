@@ -9,6 +9,7 @@ from pathlib import Path
 from pushpull.demo import models
 from pushpull.detectors.base import CROPS
 from pushpull.detectors.checkpoint import SUFFIX
+from pushpull.detectors.points import SPEAKING, points_of
 from pushpull.files import read_text, sha256
 
 CLEAN = ("in_sync", "swapped", "shifted", "still")
@@ -18,6 +19,14 @@ HELP = {
     "swapped": "another's voice",
     "shifted": "sound that comes early or late",
     "still": "a face that does not move",
+}
+FOOLS = {
+    "still": "resting lips",
+    "frozen": "a frozen face",
+    "silence": "no sound",
+    "noise": "noise",
+    "swapped": "another's voice",
+    "shifted": "sound out of step",
 }
 
 
@@ -170,7 +179,7 @@ def _facts(card: dict, found: dict) -> str:
         ("trained on", _trained_on(card)),
         ("summary", str(card.get("summary") or "")),
         ("face crop", CROPS.get(str(card.get("crop")), str(card.get("crop") or ""))),
-        ("threshold", f"log-odds above {float(card.get('threshold') or 0):g} count as speaking"),
+        *_points(card),
         *_heldout(card),
         *_robust(card, found),
         ("long tracks", str(card.get("long_tracks") or "")),
@@ -182,6 +191,31 @@ def _facts(card: dict, found: dict) -> str:
     ]
     items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in lines if text)
     return f"<dl>{items}</dl>"
+
+
+def _points(card: dict) -> list[tuple[str, str]]:
+    """Where it decides, in plain words, and what that gives on people of another domain."""
+    try:
+        thresholds = points_of(card)
+    except ValueError:
+        thresholds = {}
+    if not thresholds:
+        own = card.get("threshold") if _number(card.get("threshold")) else 0.0
+        return [("decides at", f"log-odds above {own:g} count as speaking; its card has no operating points")]
+    lines = []
+    for name, threshold in thresholds.items():
+        facts = card["operating_points"][name]
+        told = [f"log-odds above {threshold:.2f} count as speaking"]
+        if (found := _figure(facts, "found")) is not None:
+            told.append(f"finds {written(found)} of speaking frames of other people")
+        alarms = facts.get("false_alarms") if isinstance(facts.get("false_alarms"), dict) else {}
+        measured = {words: _figure(alarms, kind) for kind, words in FOOLS.items()}
+        fooled = [f"{words} {figure[0]:.0f} %" for words, figure in measured.items() if figure is not None]
+        if fooled:
+            told.append(f"is fooled by {', '.join(fooled)}")
+        shown = name.replace("_", " ")
+        lines.append((f"point: {shown}" + (" (used here)" if name == SPEAKING else ""), "; ".join(told)))
+    return lines
 
 
 def _trained_on(card: dict) -> str:

@@ -27,7 +27,8 @@ from pushpull.demo.form import Form
 from pushpull.demo.loaded import GIVEN, DetectorCache
 from pushpull.demo.presentation import attacked_view
 from pushpull.demo.storage import NAME, ResultFolder, ResultStore
-from pushpull.detectors.checkpoint import find_checkpoint
+from pushpull.detectors.checkpoint import find_checkpoint, with_sidecar
+from pushpull.detectors.points import point_of, usual_point
 from pushpull.files import sha256
 from pushpull.runs.run import execute
 
@@ -46,6 +47,7 @@ class Made:
     Args:
         sample: the clip's file name.
         clip, checkpoint: SHA-256 of the clip and of the detector's weights.
+        threshold: where the detector decided, in the network's own log-odds.
         title: of the clip.
         before, after: share of frames, 0..1, in which the detector said speaking.
         grey, sound: the largest change of a pixel, in grey levels, and of a sample, of full scale.
@@ -54,6 +56,7 @@ class Made:
     sample: str
     clip: str
     checkpoint: str
+    threshold: float
     title: str
     before: float
     after: float
@@ -133,23 +136,25 @@ class Example:
             made = Made(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return
-        if (made.clip, made.checkpoint) == ingredients(self._context):
+        if (made.clip, made.checkpoint, made.threshold) == ingredients(self._context):
             self._made, self._folder = made, folder
 
 
-def ingredients(context: DemoContext) -> tuple[str, str] | None:
-    """SHA-256 of the first sample and of the default detector's weights; None if either is missing.
+def ingredients(context: DemoContext) -> tuple[str, str, float] | None:
+    """SHA-256 of the first sample and of the default detector's weights, and where it decides; None if one is missing.
 
     A detector that was given in memory has no file: its name stands for it.
     """
     samples, name = context.samples(), context.detectors.default()
     if not samples or name is None:
         return None
-    where = context.detectors.cards()[name]["where"]
+    card = context.detectors.cards()[name]
+    where, clip = card["where"], sha256(samples[0].path)
     if where == GIVEN:
-        return sha256(samples[0].path), name
+        return clip, name, point_of(context.detectors.get(name)).threshold
     weights = find_checkpoint(name, context.detectors.folder) if where == "shipped" else Path(where)
-    return sha256(samples[0].path), sha256(weights)
+    told = with_sidecar(weights, card | {"sha256": sha256(weights)})
+    return clip, told["sha256"], usual_point(told).threshold
 
 
 def write_example(context: DemoContext, folder: Path) -> Made:
@@ -166,12 +171,13 @@ def write_example(context: DemoContext, folder: Path) -> Made:
     folder.mkdir(parents=True, exist_ok=True)
     attacked_view(ResultFolder("example", folder), subject, 0, run)
     shorten(folder)
-    clip, checkpoint = ingredients(context)
+    clip, checkpoint, threshold = ingredients(context)
     before, after = (float((run.margins[column] > 0).mean()) for column in ("clean", "stored"))
     made = Made(
         sample=sample.path.name,
         clip=clip,
         checkpoint=checkpoint,
+        threshold=threshold,
         title=sample.title,
         before=before,
         after=after,

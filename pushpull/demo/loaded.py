@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pushpull.demo.cards import with_sidecar
-from pushpull.detectors import CheckpointError, Detector, describe, list_detectors, load_detector, load_model
+from pushpull.detectors import CheckpointError, Detector, decided, describe, list_detectors, load_detector
 from pushpull.detectors.checkpoint import CHECKPOINTS, find_checkpoint
-from pushpull.detectors.windowed import windowed
 
 PREFERRED = "talknet-lite"
 GIVEN = "given"  # ``where`` of the card of a detector that the app was started with
@@ -30,7 +29,7 @@ class DetectorCache:
 
     def __init__(self, folder: Path = CHECKPOINTS, *, given: Sequence[Detector] = (), device: str = "auto"):
         self.folder, self.device = Path(folder), device
-        self.given = {str(describe(detector)["name"]): detector for detector in given}
+        self.given = {str(describe(detector)["name"]): decided(detector) for detector in given}
         if len(self.given) < len(given):
             raise ValueError(f"two of the given detectors have the same name; there are: {', '.join(self.given)}")
         self._lock = threading.Lock()
@@ -91,8 +90,7 @@ class DetectorCache:
         with self._lock:
             if stamp != self._stamp:
                 self._held = self._stamp = None  # free the old weights before the new ones come
-                load = load_model if shipped else load_detector
-                self._held, self._stamp = windowed(load(path, self.device)), stamp
+                self._held, self._stamp = load_detector(path, self.device), stamp
             return self._held
 
     def warm(self) -> threading.Thread:

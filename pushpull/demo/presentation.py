@@ -114,7 +114,7 @@ def run_clusters(run: Run) -> dict:
 
 def remarks(run: Run) -> list[str]:
     """What the detector does not have and what was therefore left out, in sentences."""
-    words = []
+    words = [f"The detector decides at {run.point}."]
     if lacking := [word for name, word in HEADS.items() if getattr(run.clean, name) is None]:
         objective = run.spec.objective.replace("_", "-")
         words.append(f"This model has no head for {' and '.join(lacking)} alone: the objective was {objective}.")

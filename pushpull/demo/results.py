@@ -10,7 +10,7 @@ from pathlib import Path
 from pushpull.files import read_text
 
 WORST = "worst case"
-TOLD = ("pushpull-clean/1", "pushpull-survival/1", "pushpull-embeddings/1", "pushpull-universal/1")
+TOLD = tuple(f"pushpull-{name}/1" for name in ("clean", "points", "survival", "embeddings", "universal"))
 MOST_ROWS = 60  # of a table on the page; the files have all of them
 DOWNLOADS = {
     "results.csv": "all figures (CSV)",
@@ -98,7 +98,7 @@ def _audit(folder: Path) -> Result | None:
 
 
 def _told(folder: Path) -> Result | None:
-    """A folder whose results are told in ``results.md``: clean figures, survival, embeddings, universal noises."""
+    """A folder whose results are told in ``results.md``: clean figures, points, survival, embeddings, noises."""
     found = _load(folder / "results.json")
     if found is None or found.get("format") not in TOLD or not (folder / "results.md").is_file():
         return None

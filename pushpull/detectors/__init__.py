@@ -25,6 +25,7 @@ from pushpull.detectors.light_asd import LightASD
 from pushpull.detectors.load import find_detector, list_detectors, load_detector, load_published, save_detector
 from pushpull.detectors.lr_asd import LRASD
 from pushpull.detectors.official import OfficialTalkNet
+from pushpull.detectors.points import POINTS, Point, at_point, decided, decided_at, point_of, points_of, undecided
 from pushpull.detectors.registry import get_architecture, list_architectures, recognise, register_detector
 from pushpull.detectors.script import open_detector
 from pushpull.detectors.talknet import TalkNet, TalkNetConfig, attackable
@@ -34,6 +35,7 @@ __all__ = [
     "CROPS",
     "TalkNet",
     "TalkNetConfig",
+    "at_point",
     "attackable",
     "import_official",
     "list_models",
@@ -44,7 +46,9 @@ __all__ = [
     "describe",
     "device_of",
     "reference_embeddings_of",
+    "POINTS",
     "PUBLISHED",
+    "Point",
     "Card",
     "CheckpointError",
     "Detector",
@@ -55,6 +59,8 @@ __all__ = [
     "Outputs",
     "WrappedDetector",
     "card_of",
+    "decided",
+    "decided_at",
     "fetch",
     "find_detector",
     "get_architecture",
@@ -63,8 +69,11 @@ __all__ = [
     "load_detector",
     "load_published",
     "open_detector",
+    "point_of",
+    "points_of",
     "recognise",
     "register_detector",
     "save_detector",
+    "undecided",
     "wrap",
 ]

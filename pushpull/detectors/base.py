@@ -47,6 +47,12 @@ class Outputs(NamedTuple):
                 return {name: getattr(self, name) for name in names}
         return {}
 
+    def relative_to(self, threshold: float) -> "Outputs":
+        """The same, with log-odds of speaking that are 0 where these are ``threshold``; other heads stay."""
+        if not threshold:
+            return self
+        return self._replace(logits_av=self.logits_av - self.logits_av.new_tensor([0.0, threshold]))
+
     def map(self, function: Callable[[Tensor], Tensor]) -> "Outputs":
         """``function`` of every output that is there."""
         return Outputs(*(None if value is None else function(value) for value in self))
@@ -104,7 +110,10 @@ class Card:
         architecture: a name of :func:`pushpull.detectors.list_architectures`; "" for a detector of one's own.
         trained_on: data that its weights come from.
         crop: of CROPS, the part of a picture that it was trained on.
-        threshold: log-odds of speaking above which a frame counts as speech.
+        threshold: log-odds of speaking above which a frame counts as speech, as this detector gives them: 0 once a
+            point was taken off them.
+        point: what was taken off, {"name": of pushpull.detectors.points, "threshold": log-odds of the network itself};
+            None: nothing.
         window_seconds: longer tracks are scored in windows of this length, see pushpull.detectors.windowed; None scores
             all tracks whole.
         licence: of the weights.
@@ -121,6 +130,7 @@ class Card:
     trained_on: str | None = None
     crop: str = "talknet_demo"
     threshold: float = 0.0
+    point: dict[str, Any] | None = None
     window_seconds: float | None = None
     licence: str | None = None
     source: str | None = None

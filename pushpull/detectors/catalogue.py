@@ -1,11 +1,16 @@
 """Published detectors: where their files are, what they are, and under which licence."""
 
+import json
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from pushpull.detectors.base import Card
+from pushpull.detectors.points import CARD_KEY
 
 COMMAND = "python -m pushpull.detectors"  # lists and fetches them
 RAW = "https://raw.githubusercontent.com"
+MEASURED = Path(__file__).with_name("published_points.json")
 AVA = "AVA-ActiveSpeaker"
 TALKSET = "AVA-ActiveSpeaker, then TalkSet (LRS3 and VoxCeleb2)"
 
@@ -38,7 +43,7 @@ class Published:
 
     def card(self) -> dict:
         """The facts, as a detector carries them."""
-        return Card(
+        card = Card(
             name=self.name,
             architecture=self.architecture,
             trained_on=self.trained_on,
@@ -48,6 +53,7 @@ class Published:
             source=self.url,
             source_sha256=self.sha256,
         ).to_dict()
+        return published_points(card)
 
 
 def _liao(name: str, repository: str, year: int, file: str, sha256: str, size: int, trained_on: str) -> Published:
@@ -106,6 +112,18 @@ PUBLISHED = {
         ),
     )
 }
+
+
+def published_points(card: dict) -> dict:
+    """The card with the operating points that were measured here of the published file that it tells of, if any."""
+    points = measured().get(str(card.get("source_sha256")))
+    return {CARD_KEY: points} | card if points else card
+
+
+@cache
+def measured() -> dict[str, dict]:
+    """{SHA-256 of a published file: its operating points}, from ``published_points.json``."""
+    return json.loads(MEASURED.read_text(encoding="utf-8"))
 
 
 def published_by(sha256: str) -> Published | None:

@@ -78,7 +78,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     path = find_checkpoint(name_or_path)
     config, card = read_header(path)
     card["sha256"] = sha256(path)
-    card = _with_sidecar(path, card)
+    card = with_sidecar(path, card)
     try:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -125,7 +125,8 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "config": config,
     }
-    card.pop("sha256", None)
+    for name in ("sha256", "point"):
+        card.pop(name, None)
     metadata = {"format": "pt", "config": json.dumps(config), "card": json.dumps(card)}
     _write(path, lambda temporary: save_file(state, temporary, metadata))
     card["sha256"], card["bytes"] = sha256(path), path.stat().st_size
@@ -251,8 +252,13 @@ def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _with_sidecar(path: Path, card: dict) -> dict:
-    """The card beside the weights, where people may have added to it; the one inside if it is of other weights."""
+def with_sidecar(path: Path, card: dict) -> dict:
+    """The card beside the weights, where people may have added to it; the one inside if it is of other weights.
+
+    Args:
+        path: of the weights.
+        card: the one inside, with their ``sha256``.
+    """
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
         return card

@@ -10,16 +10,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pushpull.detectors.base import Card, Detector, reference_embeddings_of
-from pushpull.detectors.catalogue import COMMAND, PUBLISHED, published_by
+from pushpull.detectors.catalogue import COMMAND, PUBLISHED, published_by, published_points
 from pushpull.detectors.checkpoint import (
     CHECKPOINTS,
     NAME,
     REFERENCE,
     CheckpointError,
+    find_checkpoint,
     list_models,
     load_model,
     resolve_device,
+    with_sidecar,
 )
+from pushpull.detectors.points import at_point
 from pushpull.detectors.registry import architecture_of, get_architecture, list_architectures, recognise
 from pushpull.detectors.state import SAFETENSORS, read_state
 from pushpull.detectors.stored import pack, unpack
@@ -64,35 +67,49 @@ def find_detector(name: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def load_detector(name_or_path: str | Path, device: str | torch.device = "auto") -> Detector:
+def load_detector(name_or_path: str | Path, device: str | torch.device = "auto", point: str | None = None) -> Detector:
     """A detector, in evaluation mode; its architecture is recognised by its tensors.
 
     One whose card has ``window_seconds`` scores longer tracks in windows, see :mod:`pushpull.detectors.windowed`.
+    Log-odds 0 is where it decides, see :mod:`pushpull.detectors.points`; ``point="own"`` gives the network's own
+    log-odds.
 
     Args:
         name_or_path: a name that ``python -m pushpull.detectors`` lists, or the path of a ``.safetensors``,
             ``.model``, ``.pt`` or ``.pth`` file. Names are looked for in the folder that PUSHPULL_DETECTORS names,
             in the user's cache, and among the checkpoints that ship.
         device: "auto", "cpu", "cuda", "mps".
+        point: where it decides: "speaking", "strict_sync" or "own"; None is "speaking" where its card has that point,
+            else its own threshold.
 
     Returns:
-        The detector with its ``.card``; ``card["sha256"]`` is the file's.
+        The detector with its ``.card``; ``card["sha256"]`` is the file's, ``card["point"]`` says where it decides.
 
     Raises:
         CheckpointError: no such detector (the message says what to do), a file that is damaged or holds code, of an
             architecture that is not registered, or with tensors that do not fit it.
-        ValueError: no such device.
+        ValueError: no such device, or no such point on its card.
     """
-    device = resolve_device(device)
+    return at_point(windowed(_load(name_or_path, resolve_device(device))), point)
+
+
+def _load(name_or_path: str | Path, device: torch.device) -> Detector:
     path = _path_of(name_or_path)
     if path is None:
-        return windowed(load_model(name_or_path, device))
+        return load_model(name_or_path, device)
     if path.suffix == SAFETENSORS:
         metadata = _metadata(path)
-        if "config" in metadata:
-            return windowed(load_model(path, device))
-        return windowed(_load_safetensors(path, metadata).to(device))
+        return load_model(path, device) if "config" in metadata else _load_safetensors(path, metadata).to(device)
     return load_published(path).to(device)
+
+
+def file_of(name_or_path: str | Path) -> Path:
+    """The file that :func:`load_detector` reads.
+
+    Raises:
+        CheckpointError: as there.
+    """
+    return _path_of(name_or_path) or find_checkpoint(name_or_path)
 
 
 def load_published(path: str | Path) -> Detector:
@@ -150,7 +167,8 @@ def save_detector(
     parameters = sum(parameter.numel() for parameter in detector.parameters())
     card = detector.card if card is None else card
     card = {**card, "name": path.stem, "architecture": architecture, "parameters": parameters}
-    card.pop("sha256", None)
+    for name in ("sha256", "point"):
+        card.pop(name, None)
     with replacing(path) as file:
         file.write(save(state, {"format": "pt", "architecture": architecture, "card": json.dumps(card)}))
     with replacing(path.with_suffix(".json"), "w") as file:
@@ -192,7 +210,7 @@ def _told(path: Path) -> dict:
         card = json.loads(_metadata(path).get("card", "{}"))
     except (CheckpointError, ValueError):
         return {}
-    return card if isinstance(card, dict) else {}
+    return published_points(card) if isinstance(card, dict) else {}
 
 
 def _path_of(name_or_path: str | Path) -> Path | None:
@@ -233,8 +251,8 @@ def _load_safetensors(path: Path, metadata: dict[str, str]) -> Detector:
         Card.from_dict(card)
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} has a card that this version does not know: {error}") from error
-    detector.card = {"crop": UNLISTED_CROP} | card | {"name": path.stem, "architecture": architecture}
-    detector.card["sha256"] = sha256(path)
+    card = {"crop": UNLISTED_CROP} | card | {"name": path.stem, "architecture": architecture, "sha256": sha256(path)}
+    detector.card = published_points(with_sidecar(path, card))
     return detector
 
 

@@ -8,21 +8,25 @@ import torch
 from pushpull.detectors.base import Detector
 from pushpull.detectors.checkpoint import CheckpointError, resolve_device
 from pushpull.detectors.load import load_detector
+from pushpull.detectors.points import at_point
 from pushpull.detectors.wrap import wrap
 
 SCRIPT = ".py"
 VARIABLE = "detector"
 
 
-def open_detector(name_or_path: str | Path, device: str | torch.device = "auto") -> Detector:
+def open_detector(name_or_path: str | Path, device: str | torch.device = "auto", point: str | None = None) -> Detector:
     """What a person named on a command line: as :func:`load_detector`, or a ``.py`` file, which is run.
+
+    Args:
+        point: as :func:`load_detector`; what a ``.py`` file makes has its own threshold, unless its card says more.
 
     Raises:
         CheckpointError, ValueError: as :func:`load_detector` and :func:`run_script`.
     """
     if str(name_or_path).endswith(SCRIPT):
-        return run_script(name_or_path, device)
-    return load_detector(name_or_path, device)
+        return at_point(run_script(name_or_path, device), point)
+    return load_detector(name_or_path, device, point)
 
 
 def run_script(path: str | Path, device: str | torch.device = "auto") -> Detector:

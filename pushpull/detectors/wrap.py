@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,11 +23,11 @@ Call = Callable[[Any, Tensor, Tensor], Any]
 class WrappedDetector(nn.Module):
     """What :func:`wrap` gives: a module as a detector."""
 
-    def __init__(self, module: Callable, call: Call, front_end: str, card: dict[str, Any]):
+    def __init__(self, module: Callable, call: Call, front_end: str, threshold: float, card: dict[str, Any]):
         super().__init__()
         self.module = module
         self.card = card
-        self._call, self._front_end = call, front_end
+        self._call, self._front_end, self._threshold = call, front_end, threshold
 
     def forward(self, inputs: dict[str, Tensor]) -> Outputs:
         """Score every video frame.
@@ -48,7 +49,8 @@ class WrappedDetector(nn.Module):
             audio = audio.clone()
         else:
             audio = FRONT_ENDS[self._front_end](audio, FEATURES_PER_FRAME * frames)
-        return as_outputs(self._call(self.module, audio, video), clips, frames, self.card["name"])
+        given = self._call(self.module, audio, video)
+        return as_outputs(given, clips, frames, self.card["name"]).relative_to(self._threshold)
 
     def fast(self) -> "WrappedDetector":
         """A copy for attacks, in evaluation mode and with frozen parameters."""
@@ -79,7 +81,7 @@ def wrap(
         front_end: what it is given as audio: "waveform", (B, 640 T) full scale at 16 kHz; "mfcc", (B, 4 T, 13); or
             "spectrogram", (B, 4 T, 201), see pushpull.detectors.front_ends.
         name: what reports call it; the class's name otherwise.
-        threshold: log-odds above which a frame counts as speech.
+        threshold: log-odds above which a frame counts as speech. It is taken off: the detector decides at 0.
         trained_on, licence: for reports.
 
     Raises:
@@ -92,14 +94,11 @@ def wrap(
         raise TypeError(f"call is a function of (module, audio, video), got {call!r}")
     if front_end != WAVEFORM and front_end not in FRONT_ENDS:
         raise ValueError(f"front_end is one of {', '.join((WAVEFORM, *FRONT_ENDS))}, got {front_end!r}")
-    card = Card(
-        name=name or getattr(module, "__name__", type(module).__name__),
-        trained_on=trained_on,
-        crop=crop,
-        threshold=threshold,
-        licence=licence,
-    )
-    return WrappedDetector(module, call or _audio_and_video, front_end, card.to_dict()).eval()
+    facts = {"trained_on": trained_on, "crop": crop, "licence": licence}
+    card = Card(name=name or getattr(module, "__name__", type(module).__name__), threshold=threshold, **facts)
+    if threshold:
+        card = replace(card, threshold=0.0, point={"name": "own", "threshold": threshold})
+    return WrappedDetector(module, call or _audio_and_video, front_end, float(threshold), card.to_dict()).eval()
 
 
 def as_outputs(given: Any, clips: int, frames: int, name: str) -> Outputs:

@@ -31,6 +31,7 @@ def evaluate(
     out: str | Path | None = None,
     batch: int = BATCH,
     seed: int = 0,
+    point: str | None = None,
     on_examples: Callable[[int], None] = lambda count: None,
 ) -> list[dict]:
     """Attack every clip of every detector with its own gradients.
@@ -46,17 +47,19 @@ def evaluate(
             heads it needs.
         out: folder for records, so that the same call goes on where it was stopped, and for results.csv.
         batch: clips attacked together.
+        point: where they decide, of ``pushpull.detectors.POINTS``; None: detectors as they are, those by their names as
+            ``load_detector`` loads them.
         on_examples: called with the number of clips that were done, after every batch.
 
     Returns:
-        A row for each detector: "model", "sha256" and what ``pushpull.evaluation.summary.summarise`` gives, rates in
-        0..1 with 95 % intervals over clips.
+        A row for each detector: "model", "sha256", "point", "threshold" and what
+        ``pushpull.evaluation.summary.summarise`` gives, rates in 0..1 with 95 % intervals over clips.
 
     Raises:
         ValueError, CheckpointError: no clips, some with labels and some without, or a detector that there is not.
     """
     chosen = detectors if isinstance(detectors, list | tuple) else [detectors]
-    subjects = [Subject.of(detector) for detector in chosen]
+    subjects = [Subject.of(detector, point=point) for detector in chosen]
     if out is not None:
         check_folder(Path(out))
     examples, own = _examples(clips)
@@ -74,7 +77,8 @@ def evaluate(
             source=subject.name, attack=attack, objective=objective, modality=modality, eps_av=eps_av, seed=seed
         )
         records = evaluator.run(condition)[subject.name]
-        rows.append({"model": subject.name, "sha256": subject.sha256} | summarise(subset, records))
+        told = {"point": subject.point.name, "threshold": subject.point.threshold}
+        rows.append({"model": subject.name, "sha256": subject.sha256} | told | summarise(subset, records))
     if out is not None:
         with replacing(Path(out) / "results.csv", "w") as file:
             file.write(as_csv(rows))
@@ -88,6 +92,7 @@ def audit(
     eps_av: float = 5.0,
     quick: bool = False,
     reference: Detector | str | None = None,
+    point: str | None = None,
     out: str | Path | None = None,
     options: AuditOptions | None = None,
     on_trial: Callable[[str, int, int], None] = lambda name, done, total: None,
@@ -101,6 +106,7 @@ def audit(
         eps_av: budget; sound moves by up to 1e-4 of full scale and the picture by 0.1 grey levels for each unit.
         quick: short attacks: a first look.
         reference: an undefended detector whose perturbations are tried on this one.
+        point: where the detector decides, as :func:`evaluate`.
         out: folder for audit.json, audit.html and records; the same call goes on where it was stopped.
         options: in place of ``eps_av`` and ``quick``.
         on_trial: called before every attack with its name, its number from 0, and how many there are.
@@ -108,7 +114,7 @@ def audit(
     Raises:
         ValueError, CheckpointError: no clips, some with labels and some without, or a detector that there is not.
     """
-    subject = Subject.of(detector)
+    subject = Subject.of(detector, point=point)
     options = options or (AuditOptions.quick(eps_av=eps_av) if quick else AuditOptions(eps_av=eps_av))
     if out is not None:
         check_folder(Path(out))

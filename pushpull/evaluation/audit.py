@@ -119,6 +119,7 @@ class Audit:
             "format": "pushpull-audit/1",
             "model": self.subject.name,
             "sha256": self.subject.sha256,
+            "point": self.subject.point.to_dict(),
             **plain,
             "flags": [found.to_dict() for found in self.flags],
             "options": asdict(self.options),

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pushpull.config import parse_options
 from pushpull.detectors import CheckpointError
+from pushpull.detectors.points import OWN, check_point
 from pushpull.evaluation.audit import Audit, AuditOptions, audit
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.command import load_subjects
@@ -39,6 +40,8 @@ class AuditCommandOptions:
         reference: an undefended detector whose perturbations are tried on the others; "" leaves that out.
         batch: clips attacked together.
         device: "auto", "cpu", "cuda" or "mps".
+        point: where the audited detectors decide: "own", their own threshold (log-odds 0), or an operating point of
+            their cards, "speaking" or "strict_sync".
         set: which examples.
         attacks: how hard it tries.
     """
@@ -47,12 +50,14 @@ class AuditCommandOptions:
     reference: str = "A"
     batch: int = BATCH
     device: str = "auto"
+    point: str = OWN
     set: SetOptions = field(default_factory=lambda: SetOptions(examples=100))
     attacks: AuditOptions = field(default_factory=AuditOptions)
 
     def __post_init__(self):
         if not self.data:
             raise ValueError("say what to attack: --data talkset:FOLDER, held-out clips with labels")
+        check_point(self.point)
 
 
 def audit_one(
@@ -99,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = replace(options, set=replace(options.set, **QUICK_SET), attacks=few)
     command = f"python -m pushpull.audit {shlex.join(arguments)}"
     try:
-        subjects = load_subjects(given.models, options.device)
+        subjects = load_subjects(given.models, options.device, options.point)
         cuts = held_out_examples(options.data, options.set, [subject.crop for subject in subjects])
         for subject in subjects:
             folder = given.out / subject.name if len(subjects) > 1 else given.out

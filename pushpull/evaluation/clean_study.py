@@ -11,7 +11,7 @@ import numpy as np
 
 from pushpull.evaluation.crafting import Evaluator
 from pushpull.evaluation.examples import SPEAKING
-from pushpull.evaluation.output import as_csv, percent
+from pushpull.evaluation.output import as_csv, decided_at, percent
 from pushpull.evaluation.statistics import Clusters
 from pushpull.files import replacing
 from pushpull.metrics import average_precision
@@ -39,7 +39,14 @@ def run_clean(evaluator: Evaluator, out: Path, told: dict, seed: int = 0) -> dic
         **told,
         "set": {crop or "as given": digest for crop, digest in evaluator.hashes.items()},
         "models": [
-            {"name": name, "sha256": subject.sha256, "crop": subject.crop, "crop_used": evaluator.crop_of(name)}
+            {
+                "name": name,
+                "sha256": subject.sha256,
+                "threshold": subject.point.threshold,
+                "point": subject.point.name,
+                "crop": subject.crop,
+                "crop_used": evaluator.crop_of(name),
+            }
             for name, subject in evaluator.subjects.items()
         ],
         "rows": rows,
@@ -139,7 +146,7 @@ def as_markdown(found: dict) -> str:
         "```",
         "",
         f"Set {', '.join(found['set'].values())}. Percent, with 95 % intervals by bootstrap over base clips. *Called "
-        "speaking*: frames of examples that do not speak, above the detector's own threshold. *Found*: speaking frames "
+        f"speaking*: frames of examples that do not speak, above {decided_at(found)}. *Found*: speaking frames "
         "above it. *Recall*: speaking frames found where 5, 10 and 20 % of this kind's frames are false alarms.",
         "",
     ]

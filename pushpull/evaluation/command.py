@@ -19,7 +19,9 @@ from tqdm import tqdm
 
 from pushpull.config import parse_options
 from pushpull.data.parallel import World
-from pushpull.detectors import CheckpointError, list_detectors, resolve_device
+from pushpull.detectors import CheckpointError, resolve_device
+from pushpull.detectors.points import OWN, check_point
+from pushpull.evaluation import points_command
 from pushpull.evaluation.clean_study import TITLE as CLEAN_TITLE
 from pushpull.evaluation.clean_study import run_clean
 from pushpull.evaluation.crafting import BATCH, Evaluator
@@ -36,7 +38,7 @@ from pushpull.evaluation.examples import SetOptions
 from pushpull.evaluation.output import document, write_results
 from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
 from pushpull.evaluation.studies import STUDIES, WORST, Study, StudyOptions, study_rows
-from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.subjects import Subject, load_subjects
 from pushpull.evaluation.survival_study import EPS_AV, TITLE, run_survival
 from pushpull.files import check_folder
 from pushpull.media import MediaError
@@ -61,6 +63,8 @@ class EvaluateOptions:
         videos: in place of data: videos, comma-separated, in which each detector's own decisions count as right.
         batch: clips attacked together.
         device: "auto", "cpu", "cuda" or "mps".
+        point: where detectors decide: "own", their own threshold (log-odds 0), or an operating point of their cards,
+            "speaking" or "strict_sync".
         set: which examples.
         attacks: how strongly they are attacked.
     """
@@ -70,6 +74,7 @@ class EvaluateOptions:
     videos: str = ""
     batch: int = BATCH
     device: str = "auto"
+    point: str = OWN
     set: SetOptions = field(default_factory=SetOptions)
     attacks: StudyOptions = field(default_factory=StudyOptions)
 
@@ -78,6 +83,7 @@ class EvaluateOptions:
             raise ValueError(
                 "say what to attack: --data talkset:FOLDER (held-out clips with labels) or --videos FILE,FILE"
             )
+        check_point(self.point)
 
 
 def default_models(study: str, *, quick: bool = False) -> list[str]:
@@ -95,16 +101,6 @@ def default_models(study: str, *, quick: bool = False) -> list[str]:
     if study == "fig4":
         return list(FIGURE_4_ROWS)
     return list(TABLE_1)
-
-
-def load_subjects(names: list[str], device: str) -> list[Subject]:
-    """Detectors by name, path or row of Table 1.
-
-    Raises:
-        CheckpointError: there is no such detector.
-    """
-    rows = {str(card.get("row")): card["name"] for card in list_detectors() if "-lite-" in str(card["name"])}
-    return [Subject.of(rows.get(name, name), device=device) for name in names]
 
 
 def run_study(
@@ -128,7 +124,8 @@ def run_study(
     check_folder(out)
     with World(resolve_device(options.device)) as world:
         names = [name.strip() for name in options.models.split(",") if name.strip()]
-        subjects = load_subjects(names or default_models(study, quick=quick), str(world.device))
+        chosen = names or default_models(study, quick=quick)
+        subjects = load_subjects(chosen, str(world.device), options.point)
         with world.leader_first():
             examples = _examples(options, subjects, progress and world.leads)
         bar = tqdm(unit="example", disable=not (progress and world.leads))
@@ -201,6 +198,8 @@ def _quick(options: EvaluateOptions) -> EvaluateOptions:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [points_command.NAME]:
+        return points_command.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m pushpull.evaluate",
         description=__doc__,
@@ -208,6 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     titles = {CLEAN: CLEAN_TITLE} | {name: study.title for name, study in STUDIES.items()}
     titles |= {SURVIVAL: TITLE, EMBEDDINGS: EMBEDDINGS_TITLE}
+    titles[points_command.NAME] = f"{points_command.TITLE} (options of its own: points --help)"
     parser.add_argument("study", choices=titles, help="; ".join(f"{name}: {title}" for name, title in titles.items()))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")

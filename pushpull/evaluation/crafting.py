@@ -187,9 +187,13 @@ class Evaluator:
         names = dict.fromkeys(
             (condition.source, *condition.scored_by, *condition.ensemble, *filter(None, [condition.begin]))
         )
+        thresholds = {name: self.subjects[name].point.threshold for name in names}
+        # What is not used is not told: records from before there were operating points stay good.
+        moved = {"thresholds": thresholds} if any(thresholds.values()) else {}
         return {
             "condition": condition.to_dict(),
             "checkpoints": {name: self.subjects[name].sha256 for name in names},
+            **moved,
             "set": self.hashes[self.crop_of(condition.source)],
             "own_labels": self.own_labels,
         }

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pushpull.detectors.points import OWN
 from pushpull.evaluation.crafting import Evaluator
 from pushpull.evaluation.studies import WORST, Study
 from pushpull.files import replacing
@@ -33,7 +34,8 @@ def document(study: Study, evaluator: Evaluator, rows: Sequence[dict], told: dic
                 "name": name,
                 "row": subject.row,
                 "sha256": subject.sha256,
-                "threshold": float(subject.card.get("threshold") or 0.0),
+                "threshold": subject.point.threshold,
+                "point": subject.point.name,
                 "crop": subject.crop,
                 "crop_used": evaluator.crop_of(name) or evaluator.examples[0].clip.crop,
                 "seed": (subject.card.get("training") or {}).get("seed"),
@@ -107,15 +109,15 @@ def as_markdown(found: dict) -> str:
         f"({', '.join(f'{n} {name}' for name, n in sources.items())}; "
         f"{', '.join(f'{n} {name}' for name, n in kinds.items())}), set {', '.join(found['set'].values())}. "
         "Intervals are 95 %, by bootstrap over base clips. AP is AVA's average precision in percent; its floor, what "
-        "scores that say nothing get, stands beside it. Accuracies are percent of frames at each detector's own "
-        'threshold. "Never wrong" counts frames that no iterate of the attack decided wrongly.',
+        f"scores that say nothing get, stands beside it. Accuracies are percent of frames at {decided_at(found)}. "
+        '"Never wrong" counts frames that no iterate of the attack decided wrongly.',
         "",
     ]
     if found["own_labels"]:
         lines += ["What counts as right is each detector's own decision on the unattacked clip.", ""]
     for name in dict.fromkeys(row["set"] for row in found["rows"]):
         lines += _table(name, [row for row in found["rows"] if row["set"] == name])
-    lines += ["## Detectors", "", "| name | row | crop | threshold | SHA-256 |", "|---|---|---|---|---|"]
+    lines += ["## Detectors", "", "| name | row | crop | decides at log-odds | SHA-256 |", "|---|---|---|---|---|"]
     for model in found["models"]:
         crop = (
             model["crop"] if model["crop"] == model["crop_used"] else f"{model['crop_used']}, not its {model['crop']}"
@@ -124,6 +126,13 @@ def as_markdown(found: dict) -> str:
             f"| {model['name']} | {model['row'] or '-'} | {crop} | {model['threshold']:g} | `{model['sha256'][:16]}` |"
         )
     return "\n".join(lines) + "\n"
+
+
+def decided_at(found: dict) -> str:
+    """Where the detectors of an evaluation decide, for people."""
+    points = dict.fromkeys(model.get("point", OWN) for model in found["models"])
+    words = {name: f"the operating point {name.replace('_', ' ')!r} of each detector's card" for name in points}
+    return " or ".join((words | {OWN: "each detector's own threshold"})[name] for name in points)
 
 
 def _table(name: str, rows: Sequence[dict]) -> list[str]:

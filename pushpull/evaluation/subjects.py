@@ -1,7 +1,7 @@
-"""A detector under evaluation: deciding at its own threshold, with the copy that attacks run on and its hash."""
+"""A detector under evaluation: where it decides, the copy that attacks run on, and its hash."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,38 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from pushpull.attacks.objectives import OBJECTIVES
-from pushpull.detectors import Detector, Outputs, attack_copy, card_of, device_of, open_detector
-from pushpull.detectors.windowed import as_many
-
-
-class AtThreshold(nn.Module):
-    """A detector whose logits are shifted so that log-odds 0 is its card's decision threshold.
-
-    Attacks and metrics decide at log-odds 0. The order of scores, and so the average precision, stays as it is.
-    """
-
-    def __init__(self, detector: Callable[[dict[str, Tensor]], Outputs], threshold: float):
-        super().__init__()
-        self.detector, self.threshold = detector, threshold
-        self.card = dict(getattr(detector, "card", None) or {}) | {"threshold": 0.0}
-        self.train(getattr(detector, "training", False))
-
-    def forward(self, inputs: dict[str, Tensor]) -> Outputs:
-        return self._shifted(self.detector(inputs))
-
-    def fast(self) -> "AtThreshold":
-        return AtThreshold(attack_copy(self.detector), self.threshold)
-
-    def fix(self, inputs: dict[str, Tensor]) -> Callable[[dict[str, Tensor]], Outputs]:
-        inner = getattr(self.detector, "fix", None)
-        if inner is None:
-            return lambda others: self(as_many(inputs, others))
-        fixed = inner(inputs)
-        return lambda others: self._shifted(fixed(others))
-
-    def _shifted(self, outputs: Outputs) -> Outputs:
-        shift = outputs.logits_av.new_tensor([0.0, -self.threshold])
-        return outputs._replace(logits_av=outputs.logits_av + shift)
+from pushpull.detectors import (
+    Detector,
+    Outputs,
+    Point,
+    at_point,
+    attack_copy,
+    card_of,
+    decided,
+    device_of,
+    list_detectors,
+    open_detector,
+    point_of,
+    undecided,
+)
+from pushpull.detectors.points import OWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +33,7 @@ class Subject:
     Args:
         name: what tables call it.
         detector: decides at log-odds 0.
-        card: the detector's own, with its own threshold.
+        card: the detector's own.
     """
 
     name: str
@@ -58,19 +41,22 @@ class Subject:
     card: dict
 
     @classmethod
-    def of(cls, detector: Detector | str, name: str | None = None, device: str = "auto") -> "Subject":
+    def of(
+        cls, detector: Detector | str, name: str | None = None, device: str = "auto", point: str | None = None
+    ) -> "Subject":
         """A detector, or one by its name or path, as it is evaluated.
 
+        Args:
+            point: where it decides, of ``pushpull.detectors.POINTS``; None: a detector stays as it is, one by its name
+                is loaded as :func:`pushpull.detectors.load_detector` does.
+
         Raises:
-            CheckpointError: as :func:`pushpull.detectors.load_detector`.
+            CheckpointError, ValueError: as :func:`pushpull.detectors.load_detector`.
         """
         if not callable(detector):
-            detector = open_detector(detector, device)
-        facts = card_of(detector)
-        shown = getattr(detector, "card", None) or {}
-        if facts.threshold:
-            detector = AtThreshold(detector, facts.threshold)
-        return cls(name or facts.name, detector, dict(shown))
+            detector = open_detector(detector, device, point)
+        detector = decided(detector) if point is None else at_point(detector, point)
+        return cls(name or card_of(detector).name, detector, dict(getattr(detector, "card", None) or {}))
 
     @cached_property
     def fast(self) -> Callable[[dict[str, Tensor]], Outputs]:
@@ -86,11 +72,17 @@ class Subject:
         """Of the file that it came from; of one that came from no file, of its weights."""
         if stated := self.card.get("sha256"):
             return stated
-        digest = hashlib.sha256(type(self.detector).__qualname__.encode())
-        state = self.detector.state_dict() if isinstance(self.detector, nn.Module) else {}
+        network = undecided(self.detector)
+        digest = hashlib.sha256(type(network).__qualname__.encode())
+        state = network.state_dict() if isinstance(network, nn.Module) else {}
         for key in sorted(state):
             digest.update(key.encode() + state[key].detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def point(self) -> Point:
+        """Where it decides."""
+        return point_of(self.detector)
 
     @property
     def crop(self) -> str:
@@ -117,3 +109,19 @@ class Subject:
             raise ValueError(f"unknown objective {name!r}; known are {', '.join(OBJECTIVES)}")
         lacks = outputs.logits_a is None or outputs.logits_v is None
         return "inference_aware" if name == "training_aware" and lacks else name
+
+
+def load_subjects(names: list[str], device: str, point: str = OWN) -> list[Subject]:
+    """Detectors by name, path or row of Table 1, deciding at ``point`` of ``pushpull.detectors.POINTS``.
+
+    Raises:
+        CheckpointError: there is no such detector.
+        ValueError: one that has no such point.
+    """
+    return [Subject.of(name, device=device, point=point) for name in without_rows(names)]
+
+
+def without_rows(names: Sequence[str]) -> list[str]:
+    """The names with those of rows of Table 1, "A" or "D3", replaced by those of their lite checkpoints."""
+    rows = {str(card.get("row")): card["name"] for card in list_detectors() if "-lite-" in str(card["name"])}
+    return [rows.get(name, name) for name in names]

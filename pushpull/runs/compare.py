@@ -10,7 +10,7 @@ import pandas as pd
 
 from pushpull.attacks import PGD, Attack, Step
 from pushpull.clip import FPS, Clip
-from pushpull.detectors import describe
+from pushpull.detectors import Point, describe
 from pushpull.faces import recut
 from pushpull.metrics import METRICS, Metric
 from pushpull.runs.run import Run, execute, spec_for
@@ -247,4 +247,7 @@ def _remarks(runs: dict[str, Run], transfer_from: str | None) -> list[str]:
     objectives = {run.spec.objective.replace("_", "-") for run in runs.values()}
     if len(objectives) > 1:
         remarks.append(f"The objective is {' or '.join(sorted(objectives))}, as far as each detector has the heads.")
+    points = {name: run.point for name, run in runs.items()}
+    if any(point != Point() for point in points.values()):
+        remarks.append(f"Each decides where its card says: {'; '.join(f'{n} at {p}' for n, p in points.items())}.")
     return remarks

@@ -12,6 +12,7 @@ import torch
 
 from pushpull.attacks.budget import STORAGE_STEP
 from pushpull.clip import FPS
+from pushpull.detectors import Point
 from pushpull.files import read_text, sha256
 from pushpull.metrics import GREY, STORED_STEP
 from pushpull.plots.scores import probability
@@ -29,6 +30,7 @@ def scores_table(run: Run) -> pd.DataFrame:
     Columns: ``frame`` (from 0, the face's first), ``time_s`` (seconds into the file), ``label`` (1 speaking, 0 not:
     what counted as right), ``target`` (what a targeted attack wanted; empty where it wanted nothing), and for the
     clean, the adversarial and the stored clip ``probability_*`` of speaking and ``logodds_*``, which do not saturate.
+    Both are relative to where the detector decides: above 0.5, and above 0, is speech.
 
     Args:
         run: the attack.
@@ -116,8 +118,9 @@ def run_report(run: Run, *, source: Source | None = None, files: dict[str, str] 
         "format": FORMAT,
         "environment": run.environment,
         "source": (asdict(source) if source else {"path": None, "sha256": None, "bytes": None}) | place,
-        "checkpoint": {key: run.card.get(key) for key in ("name", "sha256", "variant", "size", "parameters")},
-        "made_on": run.source_card and {key: run.source_card.get(key) for key in ("name", "sha256")},
+        "checkpoint": {key: run.card.get(key) for key in ("name", "sha256", "variant", "size", "parameters")}
+        | {"point": run.point.to_dict()},
+        "made_on": run.source_card and {key: run.source_card.get(key) for key in ("name", "sha256", "point")},
         "spec": run.spec.to_dict(),
         "budgets": {name: asdict(budget) for name, budget in run.budgets.items()},
         "reference": run.reference,
@@ -147,6 +150,7 @@ class Past:
         spec: what was done.
         source: the file it was done to.
         checkpoint: SHA-256 of the weights; None if the model came from no file.
+        point: where the detector decided; its own threshold in reports from before there were operating points.
         environment: versions and device.
         digest: of the perturbation, per modality.
         stopped_after: evaluations after which the run was stopped; None if it ran to its end.
@@ -156,6 +160,7 @@ class Past:
     spec: RunSpec
     source: Source
     checkpoint: str | None
+    point: Point
     environment: dict
     digest: dict[str, str]
     stopped_after: int | None
@@ -193,6 +198,7 @@ def read_report(path: str | os.PathLike) -> Past:
             spec=RunSpec.from_dict(values["spec"]),
             source=Source(*(values["source"][name] for name in ("path", "sha256", "bytes"))),
             checkpoint=values["checkpoint"]["sha256"],
+            point=Point.from_dict(values["checkpoint"].get("point") or Point().to_dict()),
             environment=dict(values["environment"]),
             digest=dict(values["digest"]),
             stopped_after=values["stopped_after"],

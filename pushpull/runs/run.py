@@ -15,7 +15,7 @@ from torch import Tensor
 from pushpull import __version__
 from pushpull.attacks import PGD, Attack, AttackResult, Budget, Step, paper_budget
 from pushpull.clip import Clip
-from pushpull.detectors import Outputs, attack_copy, describe, device_of, reference_embeddings_of
+from pushpull.detectors import Outputs, Point, attack_copy, decided, describe, device_of, reference_embeddings_of
 from pushpull.metrics import Metrics, tabulate
 from pushpull.runs.spec import RunSpec, Target
 
@@ -75,6 +75,11 @@ class Run:
     def margins(self) -> dict[str, np.ndarray]:
         """(T,) float32 log-odds of speaking, by the names of the columns."""
         return {name: said.margin[0].numpy() for name, said in self.outputs.items()}
+
+    @property
+    def point(self) -> Point:
+        """Where the detector decides: what log-odds are relative to."""
+        return Point() if self.card.get("point") is None else Point.from_dict(self.card["point"])
 
     @property
     def reference(self) -> str:
@@ -217,6 +222,7 @@ def execute(detector, clip: Clip, spec: RunSpec, on_step: Callable[[Step], bool 
     if spec.labels is None and clip.labels is not None:
         spec = replace(spec, labels="".join(str(int(label)) for label in clip.labels))
     given = spec.given_labels(clip.frames)
+    detector = decided(detector)
     inputs = clip.inputs(device_of(detector))
     with torch.no_grad():
         clean = detector(inputs)

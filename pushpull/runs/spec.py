@@ -70,10 +70,12 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """One attack on one face of a clip. With the bytes of clip and checkpoint it decides every bit of the result.
+    """One attack on one face of a clip.
+
+    With the bytes of clip and checkpoint, and where the detector decides, it decides every bit of the result.
 
     Args:
-        model: name or path of a checkpoint, see ``load_model``.
+        model: name or path of a checkpoint, see ``load_detector``.
         face: which face of the clip, from 1, as ``read_clips`` orders and names them.
         start: seconds of the file that are skipped.
         seconds: length of the part that is read; None reads to the end.

@@ -30,7 +30,7 @@ def faces_table(footage: Footage, margins: list[np.ndarray], chosen: int) -> str
 
 def run_text(run: Run) -> str:
     """What the attack was allowed, what it reached, and what of it survives in a file."""
-    lines = [_budget(run), _decisions(run), "", *run.metrics.table()]
+    lines = [_budget(run), _decisions(run), f"It decides at {run.point}.", "", *run.metrics.table()]
     lines += ["", f"What is right: {run.reference}.", storage(run)["statement"]]
     if run.targets is not None and _at_target(run, "clean") == 1:
         lines.append("The model said what the attacker wants before the attack: there was nothing to win.")

@@ -20,7 +20,7 @@ from pushpull.attacks.eot import Through
 from pushpull.attacks.objectives import margin
 from pushpull.attacks.stand_ins import Actual, BandLimited, Blurred, Compressed, Pasted, Reframed, Rounded, StandIn
 from pushpull.clip import Clip
-from pushpull.detectors import attack_copy, describe, device_of
+from pushpull.detectors import attack_copy, decided, describe, device_of
 from pushpull.files import check_folder, replacing
 from pushpull.media import CODECS, Limits
 from pushpull.runs.run import Run, scored, spec_for
@@ -66,6 +66,7 @@ def survive(
         ValueError: the clip was cut from no video, or labels or target do not fit it.
         MediaError: the video cannot be read again, or ffmpeg failed.
     """
+    detector = decided(detector)
     scene = SceneFile(clip, CODECS[spec.codec], limits)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import torch
 from pushpull.attacks import as_stored
 from pushpull.attacks.objectives import get_objective
 from pushpull.clip import Clip
-from pushpull.detectors import device_of
+from pushpull.detectors import decided, device_of
 from pushpull.faces import move_change
 from pushpull.runs.run import Run, default_objective, scored
 
@@ -34,6 +34,7 @@ def transfer(run: Run, detector, clip: Clip) -> Run:
     """
     if clip.frames != run.clip.frames:
         raise ValueError(f"a perturbation of {run.clip.frames} frames does not fit a clip of {clip.frames}")
+    detector = decided(detector)
     inputs = clip.inputs(device_of(detector))
     with torch.no_grad():
         clean = detector(inputs)

@@ -14,6 +14,7 @@ from pushpull.detectors import (
     load_detector,
     save_checkpoint,
     save_detector,
+    undecided,
 )
 from pushpull.detectors.streams import TwoStreams
 from pushpull.detectors.windowed import Windowed
@@ -61,12 +62,12 @@ def described(network: Network) -> str:
 
 
 def load_network(name_or_path: str | Path, device: str | torch.device = "auto") -> Network:
-    """A detector as training takes it: one that scores long tracks in windows is taken out of them.
+    """A detector as training takes it: without windows for long tracks, and with the network's own log-odds.
 
     Raises:
         CheckpointError: as :func:`pushpull.detectors.load_detector`, or an architecture that is not trained here.
     """
-    detector = load_detector(name_or_path, device)
+    detector = undecided(load_detector(name_or_path, device))
     network = detector.detector if isinstance(detector, Windowed) else detector
     if not isinstance(network, TalkNet | TwoStreams):
         raise CheckpointError(

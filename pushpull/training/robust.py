@@ -7,6 +7,7 @@ from pushpull.attacks import BIM
 from pushpull.clip import Clip
 from pushpull.data.sources import Corpus
 from pushpull.detectors import Detector
+from pushpull.detectors.points import OWN
 from pushpull.evaluation.card_figures import card_form
 from pushpull.evaluation.crafting import Condition, Evaluator
 from pushpull.evaluation.examples import SetOptions, make_examples
@@ -75,7 +76,7 @@ def robust_figures(
         ValueError: no clip is long enough.
     """
     examples = make_examples(pool, _chosen(options))
-    subject = Subject.of(model)
+    subject = Subject.of(model, point=OWN)
     evaluator, subset = Evaluator([subject], examples), Subset.of(examples, seed=options.seed)
     common = {"source": subject.name, "eps_av": options.eps_av, "seed": options.seed}
     records = {}

@@ -64,6 +64,18 @@ def test_an_entry_says_what_the_card_says():
     assert 'data-fetch="lr-asd-ava"' in html and "3.4 MB" in html and "data-attack=" not in html
 
 
+def test_where_a_detector_decides_is_said_in_plain_words():
+    share = {"value": 0.934, "low": 0.89, "high": 0.97}
+    speaking = {"threshold": -0.883, "sha256": "ab", "found": share, "false_alarms": {"still": {"value": 0.15}}}
+    card = SHIPPED | {"sha256": "ab", "operating_points": {"speaking": speaking}}
+    html = cards.entry(card)
+    assert "point: speaking (used here)" in html and "log-odds above -0.88 count as speaking" in html
+    assert "finds 93 % (89 to 97) of speaking frames" in html and "fooled by resting lips 15 %" in html
+    for other in (card | {"sha256": "cd"}, card | {"operating_points": {"speaking": 3}}, SHIPPED | {"threshold": 0.5}):
+        html = cards.entry(other)
+        assert f"above {other.get('threshold', 0):g} count" in html and "has no operating points" in html
+
+
 @pytest.mark.parametrize(
     "card",
     [

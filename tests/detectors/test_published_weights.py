@@ -11,7 +11,7 @@ from pushpull.files import sha256
 
 @pytest.mark.parametrize("name", NAMES)
 def test_agrees_with_the_authors_network(name):
-    detector = load_detector(weights_file(name), "cpu")
+    detector = load_detector(weights_file(name), "cpu", "own")
     with torch.no_grad():
         for network in (detector, detector.fast()):
             assert (network(made_30()).margin[0] - reference(name)).abs().max() <= 1e-3
@@ -32,8 +32,8 @@ def test_has_the_card_of_its_publication(name, tmp_path):
 def test_is_found_by_name_and_converted_without_loss(monkeypatch, tmp_path):
     path = weights_file("lr-asd-ava")
     monkeypatch.setenv("PUSHPULL_DETECTORS", str(path.parent))
-    detector = load_detector("lr-asd-ava", "cpu")
-    again = load_detector(save_detector(tmp_path / "mine", detector), "cpu")
+    detector = load_detector("lr-asd-ava", "cpu", "own")
+    again = load_detector(save_detector(tmp_path / "mine", detector), "cpu", "own")
     state = again.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in detector.state_dict().items())
     assert again.card["name"] == "mine" and again.card["trained_on"] == detector.card["trained_on"]

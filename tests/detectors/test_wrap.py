@@ -8,7 +8,7 @@ from asd_support import batch
 from torch import Tensor, nn
 
 from pushpull.attacks import BIM, paper_budget
-from pushpull.detectors import Detector, Outputs, WrappedDetector, card_of, wrap
+from pushpull.detectors import Detector, Outputs, Point, WrappedDetector, card_of, decided, point_of, wrap
 
 
 class Loudness(nn.Module):
@@ -35,16 +35,12 @@ def test_log_odds_become_logits_of_that_margin():
     assert isinstance(detector, Detector) and not detector.training and not module.training
     inputs = batch(2, 3)
     outputs = detector(inputs)
-    assert torch.equal(outputs.margin, module(inputs["audio"], inputs["video"]))
+    # Its threshold is taken off: it decides at 0.
+    torch.testing.assert_close(outputs.margin, module(inputs["audio"], inputs["video"]) - 0.1)
     assert outputs.logits_av.shape == (2, 3, 2) and outputs[1:] == (None,) * 6
     card = card_of(detector)
-    assert (card.name, card.crop, card.trained_on, card.licence, card.threshold) == (
-        "loudness",
-        "face_box",
-        "nothing",
-        "MIT",
-        0.1,
-    )
+    assert (card.name, card.crop, card.trained_on, card.licence) == ("loudness", "face_box", "nothing", "MIT")
+    assert card.threshold == 0 and point_of(detector) == Point("own", 0.1) and decided(detector) is detector
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ from pushpull.evaluation.subjects import Subject
 
 @pytest.fixture
 def toys(monkeypatch):
-    def load(names, device):
+    def load(names, device, point="own"):
         made = {"A": Toy("A"), "D3": Toy("D3", scale=2.0, shift=0.05), "nc": Toy("nc", heads=False)}
-        return [Subject.of(made.get(name, Toy(name))) for name in names]
+        made["A"].card |= {"sha256": "a" * 64, "operating_points": {"speaking": {"threshold": -9, "sha256": "a" * 64}}}
+        return [Subject.of(made.get(name, Toy(name)), point=point) for name in names]
 
     for module in (command, audit_command):
         monkeypatch.setattr(module, "load_subjects", load)
@@ -45,6 +46,7 @@ def test_every_study_writes_its_files(study, toys, tmp_path, capsys):
     assert {row["set"] for row in found["rows"]} == {"all", "correct", "correct in 90 %"}
     assert {model["name"] for model in found["models"]} == {"A", "D3"}
     assert all(len(model["sha256"]) == 64 for model in found["models"])
+    assert all((model["point"], model["threshold"]) == ("own", 0) for model in found["models"])
     with open(tmp_path / "results.csv", newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == len(found["rows"]) and table[0]["adversarial.frame_accuracy_low"] != ""
@@ -116,6 +118,16 @@ def test_clean_figures_tell_recall_at_false_alarm_rates_by_kind(toys, tmp_path, 
     assert rows["all"]["found"]["value"] == 1.0 and "| swapped | 3 |" in (tmp_path / "results.md").read_text()
 
 
+def test_figures_are_of_the_point_that_was_asked_for(toys, tmp_path):
+    for point, told in (("own", "each detector's own threshold"), ("speaking", "operating point 'speaking'")):
+        assert main(arguments("fig3c", tmp_path / point, "--point", point, models="A", eps="0")) == 0
+        found = json.loads((tmp_path / point / "results.json").read_text())
+        assert found["options"]["point"] == found["models"][0]["point"] == point
+        assert told in (tmp_path / point / "results.md").read_text()
+        right = found["rows"][0]["clean"]["frame_accuracy"]["value"]
+        assert right == (1.0 if point == "own" else 0.5), "far below all scores everybody speaks"
+
+
 @pytest.mark.parametrize("rate, recall", [(0.0, 0.5), (0.24, 0.5), (0.25, 0.75), (1.0, 1.0)])
 def test_recall_at_a_false_alarm_rate_is_counted(rate, recall):
     clusters = Clusters(["a", "b"], replicates=5)
@@ -140,6 +152,7 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
         (["table9", "--out", "x", "--data", "d"], "invalid choice"),
         (["table1", "--out", "x", "--data", "d", "--attacks.steps", "0"], "steps and restarts"),
         (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "-1"], "eps_av"),
+        (["table1", "--out", "x", "--data", "d", "--point", "loud"], "one of speaking, strict_sync, own"),
         (["table1", "--out", "x", "--data", "/nowhere", "--models", "lite"], "/nowhere"),
         (["table1", "--out", "x", "--data", "d", "--models", "no-such-model"], "no-such-model"),
     ],

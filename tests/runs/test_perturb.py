@@ -96,6 +96,36 @@ def test_a_report_repeats_its_run_bit_for_bit(world, done, tmp_path, capsys):
         assert np.array_equal(a, b)
 
 
+def test_a_report_repeats_its_run_where_the_detector_decided_then(world, done, tmp_path, capsys):
+    """The card's points come and change; reports keep theirs, and those from before there were any decide at 0."""
+    out, report = done
+    weights = shutil.copy(world.checkpoint, tmp_path / "tiny.safetensors")
+    card = json.loads(world.checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
+
+    def put(threshold: float) -> None:
+        points = {"speaking": {"threshold": threshold, "sha256": card["sha256"]}}
+        weights.with_suffix(".json").write_text(json.dumps(card | {"operating_points": points}), encoding="utf-8")
+
+    def again(past, name: str) -> str:
+        place = ["--model", str(weights), "--out", str(tmp_path / name), "--device", "cpu"]
+        assert perturb.main(["--from", str(past), *place]) == 0
+        return capsys.readouterr().out
+
+    put(-30.0)  # far below: every frame speaks
+    old = {key: value for key, value in report["checkpoint"].items() if key != "point"}
+    (tmp_path / "old.json").write_text(json.dumps(report | {"checkpoint": old}), encoding="utf-8")
+    said = again(tmp_path / "old.json", "before")
+    assert "decided at its own threshold, log-odds 0" in said and "bit for bit" in said
+    assert perturb.main([str(world.video), "--model", str(weights), *QUICK, "--out", str(tmp_path / "new")]) == 0
+    assert "It decides at its operating point 'speaking', log-odds -30." in capsys.readouterr().out
+    found = json.loads((tmp_path / "new" / "report.json").read_text(encoding="utf-8"))
+    assert found["checkpoint"]["point"] == {"name": "speaking", "threshold": -30.0}
+    assert found["metrics"]["columns"]["clean"]["prevalence"] == 1 and found["digest"] != report["digest"]
+    put(2.0)
+    said = again(tmp_path / "new" / "report.json", "after")
+    assert "log-odds -30, and so does this one" in said and "bit for bit" in said
+
+
 def test_a_rerun_on_other_bytes_says_so_and_fails(world, done, tmp_path, capsys):
     out, _ = done
     other = write_people(tmp_path / "longer.mp4", frames=FRAMES + 2)

@@ -39,7 +39,7 @@ def options_of(architecture, **changes):
 
 
 def state_of(path):
-    return load_detector(path, "cpu").state_dict()
+    return load_detector(path, "cpu", "own").state_dict()
 
 
 def same(one, two):

@@ -60,9 +60,9 @@ def test_faces_are_cut_as_each_detector_wants_them(store, tmp_path):
         assert pair.measures["detector"]["crop"] == crop and not pair.measures["identical"]
     assert own.model == "toy" and own.measures["detector"]["name"] == "a toy"
     rows = list(csv.DictReader(io.StringIO(export.one(store, study, "stimuli.csv").decode("utf-8-sig"))))
-    assert [(row["model_crop"], row["model_threshold"]) for row in rows] == [
-        ("talknet_demo", "0.0"),
-        ("face_box", "0.25"),
+    assert [(row["model_crop"], row["model_threshold"], row["model_point"]) for row in rows] == [
+        ("talknet_demo", "0.0", "own"),
+        ("face_box", "0.25", "own"),
     ]
 
 
