@@ -11,10 +11,10 @@ from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.first_visit import COPY, OPEN_LINKED, FirstVisit
 from pushpull.demo.form import (
-    AUTOMATIC,
     METHOD_NAMES,
     MODALITY_NAMES,
     NOTHING,
+    OBJECTIVE,
     QUERIES,
     SURVIVE_NAMES,
     TARGET_NAMES,
@@ -152,7 +152,7 @@ def attack_form(ui: SimpleNamespace, context: DemoContext) -> None:
             label = "Starts (PGD, APGD, Square)"
             ui.restarts = gr.Slider(1, 10, 2, step=1, label=label, elem_id="pp-restarts", min_width=140)
         with gr.Row():
-            ui.objective = choose(objective_names(), AUTOMATIC, "Objective", elem_id="pp-objective", min_width=170)
+            ui.objective = choose(objective_names(), OBJECTIVE, "Objective", elem_id="pp-objective", min_width=170)
             ui.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=80)
         hint = "Every step stays on 8-bit frames and 16-bit samples, so that adversarial and stored are one"
         ui.grid = gr.Checkbox(False, label="Storable values only", info=hint, elem_id="pp-grid")

@@ -114,12 +114,13 @@ def run_clusters(run: Run) -> dict:
 
 def remarks(run: Run) -> list[str]:
     """What the detector does not have and what was therefore left out, in sentences."""
-    words = [f"The detector decides at {run.point}."]
+    words = []
     if lacking := [word for name, word in HEADS.items() if getattr(run.clean, name) is None]:
         objective = run.spec.objective.replace("_", "-")
         words.append(f"This model has no head for {' and '.join(lacking)} alone: the objective was {objective}.")
     if not run.clean.embeddings:
         words.append("It gives no embeddings, so there is no embedding change ratio (ECR).")
+    words.append(f"The detector decides at {run.point}.")
     return words
 
 
