@@ -38,7 +38,7 @@ see("layout-shift", (e) => { if (!e.hadRecentInput) pushpullSeen.shifts.push([e.
 see("longtask", (e) => pushpullSeen.tasks.push([e.startTime, e.duration]));
 """
 USABLE = """() => document.querySelector("#pp-gallery [data-card]") && document.querySelector("#pp-model input")?.value
-  && !document.querySelector("#pp-run").disabled && performance.now()"""
+  && document.querySelector("#pp-run:not([disabled])") && performance.now()"""
 ROWS = {
     "first_paint": ("first contentful paint", "s", 1e3),
     "largest_paint": ("largest contentful paint", "s", 1e3),

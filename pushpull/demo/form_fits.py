@@ -43,7 +43,8 @@ class FormFits:
             return {ui.surviving: ""}
         said = (
             f"The form now says BIM, {SURVIVE_STEPS} steps and a budget of {SURVIVE_EPS:g}: a codec leaves next to "
-            "nothing of 5, and every step writes a file and reads it again. Values are storable ones throughout."
+            "nothing of 5, and every step writes a file and reads it again. A long or large clip takes minutes: "
+            "stand-ins for the codec are sooner. Values are storable ones throughout."
         )
         return {
             ui.eps: SURVIVE_EPS,

@@ -20,6 +20,8 @@ from pushpull.runs.survive import survive
 from pushpull.runs.survive_spec import SurviveSpec
 from pushpull.runs.survived import Survived
 
+ENCODING = 600.0  # seconds for one file of 20 s, at low priority beside whatever else the machine does
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -104,13 +106,13 @@ def carry_out(
         ValueError: a value is missing, out of range or does not go with others; the message says which.
         MediaError: the clip cannot be read again, or a file not be written.
     """
-    noises, channel = context.noises_found(), form.channel
+    noises = context.noises_found()
     spec, clip = form.spec(subject, face, noises), subject.clips(detector)[face]
     folder = context.store.open()
-    if channel is not None:
-        asked = SurviveSpec.of(spec, channel)
+    if (channel := form.channel) is not None:
+        asked, limits = SurviveSpec.of(spec, channel), replace(LIMITS, timeout=ENCODING)
         survived = survive(
-            detector, clip, folder.path, asked, model=form.model, limits=LIMITS, on_step=on_step, say=say
+            detector, clip, folder.path, asked, model=form.model, limits=limits, on_step=on_step, say=say
         )
         return Outcome(subject, face, folder, survived.run, survived=survived)
     run = execute(detector, clip, spec, on_step)

@@ -239,7 +239,7 @@ def curve(trace: list[Step]) -> str:
         '<svg class="pp-curve" viewBox="0 0 100 60" preserveAspectRatio="none" role="img" '
         f'aria-label="Loss and share of frames flipped, step by step">{"".join(paths)}</svg>'
         f'<small class="pp-quiet"><b class="loss">—</b> loss, {low:.2f} to {high:.2f}'
-        '<b class="flips">—</b> frames flipped, 0 to 100 %</small>'
+        '<b class="flips">—</b> frames flipped, 0 to 100&nbsp;%</small>'
     )
 
 

@@ -196,7 +196,14 @@ def test_axe_finds_nothing_serious(browser, served, scheme):
     page.wait_for_selector(".pp-example .pp-timeline svg")
     assert serious() == []
     visitor.choose_sample()
+    visitor.choose("#pp-attack", "One noise for every clip")
+    page.wait_for_selector("#pp-noises .pp-noise-card svg")
+    page.click("#pp-surviving button")
+    visitor.choose("#pp-survive", "CRF 18")
+    page.wait_for_selector("#pp-surviving >> text=every step writes a file")
+    visitor.choose("#pp-survive-by", "stand-ins")
     visitor.set_steps(2)
+    assert serious() == []
     page.click("#pp-run")
     page.wait_for_selector("#pp-progress [role=status]")
     assert serious() == []

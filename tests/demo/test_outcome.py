@@ -159,6 +159,7 @@ def test_the_floor_is_said_and_lost_faces_are_no_decisions(context, subject):
     [
         ({"attack": "universal"}, "choose another attack, or let it survive nothing"),
         ({"attack": "square", "survive_by": "actual"}, "Square asks the model 50 times"),
+        ({"attack": "square", "survive_by": "actual", "steps": None}, "steps is empty"),
         ({"survive": "h265"}, "unknown codec"),
         ({"survive": "nothing", "attack": "universal", "noise": "gone"}, "no noise 'gone' here: hum"),
     ],
