@@ -206,16 +206,24 @@ def _points(card: dict) -> list[tuple[str, str]]:
     for name, threshold in thresholds.items():
         facts = card["operating_points"][name]
         told = [f"log-odds above {threshold:.2f} count as speaking"]
-        if (found := _figure(facts, "found")) is not None:
+        if (found := _share(facts.get("found"))) is not None:
             told.append(f"finds {written(found)} of speaking frames of other people")
         alarms = facts.get("false_alarms") if isinstance(facts.get("false_alarms"), dict) else {}
-        measured = {words: _figure(alarms, kind) for kind, words in FOOLS.items()}
+        measured = {words: _share(alarms.get(kind)) for kind, words in FOOLS.items()}
         fooled = [f"{words} {figure[0]:.0f} %" for words, figure in measured.items() if figure is not None]
         if fooled:
             told.append(f"is fooled by {', '.join(fooled)}")
         shown = name.replace("_", " ")
         lines.append((f"point: {shown}" + (" (used here)" if name == SPEAKING else ""), "; ".join(told)))
     return lines
+
+
+def _share(part) -> tuple[float, float | None, float | None] | None:
+    """A share as percent with its interval, of {"value", "low", "high"}."""
+    if not isinstance(part, dict) or not _number(part.get("value")):
+        return None
+    low, high = (100 * part[name] if _number(part.get(name)) else None for name in ("low", "high"))
+    return 100 * part["value"], low, high
 
 
 def _trained_on(card: dict) -> str:
