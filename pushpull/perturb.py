@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--model", metavar="NAME", help="a detector's name or file, or A,B,C to compare several (talknet-lite)")
     add("--transfer-from", metavar="A", help="make the perturbation on A alone and score it on all models")
     add("--device", help="auto, cpu, cuda or mps (auto)")
-    add("--point", choices=POINTS, help="where the model decides (speaking if its card has that, else own)")
+    add("--point", choices=POINTS, help="where the model decides (speaking if its card has it; own if published)")
     add("--face", type=int, metavar="N", help="which face, from 1 (the one the model says speaks most)")
     add("--list-faces", action="store_true", help="show the faces and stop")
     add("--start", type=float, metavar="S", help="seconds of the video to skip (0)")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pushpull.demo import models
 from pushpull.detectors.base import CROPS
 from pushpull.detectors.checkpoint import SUFFIX
-from pushpull.detectors.points import SPEAKING, points_of
+from pushpull.detectors.points import points_of, usual_point
 from pushpull.files import read_text, sha256
 
 CLEAN = ("in_sync", "swapped", "shifted", "still")
@@ -202,7 +202,7 @@ def _points(card: dict) -> list[tuple[str, str]]:
     if not thresholds:
         own = card.get("threshold") if _number(card.get("threshold")) else 0.0
         return [("decides at", f"log-odds above {own:g} count as speaking; its card has no operating points")]
-    lines = []
+    lines, used = [], usual_point(card).name
     for name, threshold in thresholds.items():
         facts = card["operating_points"][name]
         told = [f"log-odds above {threshold:.2f} count as speaking"]
@@ -214,7 +214,7 @@ def _points(card: dict) -> list[tuple[str, str]]:
         if fooled:
             told.append(f"is fooled by {', '.join(fooled)}")
         shown = name.replace("_", " ")
-        lines.append((f"point: {shown}" + (" (used here)" if name == SPEAKING else ""), "; ".join(told)))
+        lines.append((f"point: {shown}" + (" (used here)" if name == used else ""), "; ".join(told)))
     return lines
 
 

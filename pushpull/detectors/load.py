@@ -80,7 +80,7 @@ def load_detector(name_or_path: str | Path, device: str | torch.device = "auto",
             in the user's cache, and among the checkpoints that ship.
         device: "auto", "cpu", "cuda", "mps".
         point: where it decides: "speaking", "strict_sync" or "own"; None is "speaking" where its card has that point,
-            else its own threshold.
+            else its own threshold, which also published weights begin with.
 
     Returns:
         The detector with its ``.card``; ``card["sha256"]`` is the file's, ``card["point"]`` says where it decides.

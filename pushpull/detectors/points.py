@@ -129,9 +129,15 @@ def points_of(card: Mapping[str, Any]) -> dict[str, float]:
 
 
 def usual_point(card: Mapping[str, Any]) -> Point:
-    """Where a detector of this card decides if nobody says: at "speaking" where it has that, else its own threshold."""
-    held = points_of(card)
-    return Point(SPEAKING, held[SPEAKING]) if SPEAKING in held else Point(OWN, Card.from_dict(card).threshold)
+    """Where a detector of this card decides if nobody says: at "speaking" where it has that, else its own threshold.
+
+    Published weights (with a ``source_sha256``) decide at their authors' own threshold: their points hold for the
+    footage that they were measured on and not elsewhere, see docs/results/README.md.
+    """
+    held, published = points_of(card), card.get("source_sha256")
+    if SPEAKING in held and not published:
+        return Point(SPEAKING, held[SPEAKING])
+    return Point(OWN, Card.from_dict(card).threshold)
 
 
 def decided(detector: Detector) -> Detector:
@@ -148,7 +154,7 @@ def at_point(detector: Detector, point: str | None = None) -> Detector:
 
     Args:
         detector: of the protocol.
-        point: of POINTS; None is "speaking" where the card has it, else the detector's own threshold.
+        point: of POINTS; None is that of :func:`usual_point`.
 
     Returns:
         What gives log-odds relative to the point; its ``card["point"]`` says which. The network itself at its own

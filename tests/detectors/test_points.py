@@ -52,7 +52,13 @@ def toy(**card):
         ({"operating_points": None}, None, "own", 0.0),
         ({"operating_points": None, "threshold": 0.75}, None, "own", 0.75),
         ({"sha256": OTHER}, None, "own", 0.0),  # of other weights
-        ({"sha256": OTHER, "source_sha256": MINE}, None, "speaking", -0.5),  # of the published file they come from
+        (
+            {"sha256": OTHER, "source_sha256": MINE},
+            "speaking",
+            "speaking",
+            -0.5,
+        ),  # of the published file they come from
+        ({"sha256": OTHER, "source_sha256": MINE}, None, "own", 0.0),  # which begins with its authors' threshold
         ({"operating_points": {"speaking": {"sha256": MINE, "threshold": 1}}}, None, "speaking", 1.0),
     ],
 )
