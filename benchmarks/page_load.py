@@ -22,8 +22,6 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from demo_load import start
-
 QUIET = 5000.0  # ms without long tasks after which a page counts as interactive
 LONG = 50.0  # ms
 MOST = 120_000  # ms that are waited for anything
@@ -171,6 +169,8 @@ def main() -> None:
     if options.url:
         print(table(measure(options.url, options.runs, phone=options.phone)))
         return
+    from demo_load import start  # it lies beside this file
+
     with tempfile.TemporaryDirectory() as folder:
         process, address, _ = start(Path(folder))
         try:
