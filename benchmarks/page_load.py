@@ -13,7 +13,8 @@ what the first left there. Printed are the median and the range over the visits.
 * interactive: the end of the last task of more than 50 ms before 5 s without one and with at most two requests open
 * blocking: how much longer than 50 ms such tasks took, together, from the first paint until then
 * layout shift: the worst session of at most 5 s with gaps of at most 1 s, 0.1 is good
-* requests and bytes over the network, until 5 s after the last of all this
+* requests and bytes over the network, until 5 s after the last of all this, or for 30 s: on a machine whose processors
+  others use too, the picture that plays at first may take more than 50 ms now and then, and the page never rests
 """
 
 import argparse
@@ -21,11 +22,10 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from demo_load import start
-
 QUIET = 5000.0  # ms without long tasks after which a page counts as interactive
 LONG = 50.0  # ms
-MOST = 60_000  # ms that are waited for anything
+MOST = 120_000  # ms that are waited for anything
+WATCHED = 30_000.0  # ms after which a page that never comes to rest is left
 # Lighthouse's own throttling for phones: CPU, round trip in ms, bytes per second down and up.
 PHONE = {"rate": 4, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 750e3 / 8}
 OBSERVE = """
@@ -103,6 +103,8 @@ def visit(context, address: str, *, phone: bool) -> dict[str, float]:
         seen = page.evaluate("() => ({ ...pushpullSeen, now: performance.now() })")
         if seen["now"] - max([usable, *(begin + length for begin, length in seen["tasks"])]) > QUIET:
             break
+        if seen["now"] - usable > WATCHED:
+            break
     resources = page.evaluate("performance.getEntriesByType('resource').map((e) => [e.startTime, e.responseEnd])")
     page.close()
     paint = next(time for name, time in seen["paint"] if name == "first-contentful-paint")
@@ -167,6 +169,8 @@ def main() -> None:
     if options.url:
         print(table(measure(options.url, options.runs, phone=options.phone)))
         return
+    from demo_load import start  # it lies beside this file
+
     with tempfile.TemporaryDirectory() as folder:
         process, address, _ = start(Path(folder))
         try:
