@@ -83,7 +83,7 @@ def test_rows_have_paired_differences_to_the_first():
 
 @pytest.fixture
 def toys(monkeypatch):
-    def load(names, device):
+    def load(names, device, point):
         made = {"A": Toy("A"), "D3": Toy("D3", scale=2.0), "none": Toy("none", heads=False)}
         return [Subject.of(made[name]) for name in names]
 

@@ -39,7 +39,8 @@ def done(world, noise):
 
 def test_a_fitted_noise_knows_where_it_comes_from(world, noise):
     facts = load_noise(noise).facts
-    assert facts["detector"] == {"name": "tiny", "sha256": sha256(world.checkpoint)}
+    own = {"name": "own", "threshold": 0.0}
+    assert facts["detector"] == {"name": "tiny", "sha256": sha256(world.checkpoint), "point": own}
     assert facts["data"] | {"set": ""} == {"sources": ["talk.mp4"], "split": None, "clips": 2, "seed": 0, "set": ""}
     assert facts["options"]["goal"] == "silence" and facts["steps_done"] == 2
 

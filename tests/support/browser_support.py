@@ -136,6 +136,7 @@ class Visitor:
 
     def choose_sample(self):
         self.page.click("#pp-gallery [data-card='0']")
+        self.page.wait_for_selector("#pp-faces [data-card]")  # a player may be there before: that of the example
         self.page.wait_for_selector("pp-player .pp-timeline svg")
         return self.page.locator("#pp-faces [data-card]").count()
 
