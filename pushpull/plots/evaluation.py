@@ -37,25 +37,45 @@ def rows_figure(rows: Sequence[dict]) -> Figure:
             for row in worst:
                 right.plot(100 * row["worst_case"]["value"], place, "x", color=INK, markersize=7, markeredgewidth=2)
         left.axvline(100 * rows[0]["floor"], color=GREEN, linestyle="--", linewidth=1.2)
-        left.set(xlabel="AVA average precision (%); green: floor; small ticks: the paper's", xlim=(0, 102))
-        right.set(xlabel="frames decided right (%); cross: by every iterate of every attack", xlim=(0, 102))
+        ticks = "; small ticks: the paper's" if any(row.get("paper") for row in rows) else ""
+        cross = "; cross: by every iterate of every attack" if any(row["attack"] == WORST for row in rows) else ""
+        left.set(xlabel=f"AVA average precision (%); green: floor{ticks}", xlim=(0, 102))
+        right.set(xlabel=f"frames decided right (%){cross}", xlim=(0, 102))
         for panel in (left, right):
             panel.set_ylim(len(models) - 0.4, -0.6)
             panel.grid(axis="y", visible=False)
         left.set_yticks(range(len(models)), models)
         handles = [left.plot([], [], "|", color=BLUE, markersize=13, markeredgewidth=2.5, label="not attacked")[0]]
         handles += [left.plot([], [], m, color=c, label=name.upper())[0] for name, (c, m) in ATTACKS.items()]
-        figure.legend(handles=handles, loc="outside upper right", ncols=4)
+        if any(hollow for model in models for _, _, hollow in _shown([r for r in rows if r["model"] == model])):
+            look = {"color": MUTED, "markerfacecolor": "white", "label": "hollow: inference-aware"}
+            handles += left.plot([], [], "o", **look)
+        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
         figure.suptitle(_conditions(rows), x=0.01, ha="left", fontsize=10, color=MUTED)
     return figure
+
+
+def _shown(rows) -> list[tuple[dict, float, bool]]:
+    """Rows of one detector to draw, how far below its line, and whether hollow.
+
+    Attacks on all heads; where each was made on the output alone as well (Fig. 4), those below, hollow.
+    """
+    found = {
+        aware: [row for row in rows if row["attack"] in ATTACKS and row["objective"] == aware]
+        for aware in ("training_aware", "inference_aware")
+    }
+    full, hollow = found["training_aware"] or found["inference_aware"], found["inference_aware"]
+    if not found["training_aware"] or len(hollow) < len(full):
+        return [(row, offset, False) for row, offset in zip(full, (-0.2, 0.0, 0.2), strict=False)]
+    offsets = (-0.3, -0.18, -0.06, 0.06, 0.18, 0.3)
+    return [(row, offset, row in hollow) for row, offset in zip([*full, *hollow], offsets, strict=False)]
 
 
 def _row(panel, place, rows, figure_of, clean):
     value = rows[0]["clean"][clean]
     if value["value"] is not None:
         panel.plot(100 * value["value"], place, "|", color=BLUE, markersize=13, markeredgewidth=2.5)
-    shown = [row for row in rows if row["attack"] in ATTACKS and row["objective"] != "margin"]
-    for offset, row in zip((-0.2, 0.0, 0.2), shown, strict=False):
+    for row, offset, hollow in _shown(rows):
         found = figure_of(row)
         if found["value"] is None:
             continue
@@ -64,7 +84,8 @@ def _row(panel, place, rows, figure_of, clean):
             panel.hlines(
                 place + offset, 100 * found["low"], 100 * found["high"], color=colour, linewidth=1.2, alpha=0.6
             )
-        panel.plot(100 * found["value"], place + offset, marker, color=colour, markersize=5)
+        face = "white" if hollow else colour
+        panel.plot(100 * found["value"], place + offset, marker, color=colour, markerfacecolor=face, markersize=5)
 
 
 def budget_figure(rows: Sequence[dict], lines: Sequence[str], measure: str = "frame_accuracy") -> Figure:
