@@ -50,7 +50,10 @@ class Requests:
         """Whether what the browser reports as failed was turned away: asked for, never begun and not withdrawn."""
         if time.monotonic() - self._cancelled.pop(visitor, -LATE) < LATE:
             return False
-        return self._waiting.pop(visitor, "begun") is None
+        if visitor not in self._waiting:
+            return False
+        del self._waiting[visitor]
+        return True
 
     def __len__(self) -> int:
         return len(self._running)
