@@ -20,7 +20,7 @@ from tqdm import tqdm
 from pushpull.clip import Clip
 from pushpull.data.ava import AvaOptions, read_ava
 from pushpull.data.cached import CachedPool
-from pushpull.data.talkheads.pool import HeadPool, crop_of, read_pool
+from pushpull.data.talkheads.pool import HeadPool, crop_used, read_pool
 from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, default_cache, prepare
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
 
@@ -173,12 +173,13 @@ def source_names(text: str) -> str:
 def crops_of(text: str, footage: TalkSetOptions) -> dict[str, str]:
     """How the faces of each source of ``text`` were cut out: {its name: "talknet_demo" or "face_box"}.
 
-    AVA's are its annotated boxes; a folder of talking heads says how it was made; all else is cut as ``footage`` says.
+    AVA's are its annotated boxes; a folder of talking heads has one crop or two; all else is cut as ``footage`` says.
     """
     found = {}
     for source in parse_sources(text):
         made = source.kind == "talkheads" and (source.folder / "manifest.json").is_file()
-        found[_name(source)] = FACE_BOX if source.kind == "ava" else crop_of(source.folder) if made else footage.crop
+        own = crop_used(source.folder, footage.crop) if made else footage.crop
+        found[_name(source)] = FACE_BOX if source.kind == "ava" else own
     return found
 
 
@@ -216,7 +217,7 @@ def read_sources(
             folder = source.folder
             if source.made:
                 folder = _made(source, footage.crop, workers, progress is not None)
-            for split, heads in read_pool(folder).items():
+            for split, heads in read_pool(folder, footage.crop).items():
                 pools[split] = heads.of_type("in_sync")
                 finished[split] = heads.of_type(*(set(heads.types) - {"in_sync"}))
         for split in SPLITS:

@@ -24,7 +24,7 @@ from pushpull.detectors.points import OWN, check_point
 from pushpull.evaluation import points_command
 from pushpull.evaluation.clean_study import TITLE as CLEAN_TITLE
 from pushpull.evaluation.clean_study import run_clean
-from pushpull.evaluation.crafting import BATCH, Evaluator
+from pushpull.evaluation.crafting import BATCH, FLOAT32, Evaluator
 from pushpull.evaluation.data import held_out_examples, video_examples
 from pushpull.evaluation.embeddings_study import MODELS as EMBEDDED
 from pushpull.evaluation.embeddings_study import TITLE as EMBEDDINGS_TITLE
@@ -121,6 +121,8 @@ def run_study(
         ValueError, CheckpointError, MediaError: options, detectors or data do not fit; the message says which.
         KeyboardInterrupt: stopped; what is done stays in ``out`` and the same call goes on.
     """
+    if study in (CLEAN, SURVIVAL) and options.attacks.precision != FLOAT32:
+        raise ValueError(f"{study} is in float32: leave out --attacks.precision {options.attacks.precision}")
     check_folder(out)
     with World(resolve_device(options.device)) as world:
         names = [name.strip() for name in options.models.split(",") if name.strip()]
@@ -152,7 +154,7 @@ def run_study(
             world.wait()
             return write_embeddings(evaluator, conditions, out, told) if world.leads else {}
         study = STUDIES[study]
-        conditions = study.conditions(subjects, options.attacks)
+        conditions = study.asked(subjects, options.attacks)
         bar.reset(sum(evaluator.missing(condition) for condition in conditions))
         for condition in conditions:
             bar.set_description(f"{condition.source} {condition.attack_name} {condition.eps_av:g}")

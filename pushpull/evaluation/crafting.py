@@ -21,6 +21,8 @@ from pushpull.metrics import ecr, psnr, snr_db, ssim
 
 BATCH = 8  # clips attacked together
 FIRST_OBJECTIVE = "inference_aware"  # every detector has what it needs
+FLOAT32 = "float32"
+PRECISIONS: dict[str, torch.dtype | None] = {FLOAT32: None, "bfloat16": torch.bfloat16}  # autocast's dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,11 @@ class Condition:
         ensemble: names of further detectors that are attacked together with the source: the objective is the sum over
             all of them.
         float64: attack once more in float64 where the gradient was exactly zero.
+        precision: a key of ``PRECISIONS``: in what the attack finds its gradients. Decisions are scored in float32
+            either way; "never wrong", which counts the attack's own iterates, is in the attack's precision.
+
+    Raises:
+        ValueError: a precision that is not known.
     """
 
     source: str
@@ -53,6 +60,11 @@ class Condition:
     begin: str = ""
     ensemble: tuple[str, ...] = ()
     float64: bool = False
+    precision: str = FLOAT32
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {' or '.join(PRECISIONS)}, got {self.precision!r}")
 
     @property
     def scored_by(self) -> tuple[str, ...]:
@@ -75,6 +87,7 @@ class Condition:
         values |= {"begin": self.begin} if self.begin else {}
         values |= {"ensemble": list(self.ensemble)} if self.ensemble else {}
         values |= {"float64": True} if self.float64 else {}
+        values |= {"precision": self.precision} if self.precision != FLOAT32 else {}
         return values | {"targets": list(self.scored_by), "attack": attack}
 
 
@@ -259,6 +272,7 @@ class Evaluator:
                 on_step=on_step,
                 max_rows=max(self.batch, len(indices)),
                 initial=initial,
+                autocast=PRECISIONS[condition.precision],
                 float64_fallback=condition.float64,
             )
 

@@ -25,8 +25,8 @@ def held_out_examples(
 ) -> Cuts:
     """Examples of the sources in ``data`` (see ``pushpull.data.sources``), by crop.
 
-    Footage is cut once for every crop; talking heads and AVA lie on disk in the one that they were made in, and are the
-    same for all.
+    Footage is cut once for every crop, and talking heads come in it where they were made in it; AVA lies on disk in one
+    crop, the same for all.
 
     Args:
         crops: as the cards of the detectors name them, the first detector's first.

@@ -44,10 +44,8 @@ def embedding_conditions(evaluator: Evaluator, options: StudyOptions) -> list[Co
     names = [name for name in evaluator.subjects if has_embeddings(evaluator, name)]
     if not names:
         raise ValueError(f"none of {', '.join(evaluator.subjects)} gives embeddings e_a and e_v: nothing to measure")
-    return [
-        Condition(source=name, attack=BIM(steps=options.steps), eps_av=options.budgets[0], seed=options.seed)
-        for name in names
-    ]
+    common = {"eps_av": options.budgets[0], "seed": options.seed, "precision": options.precision}
+    return [Condition(source=name, attack=BIM(steps=options.steps), **common) for name in names]
 
 
 def attack_embeddings(evaluator: Evaluator, conditions: list[Condition]) -> None:

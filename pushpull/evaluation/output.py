@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pushpull.detectors.points import OWN
-from pushpull.evaluation.crafting import Evaluator
+from pushpull.evaluation.crafting import FLOAT32, Evaluator
 from pushpull.evaluation.studies import WORST, Study
 from pushpull.files import replacing
 from pushpull.plots.style import save
@@ -113,6 +113,8 @@ def as_markdown(found: dict) -> str:
         '"Never wrong" counts frames that no iterate of the attack decided wrongly.',
         "",
     ]
+    if attacked_in(found) != FLOAT32:
+        lines += [f"Gradients of the attacks are in {attacked_in(found)}; all decisions told here in float32.", ""]
     if found["own_labels"]:
         lines += ["What counts as right is each detector's own decision on the unattacked clip.", ""]
     for name in dict.fromkeys(row["set"] for row in found["rows"]):
@@ -126,6 +128,11 @@ def as_markdown(found: dict) -> str:
             f"| {model['name']} | {model['row'] or '-'} | {crop} | {model['threshold']:g} | `{model['sha256'][:16]}` |"
         )
     return "\n".join(lines) + "\n"
+
+
+def attacked_in(found: dict) -> str:
+    """The precision of the attacks' gradients; documents from before there was a choice are float32."""
+    return found.get("options", {}).get("attacks", {}).get("precision", FLOAT32)
 
 
 def decided_at(found: dict) -> str:

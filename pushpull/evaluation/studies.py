@@ -1,12 +1,12 @@
 """The studies: which conditions answer which question of the paper, and what is told of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from pushpull.attacks import BIM, MIM, MODALITIES, PGD, Attack
 from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.evaluation import paper
-from pushpull.evaluation.crafting import Condition, Evaluator
+from pushpull.evaluation.crafting import FLOAT32, PRECISIONS, Condition, Evaluator
 from pushpull.evaluation.records import Record
 from pushpull.evaluation.statistics import differences
 from pushpull.evaluation.subjects import Subject
@@ -34,10 +34,13 @@ class StudyOptions:
         restarts: random starts of PGD.
         objectives: further objectives that the worst case is over, comma-separated, each with BIM.
         modalities: what may change, comma-separated, in studies that compare it: "both", "video", "audio".
+        long_steps: steps of one more BIM in transfer; 0 for none.
+        precision: of the attacks' gradients, "float32", or "bfloat16", which takes half the time for large detectors on
+            processors and GPUs that have it. What counts is scored in float32 either way.
         seed: of random starts.
 
     Raises:
-        ValueError: a number is out of range, or an objective is not known.
+        ValueError: a number is out of range, or an objective or a precision is not known.
     """
 
     eps_av: str = "5"
@@ -45,11 +48,18 @@ class StudyOptions:
     restarts: int = 5
     objectives: str = "inference_aware,margin"
     modalities: str = "both,video,audio"
+    long_steps: int = 0
+    precision: str = FLOAT32
     seed: int = 0
 
     def __post_init__(self):
         if self.steps < 1 or self.restarts < 1:
             raise ValueError(f"steps and restarts are at least 1, got {self.steps} and {self.restarts}")
+        if self.long_steps < 0 or self.precision not in PRECISIONS:
+            raise ValueError(
+                f"long_steps is at least 0 and precision {' or '.join(PRECISIONS)}, got {self.long_steps} and "
+                f"{self.precision!r}"
+            )
         if not self.budgets or min(self.budgets) < 0:
             raise ValueError(f"eps_av is one or several numbers of at least 0, got {self.eps_av!r}")
         for given, known in ((self.further, OBJECTIVES), (self.changed, MODALITIES)):
@@ -96,6 +106,10 @@ class Study:
     conditions: Conditions
     eps_av: str = "5"
     worst: bool = False
+
+    def asked(self, subjects: Sequence[Subject], options: StudyOptions) -> list[Condition]:
+        """Its conditions, in the precision of the options."""
+        return [replace(condition, precision=options.precision) for condition in self.conditions(subjects, options)]
 
 
 def _table1(subjects, options):
@@ -151,8 +165,8 @@ def _transfer(subjects, options):
     found = []
     for eps_av in options.budgets:
         common = {"objective": "inference_aware", "eps_av": eps_av, "seed": options.seed}
-        for name in ("BIM", "MIM"):
-            attack = options.attack(name)
+        longer = [BIM(steps=options.long_steps)] if options.long_steps else []
+        for attack in (options.attack("BIM"), options.attack("MIM"), *longer):
             found += [Condition(source=s.name, targets=everybody, attack=attack, **common) for s in subjects]
         for target in everybody if len(everybody) > 2 else ():
             first, *rest = (name for name in everybody if name != target)

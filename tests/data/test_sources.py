@@ -79,6 +79,9 @@ def test_every_source_says_how_its_faces_are_cut(heads):
     manifest = json.loads((heads / "manifest.json").read_text())
     (heads / "manifest.json").write_text(json.dumps(manifest | {"options": {"crop": "face_box"}}))
     assert crops_of(f"talkheads:{heads}", TalkSetOptions()) == {"talkheads:heads": "face_box"}
+    (heads / "manifest.json").write_text(json.dumps(manifest | {"options": {"crop": "talknet_demo,face_box"}}))
+    for crop in ("talknet_demo", "face_box"):
+        assert crops_of(f"talkheads:{heads}", TalkSetOptions(crop=crop)) == {"talkheads:heads": crop}
 
 
 def test_talking_heads_come_as_clips_in_sync_and_finished_examples(heads):

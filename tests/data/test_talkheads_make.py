@@ -69,6 +69,19 @@ def test_what_was_made_is_read_back(made):
 
 
 @films
+def test_a_folder_may_hold_both_crops_of_the_same_faces(made, tmp_path):
+    make(replace(SMALL, clips=1, crop="talknet_demo,face_box"), tmp_path, workers=0)
+    chin, box, alone = (
+        next(clip for pool in read_pool(folder, crop).values() for clip in pool if clip.name.startswith("000000"))
+        for folder, crop in ((tmp_path, "talknet_demo"), (tmp_path, "face_box"), (made, "face_box"))
+    )
+    np.testing.assert_array_equal(chin.video, alone.video)  # which was cut from nose to chin alone, and has no other
+    np.testing.assert_array_equal(chin.audio, box.audio)
+    np.testing.assert_array_equal(chin.labels, box.labels)
+    assert chin.name == box.name and (chin.video != box.video).mean() > 0.5
+
+
+@films
 def test_other_options_are_refused_and_more_clips_are_not(made):
     with pytest.raises(ValueError, match="made with another size"):
         make(replace(SMALL, size=128), made, workers=0)
@@ -118,7 +131,8 @@ def test_a_face_that_the_detector_misses_is_cut_where_it_must_be():
     frames = [np.full((60, 80, 3), 90, np.uint8)] * 7
     expected = np.tile(np.array([20, 10, 50, 50], np.float32), (1, 7, 1))
     cut = cut_faces(frames, expected)[0]
-    assert cut.found == 0 and np.allclose(cut.boxes, expected[0]) and cut.video.shape == (7, 112, 112)
+    assert cut.found == 0 and np.allclose(cut.boxes, expected[0])
+    assert cut.videos["talknet_demo"].shape == (7, 112, 112)
 
 
 def test_splits_have_their_shares_in_any_run():
@@ -134,6 +148,8 @@ def test_splits_have_their_shares_in_any_run():
         {"clips": 0},
         {"size": 10},
         {"test": 0.7, "validation": 0.7},
+        {"crop": "chin"},
+        {"crop": "face_box,face_box"},
         {"size": 2160, "script": ScriptOptions(seconds=600)},
     ],
 )

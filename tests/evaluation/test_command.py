@@ -66,6 +66,13 @@ def test_table_1_stands_beside_the_paper_with_worst_cases_and_differences(toys, 
     assert "D3 minus A" in (tmp_path / "results.md").read_text()
 
 
+def test_transfer_may_take_longer_and_says_in_which_precision(toys, tmp_path):
+    main(arguments("transfer", tmp_path, "--attacks.long-steps", "3", "--attacks.precision", "bfloat16", eps="5"))
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {(r["attack"], r["parameters"]["steps"]) for r in rows} == {("bim", 2), ("mim", 2), ("bim", 3)}
+    assert "Gradients of the attacks are in bfloat16" in (tmp_path / "results.md").read_text()
+
+
 def test_the_same_command_again_attacks_nothing(toys, tmp_path, monkeypatch):
     main(arguments("fig3c", tmp_path))
     before = (tmp_path / "results.md").read_text()
@@ -151,6 +158,8 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
         (["table1", "--out", "x", "--data", "d", "--videos", "v"], "say what to attack"),
         (["table9", "--out", "x", "--data", "d"], "invalid choice"),
         (["table1", "--out", "x", "--data", "d", "--attacks.steps", "0"], "steps and restarts"),
+        (["table1", "--out", "x", "--data", "d", "--attacks.precision", "half"], "float32 or bfloat16"),
+        (["survival", "--out", "x", "--data", "d", "--attacks.precision", "bfloat16"], "in float32"),
         (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "-1"], "eps_av"),
         (["table1", "--out", "x", "--data", "d", "--point", "loud"], "one of speaking, strict_sync, own"),
         (["table1", "--out", "x", "--data", "/nowhere", "--models", "lite"], "/nowhere"),

@@ -57,6 +57,26 @@ def test_what_is_on_disk_is_read_and_not_attacked_again(tmp_path):
         np.testing.assert_array_equal(a.labels, b.labels)
 
 
+def test_gradients_may_be_in_bfloat16_but_decisions_are_told_in_float32(tmp_path):
+    class Watched(Toy):
+        def forward(self, inputs):
+            seen.append((inputs["video"].requires_grad, torch.is_autocast_enabled("cpu")))
+            return super().forward(inputs)
+
+    seen = []
+    for precision in ("float32", "bfloat16"):
+        condition = Condition(source="toy", attack=BIM(steps=2), precision=precision)
+        seen.clear()
+        found = evaluator(Watched(), folder=tmp_path)
+        assert found.missing(condition) == len(found.examples)  # those of the other precision are not taken for these
+        found.run(condition)
+        steps, scores = ({lower for grad, lower in seen if grad is step} for step in (True, False))
+        assert steps == {precision == "bfloat16"} and False in scores
+        assert {record.adversarial.dtype for record in found.run(condition)["toy"]} == {np.dtype("float32")}
+    with pytest.raises(ValueError, match="float32 or bfloat16"):
+        Condition(source="toy", precision="float16")
+
+
 def test_a_stopped_evaluation_goes_on_with_what_is_missing_even_after_half_a_line(tmp_path):
     condition = Condition(source="toy", attack=BIM(steps=2))
     asked = []

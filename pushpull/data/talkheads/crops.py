@@ -1,5 +1,6 @@
 """Cut the faces out of a filmed scene the way faces are cut out of footage: where the detector sees them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,17 +18,17 @@ class Cut:
     """One face.
 
     Args:
-        video: (T, 112, 112) uint8 grey.
+        videos: (T, 112, 112) uint8 grey, by crop.
         boxes: (T, 4) float32 x1, y1, x2, y2 in pixels of the wide picture.
         found: share of the looks in which the detector saw the face, 0..1.
     """
 
-    video: np.ndarray
+    videos: dict[str, np.ndarray]
     boxes: np.ndarray
     found: float
 
 
-def cut_faces(frames: list[np.ndarray], expected: np.ndarray, crop: str = TALKNET_DEMO) -> list[Cut]:
+def cut_faces(frames: list[np.ndarray], expected: np.ndarray, crops: Sequence[str] = (TALKNET_DEMO,)) -> list[Cut]:
     """Every face of a scene.
 
     The detector looks at every fifth frame and boxes go straight between, exactly as for TalkSet footage; where it
@@ -35,7 +36,7 @@ def cut_faces(frames: list[np.ndarray], expected: np.ndarray, crop: str = TALKNE
 
     Args:
         frames: (H, W, 3) uint8, T of them. expected: (R, T, 4), see scene.Film.
-        crop: what is cut out around a face, see :func:`pushpull.faces.crop.crop_box`.
+        crops: what is cut out around a face, see :func:`pushpull.faces.crop.crop_box`.
     """
     at = np.unique(np.append(np.arange(0, len(frames), STRIDE), len(frames) - 1))
     looks = [[face for face in detect_faces(frames[i]) if face[4] >= CONFIDENCE] for i in at]
@@ -47,8 +48,11 @@ def cut_faces(frames: list[np.ndarray], expected: np.ndarray, crop: str = TALKNE
         boxes = median_filter(boxes, size=(3, 1), mode="nearest")
         every = np.stack([np.interp(np.arange(len(frames)), at, boxes[:, k]) for k in range(4)], axis=1)
         tracks.append(Track(0, every.astype(np.float32), np.ones(len(frames), np.float32)))
-    videos = crop_tracks(frames, tracks, (crop,))[crop]
-    return [Cut(video, track.boxes, share) for video, track, share in zip(videos, tracks, shares, strict=True)]
+    videos = crop_tracks(frames, tracks, crops)
+    return [
+        Cut({crop: videos[crop][index] for crop in crops}, track.boxes, share)
+        for index, (track, share) in enumerate(zip(tracks, shares, strict=True))
+    ]
 
 
 def _nearest(faces, place):

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pushpull.data.talkheads.pool import array_of, crops_named
 from pushpull.data.talkheads.script import Script, ScriptOptions, draw_script
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
 from pushpull.files import PARTIAL, replacing
@@ -45,7 +46,8 @@ class MakeOptions:
             smoother at the edges.
         video: keep the wide picture as an MP4, too.
         validation, test: shares of clips whose people and voices are held out.
-        crop: "talknet_demo" (nose to chin) or "face_box" (the face's box, as in AVA).
+        crop: "talknet_demo" (nose to chin), "face_box" (the face's box, as in AVA), or both, comma-separated: the first
+            is what detectors get whose own crop is not there.
         script: what happens in the clips.
     """
 
@@ -64,8 +66,8 @@ class MakeOptions:
             raise ValueError(f"need at least one clip and a seed that is not negative, got {self.clips}, {self.seed}")
         if not 64 <= self.size <= 2160 or not 1 <= self.oversample <= 4:
             raise ValueError(f"size is 64 to 2160 pixels and oversample 1 to 4, got {self.size} and {self.oversample}")
-        if self.crop not in (TALKNET_DEMO, FACE_BOX):
-            raise ValueError(f"crop is '{TALKNET_DEMO}' or '{FACE_BOX}', got {self.crop!r}")
+        if not self.crops or set(self.crops) - {TALKNET_DEMO, FACE_BOX} or len(set(self.crops)) < len(self.crops):
+            raise ValueError(f"crop is '{TALKNET_DEMO}', '{FACE_BOX}' or both with a comma, got {self.crop!r}")
         if min(self.validation, self.test) < 0 or self.validation + self.test > 1:
             raise ValueError("validation and test are shares that together are at most 1")
         bytes_held = self.frame_size[0] * self.frame_size[1] * 3 * self.script.seconds * 25
@@ -74,6 +76,11 @@ class MakeOptions:
                 f"{self.script.seconds} s at {self.size} pixels are {bytes_held / 2**30:.1f} GiB of frames for every "
                 "worker; make the clips shorter or smaller"
             )
+
+    @property
+    def crops(self) -> tuple[str, ...]:
+        """How faces are cut out."""
+        return crops_named(self.crop)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -137,17 +144,18 @@ def make_clip(studio: Studio, options: MakeOptions, number: int, folder: Path) -
     frames, performance, film = studio.film(script)
     faces = []
     audio = quantise_audio(performance.audio)
-    for index, cut in enumerate(cut_faces(frames, film.boxes, options.crop)):
+    for index, cut in enumerate(cut_faces(frames, film.boxes, options.crops)):
         name = f"{number:06d}.npz" if len(script.roles) == 1 else f"{number:06d}-{index}.npz"
         with replacing(folder / name) as handle:
-            np.savez(handle, video=cut.video, audio=audio)
+            videos = {array_of(crop, options.crops): cut.videos[crop] for crop in options.crops}
+            np.savez(handle, **videos, audio=audio)
         role = script.roles[index]
         faces.append(
             {
                 "file": name,
                 "identity": role.identity,
                 "voice": role.voice.speaker,
-                "frames": len(cut.video),
+                "frames": len(cut.boxes),
                 "speaking": int(performance.labels[index].sum()),
                 "found": round(cut.found, 4),
                 "labels": "".join(str(int(label)) for label in performance.labels[index]),

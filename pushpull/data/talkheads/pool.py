@@ -14,6 +14,7 @@ from pushpull.files import read_text
 from pushpull.media import dequantise_audio
 
 SPLITS = ("train", "validation", "test")
+VIDEO = "video"
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class HeadPool(Sequence):
     speech activity. The others are finished examples, to be used as they are.
     """
 
-    def __init__(self, faces: Iterable[Face]):
-        self.faces = tuple(faces)
+    def __init__(self, faces: Iterable[Face], array: str = VIDEO):
+        """``array`` is the crop's name in the clips' files, see :func:`array_of`."""
+        self.faces, self.array = tuple(faces), array
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -47,17 +49,17 @@ class HeadPool(Sequence):
     def __getitem__(self, index: int) -> Clip:
         face = self.faces[index]
         with np.load(face.crops) as stored:
-            video, audio = stored["video"], dequantise_audio(stored["audio"])
+            video, audio = stored[self.array], dequantise_audio(stored["audio"])
         labels = np.frombuffer(face.labels.encode(), np.uint8).astype(np.int64) - ord("0")
         return Clip(audio=audio, video=video, labels=labels, name=f"{face.crops.stem}-{face.kind}")
 
     def of_type(self, *types: str) -> "HeadPool":
         """Its clips of these types, see :mod:`pushpull.data.talkheads.script`."""
-        return HeadPool(face for face in self.faces if face.kind in types)
+        return HeadPool((face for face in self.faces if face.kind in types), self.array)
 
     def first(self, count: int) -> "HeadPool":
         """Its first ``count`` clips."""
-        return HeadPool(self.faces[:count])
+        return HeadPool(self.faces[:count], self.array)
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -80,14 +82,33 @@ class HeadPool(Sequence):
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def crop_of(folder: Path) -> str:
-    """How the faces of a made folder were cut out, see :func:`pushpull.faces.crop_box`."""
+def crops_named(text: str) -> tuple[str, ...]:
+    """The crops of a folder's option: "face_box", or "talknet_demo,face_box"."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def array_of(crop: str, crops: Sequence[str]) -> str:
+    """What a crop's pictures are called in the files of a folder that has ``crops``; the first is plain "video"."""
+    return VIDEO if crop == crops[0] else f"{VIDEO}_{crop}"
+
+
+def crops_in(folder: Path) -> tuple[str, ...]:
+    """How the faces of a made folder were cut out, see :func:`pushpull.faces.crop_box`: in one way or two."""
     options = json.loads(read_text(folder / "manifest.json")).get("options", {})
-    return options.get("crop", TALKNET_DEMO)  # there was no choice once
+    return crops_named(options.get("crop", TALKNET_DEMO))  # there was no choice once
 
 
-def read_pool(folder: str | Path) -> dict[str, HeadPool]:
+def crop_used(folder: Path, wanted: str) -> str:
+    """The crop in which a made folder's faces come to who wants ``wanted``: that if it has it, else its first."""
+    crops = crops_in(folder)
+    return wanted if wanted in crops else crops[0]
+
+
+def read_pool(folder: str | Path, crop: str = TALKNET_DEMO) -> dict[str, HeadPool]:
     """{"train" | "validation" | "test": HeadPool} of a made folder.
+
+    Args:
+        crop: how faces should be cut out; a folder that has none such gives its first.
 
     Raises:
         FileNotFoundError: there is no manifest; the message says how one is made.
@@ -110,4 +131,5 @@ def read_pool(folder: str | Path) -> dict[str, HeadPool]:
                 )
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); delete it and make the folder again") from error
-    return {split: HeadPool(faces) for split, faces in found.items()}
+    array = array_of(crop_used(folder, crop), crops_in(folder))
+    return {split: HeadPool(faces, array) for split, faces in found.items()}
