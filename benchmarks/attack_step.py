@@ -4,6 +4,7 @@ Usage:
     python benchmarks/attack_step.py                    # every network, 75 frames, every core
     python benchmarks/attack_step.py --networks lr-asd light-asd
     python benchmarks/attack_step.py --threads 2 --repeats 9
+    python benchmarks/attack_step.py --bfloat16         # and once more with gradients in half precision
     python benchmarks/attack_step.py --device cuda --json
 
 A *reference* step is what one writes first: the same weights, both modalities, evaluation mode, the official Conv3d and
@@ -62,6 +63,7 @@ class Row:
     gflop: float
     reference_seconds: list[float]
     our_seconds: list[float]
+    half_seconds: list[float]  # in bfloat16; none where it was not asked for
 
     @property
     def speedup(self) -> float:
@@ -96,7 +98,14 @@ def reference_step(model: nn.Module, inputs: Tensors, labels: Tensor, objective:
     return clock(device) - started
 
 
-def our_step(model: nn.Module, inputs: Tensors, labels: Tensor, objective: str, device: torch.device) -> float:
+def our_step(
+    model: nn.Module,
+    inputs: Tensors,
+    labels: Tensor,
+    objective: str,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+) -> float:
     """Seconds between two evaluations of a BIM run: move, project, forward, backward, bookkeeping."""
     instants = []
 
@@ -104,7 +113,8 @@ def our_step(model: nn.Module, inputs: Tensors, labels: Tensor, objective: str, 
         instants.append(clock(device))
         return step.step < 1
 
-    BIM(steps=10).run(model, inputs, labels, budgets=paper_budget(EPS_AV), objective=objective, on_step=on_step)
+    common = {"budgets": paper_budget(EPS_AV), "objective": objective}
+    BIM(steps=10).run(model, inputs, labels, on_step=on_step, autocast=autocast, **common)
     return instants[1] - instants[0]
 
 
@@ -129,8 +139,11 @@ def reference_and_fast(network: str) -> tuple[nn.Module, nn.Module]:
     return reference, attackable(model)
 
 
-def prepare(network: str, frames: int, device: torch.device) -> tuple[float, Callable[[], float], Callable[[], float]]:
-    """GFLOP of a step, and one reference step and one of ours, each giving its seconds."""
+Steps = tuple[float, Callable[[], float], Callable[[torch.dtype | None], float]]
+
+
+def prepare(network: str, frames: int, device: torch.device) -> Steps:
+    """GFLOP of a step, and a reference step and one of ours (in the precision it is given), each giving its seconds."""
     generator = torch.Generator().manual_seed(0)
     reference, fast = (model.to(device) for model in reference_and_fast(network))
     objective = "training_aware" if network in TALKNETS else "inference_aware"
@@ -153,23 +166,28 @@ def prepare(network: str, frames: int, device: torch.device) -> tuple[float, Cal
     return (
         gflop,
         lambda: reference_step(reference, inputs, labels, objective, device),
-        lambda: our_step(fast, inputs, labels, objective, device),
+        lambda autocast: our_step(fast, inputs, labels, objective, device, autocast),
     )
 
 
-def measure(networks: list[str], frames: int, repeats: int, device: torch.device) -> tuple[list[Row], list[float]]:
+def measure(
+    networks: list[str], frames: int, repeats: int, device: torch.device, half: bool = False
+) -> tuple[list[Row], list[float]]:
     """A row for each network, and the matrix rates in GFLOP/s taken in between."""
     steps = {network: prepare(network, frames, device) for network in networks}
-    rows = {network: Row(network, gflop, [], []) for network, (gflop, _, _) in steps.items()}
+    rows = {network: Row(network, gflop, [], [], []) for network, (gflop, _, _) in steps.items()}
     rates = []
     for repeat in range(repeats + 1):
         counted = repeat > 0  # the first warms up
         rate = matrix_rate(device)
         rates += [rate] * counted
         for network, (_, reference, ours) in steps.items():
-            reference_seconds, our_seconds = reference(), ours()
+            reference_seconds, our_seconds = reference(), ours(None)
             rows[network].reference_seconds.extend([reference_seconds] * counted)
             rows[network].our_seconds.extend([our_seconds] * counted)
+            if half:
+                half_seconds = ours(torch.bfloat16)
+                rows[network].half_seconds.extend([half_seconds] * counted)
         if sys.stderr.isatty():
             print(f"\r{repeat} of {repeats}", end="\n" if repeat == repeats else "", file=sys.stderr, flush=True)
     return list(rows.values()), rates
@@ -188,6 +206,11 @@ def report(rows: list[Row], rates: list[float], frames: int) -> None:
             f"({min(row.our_seconds):6.3f})  {row.speedup:5.2f} ({row.best_speedup:5.2f})   {speed:6.0f} ({best:6.0f})"
             f"   {speed / statistics.median(rates):6.0%} ({best / rate:.0%})"
         )
+    for row in rows:
+        if row.half_seconds:
+            half, best = statistics.median(row.half_seconds), min(row.half_seconds)
+            ratio, best_ratio = statistics.median(row.our_seconds) / half, min(row.our_seconds) / best
+            print(f"{row.network} in bfloat16: {half:.3f} ({best:.3f}) s, {ratio:.2f} ({best_ratio:.2f}) times as fast")
     by_size = {row.network: row for row in rows}
     if {"full", "lite"} <= set(by_size):
         full, lite = by_size["full"].our_seconds, by_size["lite"].our_seconds
@@ -203,6 +226,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="steps of each kind, after one to warm up (7)")
     parser.add_argument("--threads", type=int, help="CPU threads (as torch chooses)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--bfloat16", action="store_true", help="our step once more with gradients in bfloat16")
     parser.add_argument("--json", action="store_true", help="every single timing, as JSON")
     options = parser.parse_args()
     if options.frames < 1 or options.repeats < 1 or (options.threads is not None and options.threads < 1):
@@ -214,7 +238,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    rows, rates = measure(options.networks, options.frames, options.repeats, device)
+    rows, rates = measure(options.networks, options.frames, options.repeats, device, options.bfloat16)
     if options.json:
         machine = {"device": f"{device} ({name})", "threads": torch.get_num_threads(), "torch": torch.__version__}
         found = [asdict(row) | {"speedup": row.speedup, "best_speedup": row.best_speedup} for row in rows]
