@@ -10,7 +10,7 @@ from pathlib import Path
 from pushpull.files import read_text
 
 WORST = "worst case"
-TOLD = tuple(f"pushpull-{name}/1" for name in ("clean", "points", "survival", "embeddings", "universal"))
+TOLD = tuple(f"pushpull-{name}/1" for name in ("clean", "points", "survival", "embeddings", "universal", "seeds"))
 MOST_ROWS = 60  # of a table on the page; the files have all of them
 DOWNLOADS = {
     "results.csv": "all figures (CSV)",

@@ -21,7 +21,7 @@ from pushpull.config import parse_options
 from pushpull.data.parallel import World
 from pushpull.detectors import CheckpointError, resolve_device
 from pushpull.detectors.points import OWN, check_point
-from pushpull.evaluation import points_command
+from pushpull.evaluation import points_command, seeds
 from pushpull.evaluation.clean_study import TITLE as CLEAN_TITLE
 from pushpull.evaluation.clean_study import run_clean
 from pushpull.evaluation.crafting import BATCH, FLOAT32, Evaluator
@@ -46,6 +46,7 @@ from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
 from pushpull.runs.run import environment
 
 CLEAN, SURVIVAL, EMBEDDINGS = "clean", "survival", "embeddings"
+ALONE = (points_command, seeds)  # commands whose options are their own
 USUAL = {CLEAN: "5", SURVIVAL: EPS_AV, EMBEDDINGS: "5"}  # budgets of the others
 QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}
 QUICK_ROWS = ("A", "B3", "D3", "E3")
@@ -178,7 +179,9 @@ def study_figure(study: Study, rows: list[dict]):
         return matrix_figure(shown)
     lines = {"fig3a": ("source",), "fig3b": ("model", "modality"), "fig3c": ("model", "attack")}
     if study.name == "detectors":
-        return budget_figure([row for row in shown if row["attack"] == WORST], ("model", "modality"))
+        worst = [row for row in shown if row["attack"] == WORST]
+        several = len({row["modality"] for row in worst}) > 1
+        return budget_figure(worst, ("model",), panels="modality" if several else None)
     return budget_figure(shown, lines[study.name], "average_precision")
 
 
@@ -200,8 +203,9 @@ def _quick(options: EvaluateOptions) -> EvaluateOptions:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == [points_command.NAME]:
-        return points_command.main(arguments[1:])
+    for other in ALONE:
+        if arguments[:1] == [other.NAME]:
+            return other.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m pushpull.evaluate",
         description=__doc__,
@@ -209,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     titles = {CLEAN: CLEAN_TITLE} | {name: study.title for name, study in STUDIES.items()}
     titles |= {SURVIVAL: TITLE, EMBEDDINGS: EMBEDDINGS_TITLE}
-    titles[points_command.NAME] = f"{points_command.TITLE} (options of its own: points --help)"
+    titles |= {other.NAME: f"{other.TITLE} (options of its own: {other.NAME} --help)" for other in ALONE}
     parser.add_argument("study", choices=titles, help="; ".join(f"{name}: {title}" for name, title in titles.items()))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")

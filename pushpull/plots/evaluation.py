@@ -88,48 +88,62 @@ def _row(panel, place, rows, figure_of, clean):
         panel.plot(100 * found["value"], place + offset, marker, color=colour, markerfacecolor=face, markersize=5)
 
 
-def budget_figure(rows: Sequence[dict], lines: Sequence[str], measure: str = "frame_accuracy") -> Figure:
+def budget_figure(
+    rows: Sequence[dict], lines: Sequence[str], measure: str = "frame_accuracy", panels: str | None = None
+) -> Figure:
     """What is left against eps_av, a line for each combination of ``lines``.
 
     Args:
         rows: of one study and one set of examples.
         lines: the keys of a row that tell lines apart, such as ("model",) or ("modality",).
         measure: "frame_accuracy" or "average_precision".
+        panels: a key of a row, each of whose values gets a panel beside the others; None draws a single one.
 
     Raises:
         ValueError: no rows.
     """
     if not rows:
         raise ValueError("a figure of an evaluation needs at least one row")
+    values = list(dict.fromkeys(row[panels] for row in rows)) if panels else [None]
+    name = "frames decided right (%)" if measure == "frame_accuracy" else "AVA average precision (%)"
+    moved = "eps_av: sound moves by 1e-4 of full scale, picture by 0.1 grey levels for each"
+    with new_figure(7.6 if len(values) == 1 else 3.9 * len(values), 4.4) as figure:
+        for axes, value in zip(figure.subplots(1, len(values), sharey=True, squeeze=False)[0], values, strict=True):
+            shown = [row for row in rows if panels is None or row[panels] == value]
+            _budget_lines(axes, shown, lines, measure)
+            axes.set(ylim=(0, 103), title=_conditions(rows) if value is None else str(value))
+            axes.title.set(fontsize=10, color=MUTED)
+        first = figure.axes[0]
+        first.set_ylabel(name)
+        first.legend(loc="best", ncols=2 if len(first.lines) > 4 and len(values) == 1 else 1)
+        if len(values) == 1:
+            first.set_xlabel(moved)
+        else:
+            figure.supxlabel(moved, fontsize=10)
+            figure.suptitle(_conditions(rows), x=0.01, ha="left", fontsize=10, color=MUTED)
+    return figure
+
+
+def _budget_lines(axes, rows, lines, measure):
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault(tuple(str(row[key]) for key in lines), []).append(row)
-    with new_figure(7.6, 4.4) as figure:
-        axes = figure.subplots()
-        for number, (names, group) in enumerate(groups.items()):
-            group = sorted(group, key=lambda row: row["eps_av"])
-            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-            budgets = [0.0, *(row["eps_av"] for row in group)]
-            found = [group[0]["clean"][measure], *(row["adversarial"][measure] for row in group)]
-            values = [100 * (x["value"] if x["value"] is not None else float("nan")) for x in found]
-            axes.plot(budgets, values, marker=marker, color=colour, markersize=5, label=", ".join(names))
-            if all(x["low"] is not None for x in found):
-                low, high = ([100 * x[side] for x in found] for side in ("low", "high"))
-                axes.fill_between(budgets, low, high, color=colour, alpha=0.13, linewidth=0)
-            stars = [(row["eps_av"], row["paper"]["mAP"]) for row in group if row.get("paper")]
-            if stars and measure == "average_precision":
-                look = {"markersize": 13, "markeredgecolor": INK, "linestyle": ""}
-                axes.plot(
-                    *zip(*stars, strict=True), "*", color=colour, **look, label=f"{', '.join(names)}: the paper's"
-                )
-        if measure == "average_precision":
-            axes.axhline(100 * rows[0]["floor"], color=GREEN, linestyle="--", linewidth=1.2, label="floor")
-        name = "frames decided right (%)" if measure == "frame_accuracy" else "AVA average precision (%)"
-        axes.set(ylabel=name, ylim=(0, 103))
-        axes.set_xlabel("eps_av: sound moves by 1e-4 of full scale, picture by 0.1 grey levels for each")
-        axes.legend(loc="best", ncols=2 if len(groups) > 4 else 1)
-        axes.set_title(_conditions(rows), fontsize=10, color=MUTED)
-    return figure
+    for number, (names, group) in enumerate(groups.items()):
+        group = sorted(group, key=lambda row: row["eps_av"])
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        budgets = [0.0, *(row["eps_av"] for row in group)]
+        found = [group[0]["clean"][measure], *(row["adversarial"][measure] for row in group)]
+        values = [100 * (x["value"] if x["value"] is not None else float("nan")) for x in found]
+        axes.plot(budgets, values, marker=marker, color=colour, markersize=5, label=", ".join(names))
+        if all(x["low"] is not None for x in found):
+            low, high = ([100 * x[side] for x in found] for side in ("low", "high"))
+            axes.fill_between(budgets, low, high, color=colour, alpha=0.13, linewidth=0)
+        stars = [(row["eps_av"], row["paper"]["mAP"]) for row in group if row.get("paper")]
+        if stars and measure == "average_precision":
+            look = {"markersize": 13, "markeredgecolor": INK, "linestyle": ""}
+            axes.plot(*zip(*stars, strict=True), "*", color=colour, **look, label=f"{', '.join(names)}: the paper's")
+    if measure == "average_precision":
+        axes.axhline(100 * rows[0]["floor"], color=GREEN, linestyle="--", linewidth=1.2, label="floor")
 
 
 def matrix_figure(rows: Sequence[dict]) -> Figure:

@@ -1,0 +1,234 @@
+"""Several training seeds of the same rows beside each other: what a row's loss does, and what is luck.
+
+python -m pushpull.evaluate seeds results/seed-0 results/seed-1 results/seed-2 --out results/seeds
+
+Takes finished studies with worst cases (table1) of the same examples and attacks, one for each training seed. Rows are
+matched by their names in the paper's Table 1; every seed stands by itself, with its interval over base clips, and the
+interval of a mean is over the seeds alone (Student's t): seeds are never pooled into one interval with clips.
+"""
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student
+
+from pushpull.evaluation.output import as_csv, percent
+from pushpull.evaluation.statistics import LEVEL
+from pushpull.evaluation.studies import WORST
+from pushpull.files import check_folder, read_text, replacing
+from pushpull.plots.seeds import seeds_figure
+from pushpull.plots.style import save
+
+NAME, TITLE = "seeds", "Training seeds: what a row's loss does, and what is luck"
+FORMAT = "pushpull-seeds/1"
+REFERENCES = ("A", "B3", "M")
+MEASURES = {
+    "worst_case": "worst case",
+    "clean.frame_accuracy": "clean",
+    "clean.average_precision": "AP clean",
+    "adversarial.average_precision": "AP attacked",
+}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over training seeds and its interval.
+
+    Args:
+        value: the mean.
+        low, high: 95 % by Student's t over the seeds; nan of fewer than two.
+        seeds: how many.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean":
+        """Of one value a seed."""
+        found = np.asarray(values, dtype=np.float64)
+        value, count = float(found.mean()), len(found)
+        if count < 2:
+            return cls(value, math.nan, math.nan, count)
+        half = float(student.ppf((1 + LEVEL) / 2, count - 1) * found.std(ddof=1) / math.sqrt(count))
+        return cls(value, value - half, value + half, count)
+
+    def to_dict(self) -> dict:
+        """JSON has no nan: what is not defined is None."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if math.isnan(x) else x for name, x in numbers.items()} | {"seeds": self.seeds}
+
+
+def read_study(folder: Path) -> dict:
+    """The results of one seed.
+
+    Raises:
+        ValueError: no finished study with worst cases, one of several budgets, or its detectors are not of one seed.
+    """
+    path = folder / "results.json" if folder.is_dir() else folder
+    try:
+        found = json.loads(read_text(path))
+        worst = [row for row in found["rows"] if row["attack"] == WORST and row["set"] == "all"]
+        seeds = {model["seed"] for model in found["models"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} holds no results of python -m pushpull.evaluate table1 ({error})") from error
+    if not worst or len({row["eps_av"] for row in worst}) != 1:
+        raise ValueError(f"{folder} has no worst cases at one budget: make it with python -m pushpull.evaluate table1")
+    if len(seeds) != 1 or None in seeds:
+        raise ValueError(f"the detectors of {folder} were trained from seeds {seeds}: give a folder for each seed")
+    rows = {row["row"]: row for row in worst if row["row"]}
+    return {"folder": folder.name, "seed": seeds.pop(), "rows": rows, "document": found}
+
+
+def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCES) -> dict:
+    """What results.json holds: every row with its seeds and its mean, and its differences to ``references``.
+
+    Rows that not every seed has are told of those that have them.
+
+    Raises:
+        ValueError: a folder is none, two of one seed, or they differ in examples or attacks.
+    """
+    studies = sorted((read_study(Path(folder)) for folder in folders), key=lambda study: study["seed"])
+    _check_alike(studies)
+    names = list(dict.fromkeys(name for study in studies for name in study["rows"]))
+    rows = []
+    for name in names:
+        of_seed = {study["seed"]: study["rows"][name] for study in studies if name in study["rows"]}
+        row = {"row": name, "seeds": list(of_seed)}
+        for measure in MEASURES:
+            values = {seed: _value(found, measure) for seed, found in of_seed.items()}
+            row[measure] = Mean.of([value["value"] for value in values.values()]).to_dict()
+            row[f"{measure} of seeds"] = {str(seed): value for seed, value in values.items()}
+        for reference in references:
+            pairs = [s["rows"] for s in studies if {name, reference} <= set(s["rows"]) and name != reference]
+            if pairs:
+                gains = [_worst(pair[name]) - _worst(pair[reference]) for pair in pairs]
+                row[f"minus {reference}"] = Mean.of(gains).to_dict() | {"of seeds": gains}
+        rows.append(row)
+    first = studies[0]["document"]
+    example = next(iter(studies[0]["rows"].values()))
+    return {
+        "format": FORMAT,
+        "title": TITLE,
+        "options": first["options"],
+        "set": first["set"],
+        "eps_av": example["eps_av"],
+        "examples": example["examples"],
+        "base_clips": example["base_clips"],
+        "floor": example["floor"],
+        "studies": [
+            {
+                "folder": study["folder"],
+                "seed": study["seed"],
+                "command": study["document"]["command"],
+                "models": [{k: m[k] for k in ("name", "row", "sha256")} for m in study["document"]["models"]],
+            }
+            for study in studies
+        ],
+        "rows": rows,
+    }
+
+
+def _check_alike(studies):
+    seeds = [study["seed"] for study in studies]
+    if len(studies) < 2 or len(set(seeds)) < len(seeds):
+        raise ValueError(f"give results of two seeds or more, each once; got {', '.join(map(str, seeds)) or 'none'}")
+    first, *others = (study["document"] for study in studies)
+    for other in others:
+        for key in ("set", "study"):
+            if other[key] != first[key]:
+                raise ValueError(f"the folders differ in {key}: {first[key]} and {other[key]}")
+        if other["options"]["attacks"] != first["options"]["attacks"]:
+            raise ValueError("the folders differ in how strongly the examples were attacked")
+
+
+def _value(row: dict, measure: str) -> dict:
+    for key in measure.split("."):
+        row = row[key]
+    return {name: row[name] for name in ("value", "low", "high")}
+
+
+def _worst(row: dict) -> float:
+    return row["worst_case"]["value"]
+
+
+def as_markdown(found: dict) -> str:
+    """The table as people read it."""
+    seeds = [study["seed"] for study in found["studies"]]
+    told = list(dict.fromkeys(key for row in found["rows"] for key in row if key.startswith("minus ")))
+    head = ["row", *(f"seed {seed}: worst case" for seed in seeds), "mean over seeds", "clean", "AP clean", *told]
+    lines = [
+        f"# {found['title']}",
+        "",
+        *("```sh", *(study["command"] for study in found["studies"]), found["command"], "```", ""),
+        f"{found['examples']} examples from {found['base_clips']} base clips, the same for all seeds (set "
+        f"{', '.join(found['set'].values())}), eps_av {found['eps_av']:g}. Percent of frames right in the worst case "
+        "over all attacks and objectives, with 95 % intervals: of a seed by bootstrap over base clips, of a mean and of "
+        "a difference by Student's t over the seeds. Differences, in points, are of rows of one seed.",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
+    ]
+    for row in found["rows"]:
+        each = row["worst_case of seeds"]
+        cells = [row["row"], *(percent(each.get(str(seed)), interval=True) for seed in seeds)]
+        cells += [percent(row["worst_case"], interval=True), percent(row["clean.frame_accuracy"])]
+        cells += [percent(row["clean.average_precision"]), *(_points(row.get(name)) for name in told)]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "## Checkpoints", "", "| seed | row | SHA-256 |", "|---|---|---|"]
+    for study in found["studies"]:
+        lines += [f"| {study['seed']} | {m['row'] or m['name']} | `{m['sha256'][:16]}` |" for m in study["models"]]
+    return "\n".join(lines) + "\n"
+
+
+def _points(figure: dict | None) -> str:
+    if figure is None:
+        return ""
+    text = f"{100 * figure['value']:+.1f}"
+    return text if figure["low"] is None else f"{text} [{100 * figure['low']:+.1f}, {100 * figure['high']:+.1f}]"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pushpull.evaluate {NAME}",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", nargs="+", type=Path, help="results of table1, one folder for each training seed")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the comparison")
+    parser.add_argument(
+        "--against", default=",".join(REFERENCES), help="rows to subtract, comma-separated [%(default)s]"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        check_folder(given.out)
+        references = [name.strip() for name in given.against.split(",") if name.strip()]
+        command = f"python -m pushpull.evaluate {NAME} {shlex.join(arguments)}"
+        found = {"command": command} | compare_seeds(given.folders, references)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name, text in {
+        "results.json": json.dumps(found, indent=1, ensure_ascii=False) + "\n",
+        "results.csv": as_csv(found["rows"]),
+        "results.md": as_markdown(found),
+    }.items():
+        with replacing(given.out / name, "w") as file:
+            file.write(text)
+    save(seeds_figure(found), given.out / "figure.png")
+    print(as_markdown(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""Several training seeds: each by itself, means with an interval over seeds, and nothing mixed that does not belong."""
+
+import json
+
+import numpy as np
+import pytest
+from evaluation_support import Toy, toy_examples
+
+from pushpull.evaluation import command
+from pushpull.evaluation.command import main
+from pushpull.evaluation.seeds import Mean, compare_seeds
+from pushpull.evaluation.subjects import Subject
+
+FEW = ["--attacks.steps", "2", "--attacks.restarts", "1", "--quiet", "--data", "footage"]
+
+
+def study(monkeypatch, out, seed, rows=("A", "D3"), eps="1.5", examples=4):
+    """Table 1 of detectors of one seed; the larger the seed, the harder they are to move."""
+
+    def load(names, device, point):
+        made = [Toy(name) for name in rows]
+        for toy, name in zip(made, rows, strict=True):
+            toy.gain.data[0] /= 1 + seed * (name == "D3")
+            toy.card |= {"row": name, "sha256": f"{seed}{name}" * 20, "training": {"seed": seed}}
+        return [Subject.of(toy, point=point) for toy in made]
+
+    monkeypatch.setattr(command, "load_subjects", load)
+    monkeypatch.setattr(command, "held_out_examples", lambda *a, **k: {"talknet_demo": toy_examples(examples)})
+    assert main(["table1", "--models", ",".join(rows), "--out", str(out), "--attacks.eps-av", eps, *FEW]) == 0
+    return out
+
+
+@pytest.fixture
+def three(monkeypatch, tmp_path):
+    return [study(monkeypatch, tmp_path / f"seed-{seed}", seed) for seed in (2, 0, 1)]
+
+
+def test_every_seed_is_told_by_itself_and_rows_are_paired_within_it(three, tmp_path, capsys):
+    assert main(["seeds", *map(str, three), "--out", str(tmp_path / "all")]) == 0
+    found = json.loads((tmp_path / "all" / "results.json").read_text())
+    assert [one["seed"] for one in found["studies"]] == [0, 1, 2]
+    rows = {row["row"]: row for row in found["rows"]}
+    each = {
+        name: [json.loads((folder / "results.json").read_text())["rows"] for folder in sorted(three)] for name in rows
+    }
+    for name, row in rows.items():
+        worst = [
+            next(r for r in one if (r["row"], r["attack"], r["set"]) == (name, "worst case", "all"))["worst_case"]
+            for one in each[name]
+        ]
+        assert [row["worst_case of seeds"][str(seed)]["value"] for seed in range(3)] == [w["value"] for w in worst]
+        assert row["worst_case"]["value"] == pytest.approx(np.mean([w["value"] for w in worst]))
+    gains = rows["D3"]["minus A"]["of seeds"]
+    assert gains == sorted(gains) and gains[0] < gains[-1]
+    assert "minus A" not in rows["A"] and "minus B3" not in rows["D3"]
+    text = (tmp_path / "all" / "results.md").read_text()
+    assert text in capsys.readouterr().out and text.count("evaluate table1") == 3 and "| D3 |" in text
+    assert (tmp_path / "all" / "figure.png").stat().st_size > 5000
+
+
+def test_an_interval_of_a_mean_is_students():
+    found = Mean.of([0.1, 0.2, 0.3])
+    assert (found.low, found.high) == pytest.approx((0.2 - 4.303 * 0.1 / 3**0.5, 0.2 + 4.303 * 0.1 / 3**0.5), abs=1e-4)
+    assert Mean.of([0.4]).to_dict() == {"value": 0.4, "low": None, "high": None, "seeds": 1}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 0}, "each once"),
+        ({"seed": 1, "eps": "1"}, "how strongly"),
+        ({"seed": 1, "examples": 6}, "differ in set"),
+        ({"seed": None}, "a folder for each seed"),
+        ({"seed": 1, "eps": "1,2", "name": "fig3c"}, "no results"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(other, message, monkeypatch, tmp_path):
+    first = study(monkeypatch, tmp_path / "first", 0)
+    if other.pop("name", None):
+        second = tmp_path / "nothing"
+    elif other["seed"] is None:
+        second = study(monkeypatch, tmp_path / "second", 1)
+        document = json.loads((second / "results.json").read_text())
+        document["models"][0]["seed"] = None
+        (second / "results.json").write_text(json.dumps(document))
+    else:
+        second = study(monkeypatch, tmp_path / "second", **other)
+    with pytest.raises(ValueError, match=message):
+        compare_seeds([first, second])
