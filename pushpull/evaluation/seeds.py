@@ -172,8 +172,8 @@ def as_markdown(found: dict) -> str:
         *("```sh", *(study["command"] for study in found["studies"]), found["command"], "```", ""),
         f"{found['examples']} examples from {found['base_clips']} base clips, the same for all seeds (set "
         f"{', '.join(found['set'].values())}), eps_av {found['eps_av']:g}. Percent of frames right in the worst case "
-        "over all attacks and objectives, with 95 % intervals: of a seed by bootstrap over base clips, of a mean and of "
-        "a difference by Student's t over the seeds. Differences, in points, are of rows of one seed.",
+        "over all attacks and objectives, with 95 % intervals: of a seed by bootstrap over base clips, of a mean and "
+        "of a difference by Student's t over the seeds. Differences, in points, are of rows of one seed.",
         "",
         "| " + " | ".join(head) + " |",
         "|---" * len(head) + "|",
