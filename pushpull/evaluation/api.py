@@ -14,9 +14,9 @@ from pushpull.evaluation.audit import Audit, AuditOptions
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
 from pushpull.evaluation.examples import Example, from_clips
-from pushpull.evaluation.output import as_csv
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.summary import Subset, summarise
+from pushpull.evaluation.written import as_csv
 from pushpull.files import check_folder, replacing
 
 

@@ -4,16 +4,15 @@ A decision threshold says nothing of a detector that was trained elsewhere: what
 frames they find while they call so many of the others speaking.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from pushpull.evaluation.crafting import Evaluator
 from pushpull.evaluation.examples import SPEAKING
-from pushpull.evaluation.output import as_csv, decided_at, percent
+from pushpull.evaluation.output import decided_at
 from pushpull.evaluation.statistics import Clusters
-from pushpull.files import replacing
+from pushpull.evaluation.written import percent, write_tables
 from pushpull.metrics import average_precision
 
 TITLE = "Clean figures, kind by kind"
@@ -51,14 +50,7 @@ def run_clean(evaluator: Evaluator, out: Path, told: dict, seed: int = 0) -> dic
         ],
         "rows": rows,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in {
-        "results.json": json.dumps(document, indent=1, ensure_ascii=False) + "\n",
-        "results.csv": as_csv(rows),
-        "results.md": as_markdown(document),
-    }.items():
-        with replacing(out / name, "w") as file:
-            file.write(text)
+    write_tables(out, document, as_markdown(document))
     return document
 
 

@@ -35,11 +35,12 @@ from pushpull.evaluation.embeddings_study import (
     write_embeddings,
 )
 from pushpull.evaluation.examples import SetOptions
-from pushpull.evaluation.output import document, write_results
+from pushpull.evaluation.output import as_markdown, document
 from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
 from pushpull.evaluation.studies import STUDIES, WORST, Study, StudyOptions, study_rows
 from pushpull.evaluation.subjects import Subject, load_subjects
 from pushpull.evaluation.survival_study import EPS_AV, TITLE, run_survival
+from pushpull.evaluation.written import write_tables
 from pushpull.files import check_folder
 from pushpull.media import MediaError
 from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
@@ -166,7 +167,7 @@ def run_study(
             return {}
         rows = study_rows(study, evaluator, conditions, options.attacks.seed)
         found = document(study, evaluator, rows, told)
-        write_results(out, found, study_figure(study, rows))
+        write_tables(out, found, as_markdown(found), study_figure(study, rows))
         return found
 
 

@@ -1,16 +1,14 @@
 """``python -m pushpull.evaluate embeddings``: where frames lie before cross-attention, clean and attacked."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from pushpull.attacks import BIM
 from pushpull.evaluation.crafting import Condition, Evaluator
 from pushpull.evaluation.embeddings import MEASURES, by_kind, embed, embedding_rows, has_embeddings, missing, read_space
-from pushpull.evaluation.output import as_csv, percent
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import StudyOptions
-from pushpull.files import replacing
+from pushpull.evaluation.written import percent, write_tables
 from pushpull.plots.embedding_spaces import embedding_spaces_figure
 from pushpull.plots.style import save
 
@@ -90,14 +88,7 @@ def write_embeddings(evaluator: Evaluator, conditions: list[Condition], out: Pat
         "measures": MEASURES,
         "rows": rows,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in {
-        "results.json": json.dumps(found, indent=1, ensure_ascii=False) + "\n",
-        "results.csv": as_csv(rows),
-        "results.md": as_markdown(found),
-    }.items():
-        with replacing(out / name, "w") as file:
-            file.write(text)
+    write_tables(out, found, as_markdown(found))
     save(embedding_spaces_figure(spaces, rows, eps_av=conditions[0].eps_av), out / "figure.png", dpi=110)
     return found
 

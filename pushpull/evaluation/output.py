@@ -1,17 +1,12 @@
-"""The files of an evaluation: results.json, results.csv, results.md and figure.png."""
+"""What the files of an evaluation hold: the document of results.json, and its tables as people read them."""
 
-import csv
-import io
-import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from pushpull.detectors.points import OWN
 from pushpull.evaluation.crafting import FLOAT32, Evaluator
 from pushpull.evaluation.studies import WORST, Study
-from pushpull.files import replacing
-from pushpull.plots.style import save
+from pushpull.evaluation.written import percent, points
 
 FORMAT = "pushpull-evaluation/1"
 
@@ -48,49 +43,6 @@ def document(study: Study, evaluator: Evaluator, rows: Sequence[dict], told: dic
         ],
         "rows": list(rows),
     }
-
-
-def write_results(folder: Path, found: dict, figure=None) -> dict[str, Path]:
-    """Write the files; {name: path}."""
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "results.json": json.dumps(found, indent=1, ensure_ascii=False) + "\n",
-        "results.csv": as_csv(found["rows"]),
-        "results.md": as_markdown(found),
-    }
-    paths = {}
-    for name, text in texts.items():
-        paths[name] = folder / name
-        with replacing(paths[name], "w") as file:
-            file.write(text)
-    if figure is not None:
-        paths["figure.png"] = save(figure, folder / "figure.png")
-    return paths
-
-
-def as_csv(rows: Sequence[dict]) -> str:
-    """Every row on a line; an interval is three columns, NAME, NAME_low and NAME_high."""
-    flat = [_flat(row) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
-    handle = io.StringIO()
-    table = csv.DictWriter(handle, columns, lineterminator="\n", restval="")
-    table.writeheader()
-    table.writerows(flat)
-    return handle.getvalue()
-
-
-def _flat(row: dict, prefix: str = "") -> dict:
-    found = {}
-    for name, value in row.items():
-        name = prefix + name.replace(" ", "_")
-        if isinstance(value, dict) and {"value", "low", "high"} <= set(value):
-            found |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
-            found |= {f"{name}_{key}": value[key] for key in ("p", "p_holm") if key in value}
-        elif isinstance(value, dict):
-            found |= _flat(value, f"{name}.")
-        else:
-            found[name] = value
-    return found
 
 
 def as_markdown(found: dict) -> str:
@@ -185,30 +137,13 @@ def _differences(rows: Sequence[dict]) -> list[str]:
             found = row[key]["frame_accuracy"]
             never = row[key]["worst_case"]
             lines.append(
-                f"| {row['model']} {key} | {row['modality']} | {row['eps_av']:g} | {_points(found)} "
-                f"| {found['p_holm']:.3f} | {_points(never)} | {never['p_holm']:.3f} |"
+                f"| {row['model']} {key} | {row['modality']} | {row['eps_av']:g} | {points(found)} "
+                f"| {found['p_holm']:.3f} | {points(never)} | {never['p_holm']:.3f} |"
             )
     if not lines:
         return []
     head = "| worst case of | changes | eps_av | accuracy, points | p (Holm) | never wrong, points | p (Holm) |"
     return [head, "|---|---|---|---|---|---|---|", *lines, ""]
-
-
-def percent(figure: dict | None, *, interval: bool = False) -> str:
-    """A share as percent, "-" where it is not defined."""
-    if figure is None or figure["value"] is None:
-        return "-"
-    text = f"{100 * figure['value']:.1f}"
-    if interval and figure["low"] is not None:
-        text += f" [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
-    return text
-
-
-def _points(figure: dict) -> str:
-    if figure["value"] is None:
-        return "-"
-    bounds = "" if figure["low"] is None else f" [{100 * figure['low']:+.1f}, {100 * figure['high']:+.1f}]"
-    return f"{100 * figure['value']:+.1f}{bounds}"
 
 
 def _ratio(figure: dict | None) -> str:

@@ -1,14 +1,12 @@
 """The files of a choice of operating points: results.json, results.csv, results.md."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pushpull.detectors.points import OWN
-from pushpull.evaluation.output import as_csv, percent
 from pushpull.evaluation.points import Rule
 from pushpull.evaluation.points_rows import DEVELOPMENT
-from pushpull.files import replacing
+from pushpull.evaluation.written import percent, write_tables
 
 FORMAT = "pushpull-points/1"
 TITLES = {OWN: "own threshold"}
@@ -32,14 +30,8 @@ def document(
 
 def write_results(folder: Path, found: dict) -> None:
     """Write the files into a folder, which is made if needed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in {
-        "results.json": json.dumps(found, indent=1, ensure_ascii=False) + "\n",
-        "results.csv": as_csv([{**row, "over": "+".join(row.get("over", ()))} for row in found["rows"]]),
-        "results.md": as_markdown(found),
-    }.items():
-        with replacing(folder / name, "w") as file:
-            file.write(text)
+    rows = [{**row, "over": "+".join(row.get("over", ()))} for row in found["rows"]]
+    write_tables(folder, found, as_markdown(found), rows=rows)
 
 
 def as_markdown(found: dict) -> str:

@@ -19,12 +19,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
-from pushpull.evaluation.output import as_csv, percent
 from pushpull.evaluation.statistics import LEVEL
 from pushpull.evaluation.studies import WORST
-from pushpull.files import check_folder, read_text, replacing
+from pushpull.evaluation.written import percent, points, write_tables
+from pushpull.files import check_folder, read_text
 from pushpull.plots.seeds import seeds_figure
-from pushpull.plots.style import save
 
 NAME, TITLE = "seeds", "Training seeds: what a row's loss does, and what is luck"
 FORMAT = "pushpull-seeds/1"
@@ -182,19 +181,12 @@ def as_markdown(found: dict) -> str:
         each = row["worst_case of seeds"]
         cells = [row["row"], *(percent(each.get(str(seed)), interval=True) for seed in seeds)]
         cells += [percent(row["worst_case"], interval=True), percent(row["clean.frame_accuracy"])]
-        cells += [percent(row["clean.average_precision"]), *(_points(row.get(name)) for name in told)]
+        cells += [percent(row["clean.average_precision"]), *(points(row[name]) if name in row else "" for name in told)]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## Checkpoints", "", "| seed | row | SHA-256 |", "|---|---|---|"]
     for study in found["studies"]:
         lines += [f"| {study['seed']} | {m['row'] or m['name']} | `{m['sha256'][:16]}` |" for m in study["models"]]
     return "\n".join(lines) + "\n"
-
-
-def _points(figure: dict | None) -> str:
-    if figure is None:
-        return ""
-    text = f"{100 * figure['value']:+.1f}"
-    return text if figure["low"] is None else f"{text} [{100 * figure['low']:+.1f}, {100 * figure['high']:+.1f}]"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -217,15 +209,7 @@ def main(arguments: Sequence[str]) -> int:
         found = {"command": command} | compare_seeds(given.folders, references)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    given.out.mkdir(parents=True, exist_ok=True)
-    for name, text in {
-        "results.json": json.dumps(found, indent=1, ensure_ascii=False) + "\n",
-        "results.csv": as_csv(found["rows"]),
-        "results.md": as_markdown(found),
-    }.items():
-        with replacing(given.out / name, "w") as file:
-            file.write(text)
-    save(seeds_figure(found), given.out / "figure.png")
+    write_tables(given.out, found, as_markdown(found), seeds_figure(found))
     print(as_markdown(found))
     return 0
 

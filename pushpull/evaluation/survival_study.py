@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pushpull.attacks import BIM
 from pushpull.evaluation.crafting import Evaluator
-from pushpull.evaluation.output import as_csv, percent
 from pushpull.evaluation.studies import StudyOptions
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.survival import BATCH, Setting, measure, tabulate
-from pushpull.files import read_text, replacing
+from pushpull.evaluation.written import percent, write_tables
+from pushpull.files import read_text
 from pushpull.plots.style import save
 from pushpull.plots.survival import survival_figure
 
@@ -47,13 +47,7 @@ def run_survival(
         "attack": {"name": "bim"} | asdict(setting.attack),
         "rows": rows,
     }
-    for name, text in {
-        "results.json": json.dumps(document, indent=1, ensure_ascii=False) + "\n",
-        "results.csv": as_csv(rows),
-        "results.md": as_markdown(document),
-    }.items():
-        with replacing(out / name, "w") as file:
-            file.write(text)
+    write_tables(out, document, as_markdown(document))
     return document
 
 

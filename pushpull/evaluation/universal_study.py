@@ -1,17 +1,14 @@
 """Universal noises on several detectors, from clips to files: what ``python -m pushpull.universal test`` writes."""
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from pushpull.attacks.looped import UniversalNoise
 from pushpull.evaluation.examples import Example
-from pushpull.evaluation.output import as_csv, percent
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.universal import UniversalOptions, universal_rows
-from pushpull.files import replacing
-from pushpull.plots.style import save
+from pushpull.evaluation.written import percent, write_tables
 from pushpull.plots.universal import GOALS, universal_figure
 
 FORMAT = "pushpull-universal/1"
@@ -53,20 +50,9 @@ def run_universal(
         document["rows"] += universal_rows(
             subject, examples_for(subject), noises, options, own_labels=own_labels, progress=shown
         )
-        _write(out, document)  # after each of them: a stopped call has lost one detector, not all
+        # After each of them: a stopped call has lost one detector, not all.
+        write_tables(out, document, as_markdown(document), universal_figure(document["rows"]))
     return document
-
-
-def _write(out: Path, document: dict) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in {
-        "results.json": json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "results.csv": as_csv(document["rows"]),
-        "results.md": as_markdown(document),
-    }.items():
-        with replacing(out / name, "w") as file:
-            file.write(text)
-    save(universal_figure(document["rows"]), out / "figure.png")
 
 
 def as_markdown(document: dict) -> str:

@@ -8,9 +8,10 @@ from pushpull.demo.results import read_results
 from pushpull.evaluation.audit import AuditOptions, audit
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.crafting import Evaluator
-from pushpull.evaluation.output import document, write_results
+from pushpull.evaluation.output import as_markdown, document
 from pushpull.evaluation.studies import STUDIES, StudyOptions, study_rows
 from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.written import write_tables
 from pushpull.files import shipped_folder
 
 
@@ -20,7 +21,8 @@ def study(folder, name, **changes):
     options = StudyOptions(steps=1, restarts=1, eps_av="5")
     rows = study_rows(STUDIES[name], evaluator, STUDIES[name].conditions(subjects, options))
     told = {"command": f"python -m pushpull.evaluate {name} --data <clips>", "options": {}, "environment": {}}
-    write_results(folder / name, document(STUDIES[name], evaluator, rows, told) | changes)
+    found = document(STUDIES[name], evaluator, rows, told) | changes
+    write_tables(folder / name, found, as_markdown(found))
 
 
 def test_studies_and_audits_are_shown_in_the_order_of_the_readme(tmp_path):

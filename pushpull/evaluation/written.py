@@ -1,0 +1,84 @@
+"""A result as files, and its numbers as people read them."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from pushpull.files import replacing
+from pushpull.plots.style import save
+
+
+def write_tables(
+    folder: Path, found: dict, markdown: str, figure: Figure | None = None, *, rows: Sequence[dict] | None = None
+) -> dict[str, Path]:
+    """Write results.json, .csv, .md and, where there is one, figure.png into a folder, which is made if needed.
+
+    Args:
+        found: what results.json holds; nan is refused, JSON has none.
+        markdown: the tables as people read them.
+        rows: what results.csv holds, if not ``found["rows"]``.
+
+    Returns:
+        {name: path}.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "results.json": json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "results.csv": as_csv(found["rows"] if rows is None else rows),
+        "results.md": markdown,
+    }
+    paths = {}
+    for name, text in texts.items():
+        paths[name] = folder / name
+        with replacing(paths[name], "w") as file:
+            file.write(text)
+    if figure is not None:
+        paths["figure.png"] = save(figure, folder / "figure.png")
+    return paths
+
+
+def as_csv(rows: Sequence[dict]) -> str:
+    """Every row on a line; an interval is three columns, NAME, NAME_low and NAME_high."""
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    handle = io.StringIO()
+    table = csv.DictWriter(handle, columns, lineterminator="\n", restval="")
+    table.writeheader()
+    table.writerows(flat)
+    return handle.getvalue()
+
+
+def _flat(row: dict, prefix: str = "") -> dict:
+    found = {}
+    for name, value in row.items():
+        name = prefix + name.replace(" ", "_")
+        if isinstance(value, dict) and {"value", "low", "high"} <= set(value):
+            found |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
+            found |= {f"{name}_{key}": value[key] for key in ("p", "p_holm") if key in value}
+        elif isinstance(value, dict):
+            found |= _flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found
+
+
+def percent(figure: dict | None, *, interval: bool = False) -> str:
+    """A share as percent, "-" where it is not defined."""
+    if figure is None or figure["value"] is None:
+        return "-"
+    text = f"{100 * figure['value']:.1f}"
+    if interval and figure["low"] is not None:
+        text += f" [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+    return text
+
+
+def points(figure: dict) -> str:
+    """A difference of shares in points, with its sign and interval."""
+    if figure["value"] is None:
+        return "-"
+    bounds = "" if figure["low"] is None else f" [{100 * figure['low']:+.1f}, {100 * figure['high']:+.1f}]"
+    return f"{100 * figure['value']:+.1f}{bounds}"
