@@ -1,5 +1,6 @@
 """State dicts out of strangers' files, without running anything in them, and into a detector, or what does not fit."""
 
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pushpull.detectors.checkpoint import CheckpointError
 
 SAFETENSORS = ".safetensors"
 SHOWN = 8  # misfits that a message names
+SHOWN_NAME = 80  # characters of a name out of a foreign file
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -104,21 +106,16 @@ def _unpickled(path: Path):
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # what a damaged or hostile pickle raises is its own choice
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+        if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise CheckpointError(
-                f"{path} holds more than tensors, or is no file of torch; it may run code when opened, so it was not "
-                f"loaded ({_reason(error)})"
+                f"{path} holds more than tensors (it asks for {asked[1][:SHOWN_NAME]}); it may run code when opened, so "
+                "it was not loaded"
             ) from error
-        raise CheckpointError(
-            f"{path} is cut short, or no file of torch ({_reason(error)}): copy or download it again"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first sentence of torch's message, which goes on with how to open the file unsafely."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith("WeightsUnpickler error:")), lines[0] if lines else "")
-    return (told.removeprefix("WeightsUnpickler error:").strip() or type(error).__name__)[:160]
+        if "weights_only" in str(error):
+            raise CheckpointError(
+                f"{path} is no file of torch, or holds more than tensors; it was not loaded"
+            ) from error
+        raise CheckpointError(f"{path} is cut short, or no file of torch: copy or download it again") from error
 
 
 def _tensors(state, path: Path) -> dict[str, Tensor]:

@@ -124,10 +124,10 @@ BROKEN = {
     "cut": (_cut, "cut short"),
     "cut legacy": (_cut_legacy, "cut short"),
     "code": (_code, "more than tensors"),
-    "code in archive": (_code_in_archive, "more than tensors"),
+    "code in archive": (_code_in_archive, "more than tensors .it asks for .*run code"),
     "zip": (_zip, "zip archive, but no checkpoint"),
     "script": (_script, "TorchScript"),
-    "module": (_saved(lambda: randomised("lr-asd")), "more than tensors"),
+    "module": (_saved(lambda: randomised("lr-asd")), "more than tensors .it asks for .*LRASD"),
     "list": (_saved([torch.zeros(1)]), "not a state dict"),
     "one tensor": (_saved(torch.zeros(1)), "not a state dict"),
     "nothing": (_saved({}), "not a state dict"),
@@ -156,7 +156,7 @@ def test_what_is_no_checkpoint_is_told(case, tmp_path):
     with pytest.raises(CheckpointError, match=message) as caught:
         load_detector(path, "cpu")
     assert "file.model" in str(caught.value) and len(str(caught.value)) < 700
-    assert "weights_only=False" not in str(caught.value), "no advice to run what is in the file"
+    assert "weights_only" not in str(caught.value), "no advice to run what is in the file"
     assert not (tmp_path / "opened.txt").exists(), "code in the file ran"
 
 
