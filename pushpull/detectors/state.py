@@ -108,8 +108,8 @@ def _unpickled(path: Path):
     except Exception as error:  # what a damaged or hostile pickle raises is its own choice
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise CheckpointError(
-                f"{path} holds more than tensors (it asks for {asked[1][:SHOWN_NAME]}); it may run code when opened, so "
-                "it was not loaded"
+                f"{path} holds more than tensors (it asks for {asked[1][:SHOWN_NAME]}); it may run code when opened, "
+                "so it was not loaded"
             ) from error
         if "weights_only" in str(error):
             raise CheckpointError(
