@@ -11,7 +11,12 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import detector_tables
 
 from pushpull.evaluation.paper import TABLE_1
 from pushpull.plots import save, zoo_figure
@@ -161,6 +166,11 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "full size": ("docs/training.md", full),
     "survival": ("docs/survival.md", survival),
     "universal": ("docs/universal.md", universal),
+    "detectors unattacked": ("docs/results/detectors.md", detector_tables.clean),
+    "detectors on GRID": ("docs/results/detectors.md", partial(detector_tables.attacked, "GRID")),
+    "detectors on heads": ("docs/results/detectors.md", partial(detector_tables.attacked, "heads")),
+    "detectors on a film": ("docs/results/detectors.md", partial(detector_tables.attacked, "film")),
+    "transfer of detectors": ("docs/results/detectors.md", detector_tables.transfer),
 }
 
 

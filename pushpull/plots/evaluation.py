@@ -10,6 +10,8 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, YELLOW, SKY, INK, MUTED)
 MARKERS = "osD^vPX*"
 ATTACKS = {"bim": (VERMILLION, "o"), "mim": (PURPLE, "s"), "pgd": (INK, "D")}
 WORST = "worst case"
+TOGETHER = "all others together"
+MODALITY = {"both": "sound and picture", "audio": "sound alone", "video": "picture alone"}
 
 
 def rows_figure(rows: Sequence[dict]) -> Figure:
@@ -111,8 +113,9 @@ def budget_figure(
         for axes, value in zip(figure.subplots(1, len(values), sharey=True, squeeze=False)[0], values, strict=True):
             shown = [row for row in rows if panels is None or row[panels] == value]
             _budget_lines(axes, shown, lines, measure)
-            axes.set(ylim=(0, 103), title=_conditions(rows) if value is None else str(value))
-            axes.title.set(fontsize=10, color=MUTED)
+            axes.set_ylim(0, 103)
+            title = _conditions(rows) if value is None else MODALITY.get(value, str(value))
+            axes.set_title(title, fontsize=10, color=MUTED)
         first = figure.axes[0]
         first.set_ylabel(name)
         first.legend(loc="best", ncols=2 if len(first.lines) > 4 and len(values) == 1 else 1)
@@ -149,38 +152,45 @@ def _budget_lines(axes, rows, lines, measure):
 def matrix_figure(rows: Sequence[dict]) -> Figure:
     """Transfer: frames still decided right; a row is the detector attacked by way of, a column the one that decides.
 
+    The first row is of clips that nothing was done to, the last of those made on all other detectors together.
+
     Raises:
         ValueError: no rows.
     """
     if not rows:
         raise ValueError("a figure of an evaluation needs at least one row")
-    sources = list(dict.fromkeys(row["source"] for row in rows))
+    sources = list(dict.fromkeys(TOGETHER if " + " in row["source"] else row["source"] for row in rows))
+    sources = ["nothing", *sorted(sources, key=lambda name: name == TOGETHER)]
     targets = list(dict.fromkeys(row["model"] for row in rows))
     budgets = sorted({row["eps_av"] for row in rows})
-    with new_figure(1.0 + (0.9 * len(targets) + 1.6) * len(budgets), 1.9 + 0.55 * len(sources)) as figure:
-        panels = figure.subplots(1, len(budgets), squeeze=False)[0]
+    with new_figure(2.0 + (0.9 * len(targets) + 0.4) * len(budgets), 1.9 + 0.45 * len(sources)) as figure:
+        panels = figure.subplots(1, len(budgets), sharey=True, squeeze=False)[0]
         for panel, eps_av in zip(panels, budgets, strict=True):
-            values = [[_worst(rows, s, t, eps_av) for t in targets] for s in sources]
+            values = [[_least(rows, s, t, eps_av) for t in targets] for s in sources]
             panel.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
             for y, line in enumerate(values):
                 for x, value in enumerate(line):
-                    panel.text(x, y, f"{value:.0f}", ha="center", va="center", color="black" if value > 55 else "white")
+                    text = "-" if value != value else f"{value:.0f}"
+                    panel.text(x, y, text, ha="center", va="center", color="white" if value <= 55 else "black")
             panel.set_xticks(range(len(targets)), targets, rotation=30, ha="right")
-            panel.set_yticks(range(len(sources)), sources)
             panel.grid(False)
             panel.set_title(f"eps_av {eps_av:g}", fontsize=10)
+        panels[0].set_yticks(range(len(sources)), sources)
         panels[0].set_ylabel("attacked by way of")
-        figure.suptitle("frames still decided right (%), the stronger of the attacks", x=0.01, ha="left", fontsize=10)
+        figure.suptitle("frames still decided right (%), the strongest of the attacks", x=0.01, ha="left", fontsize=10)
     return figure
 
 
-def _worst(rows, source, target, eps_av):
-    found = [
-        100 * row["adversarial"]["frame_accuracy"]["value"]
-        for row in rows
-        if (row["source"], row["model"], row["eps_av"]) == (source, target, eps_av)
-    ]
-    return min(found, default=float("nan"))
+def _least(rows, source, target, eps_av):
+    """Of what was made on ``source``, percent; nan where nothing was. "nothing": of the target's own clean clips."""
+    mine = [row for row in rows if (row["model"], row["eps_av"]) == (target, eps_av)]
+    if source == "nothing":
+        found = [row["clean"]["frame_accuracy"]["value"] for row in mine if row["source"] == target]
+    elif source == TOGETHER:
+        found = [row["adversarial"]["frame_accuracy"]["value"] for row in mine if " + " in row["source"]]
+    else:
+        found = [row["adversarial"]["frame_accuracy"]["value"] for row in mine if row["source"] == source]
+    return 100 * min(found, default=float("nan"))
 
 
 def _conditions(rows) -> str:

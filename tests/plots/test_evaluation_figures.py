@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushpull.plots.evaluation import rows_figure
+from pushpull.plots.evaluation import budget_figure, matrix_figure, rows_figure
 
 ATTACKS = ("bim", "mim", "pgd")
 
@@ -40,3 +40,30 @@ def test_both_scenarios_are_drawn_where_each_attack_was_made_in_both(objectives,
     if len(rows) == 6:
         seen = seen | {(40, True), (50, True), (60, True)}
     assert points(rows_figure(rows)) == seen
+
+
+def test_a_matrix_tells_what_is_untouched_what_transfers_and_what_was_made_on_all_others():
+    def pair(source, model, accuracy, clean=0.9):
+        made = row("bim", "inference_aware", accuracy) | {"source": source, "model": model}
+        return made | {"clean": {"frame_accuracy": {"value": clean}}}
+
+    # Scored in the crop of another's attack, a detector is not what it is on its own: B's own 90 % is told, not 70.
+    rows = [pair("A", "A", 0.1), pair("A", "B", 0.6, clean=0.7), pair("B", "A", 0.7), pair("B", "B", 0.2)]
+    rows += [pair("B", "B", 0.15), pair("B + C", "A", 0.5)]
+    axes = matrix_figure(rows).axes[0]
+    told = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["nothing", "A", "B", "all others together"]
+    assert [[told[y, x] for x in range(2)] for y in range(4)] == [["90", "90"], ["10", "60"], ["70", "15"], ["50", "-"]]
+
+
+def test_each_modality_has_a_panel_with_a_line_for_each_detector():
+    rows = [
+        row("worst case", "all", 0.4) | {"model": model, "modality": modality, "eps_av": eps_av}
+        for model in ("A", "B")
+        for modality in ("both", "audio")
+        for eps_av in (1.0, 5.0)
+    ]
+    figure = budget_figure(rows, ("model",), panels="modality")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["sound and picture", "sound alone"]
+    assert all([list(line.get_xdata()) for line in axes.lines] == [[0, 1, 5]] * 2 for axes in figure.axes)
+    assert len(budget_figure(rows[:2], ("model",)).axes) == 1
