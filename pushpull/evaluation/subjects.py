@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -25,6 +25,8 @@ from pushpull.detectors import (
 )
 from pushpull.detectors.points import OWN
 
+ALIKE = 1e-3  # of log-odds, absolute and relative: float32 rounding is some 1e-5
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -39,6 +41,7 @@ class Subject:
     name: str
     detector: Detector
     card: dict
+    _scorer: list[Callable] = field(default_factory=list, init=False, repr=False)  # chosen by the first clip
 
     @classmethod
     def of(
@@ -95,9 +98,18 @@ class Subject:
 
     @torch.no_grad()
     def score(self, inputs: dict[str, Tensor]) -> Outputs:
-        """One pass, on the detector's device, outputs on the CPU."""
+        """One pass in float32, on the detector's device, outputs on the CPU.
+
+        By the copy that attacks run on, up to three times sooner, if the first clip shows that it says what the
+        detector says, to ``ALIKE``; else, as where answers are random, by the detector itself.
+        """
         moved = {name: value.to(self.device) for name, value in inputs.items()}
-        return self.detector(moved).cpu()
+        if self._scorer:
+            return self._scorer[0](moved).cpu()
+        said, copy_said = self.detector(moved), self.fast(moved)
+        alike = torch.allclose(said.margin, copy_said.margin, rtol=ALIKE, atol=ALIKE)
+        self._scorer.append(self.fast if alike else self.detector)
+        return said.cpu()
 
     def objective(self, name: str, outputs: Outputs) -> str:
         """The objective that is used for ``name``: "training_aware" needs heads that not every detector has.

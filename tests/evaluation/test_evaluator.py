@@ -77,6 +77,23 @@ def test_gradients_may_be_in_bfloat16_but_decisions_are_told_in_float32(tmp_path
         Condition(source="toy", precision="float16")
 
 
+@pytest.mark.parametrize(("shift", "by_copy"), [(0.0, True), (1e-5, True), (0.1, False)])
+def test_scores_are_the_detectors_even_if_its_copy_for_attacks_says_otherwise(shift, by_copy):
+    class Copied(Toy):
+        def fast(self):
+            return Toy(shift=shift)
+
+        def forward(self, inputs):
+            calls.append(1)
+            return super().forward(inputs)
+
+    calls, subject = [], Subject.of(Copied())
+    said = [subject.score(example.clip.inputs()).margin for example in toy_examples(3)]
+    assert len(calls) == (1 if by_copy else 3)
+    for example, margin in zip(toy_examples(3), said, strict=True):
+        torch.testing.assert_close(margin, Toy()(example.clip.inputs()).margin.detach(), atol=2e-5, rtol=0)
+
+
 def test_a_stopped_evaluation_goes_on_with_what_is_missing_even_after_half_a_line(tmp_path):
     condition = Condition(source="toy", attack=BIM(steps=2))
     asked = []
