@@ -7,10 +7,13 @@ from html import escape
 from pathlib import Path
 
 from pushpull.demo import models
+from pushpull.demo.results import report_page
 from pushpull.detectors.base import CROPS
 from pushpull.detectors.checkpoint import SUFFIX
 from pushpull.detectors.points import points_of, usual_point
-from pushpull.files import read_text, sha256
+from pushpull.evaluation.card_figures import LEAST
+from pushpull.evaluation.checks import CHECKS
+from pushpull.files import read_text, sha256, shipped_folder
 
 CLEAN = ("in_sync", "swapped", "shifted", "still")
 ATTACKS = ("bim", "mim", "pgd")
@@ -183,14 +186,14 @@ def _facts(card: dict, found: dict) -> str:
         *_heldout(card),
         *_robust(card, found),
         ("long tracks", str(card.get("long_tracks") or "")),
-        ("audit", _audit(card)),
+        *_audit(card),
         ("licence", str(card.get("licence") or ("MIT, as all of pushpull" if card["where"] == "shipped" else ""))),
         ("credit", str(card.get("credit") or "")),
         ("from", str(card.get("source") or "")),
         ("SHA-256", str(card.get("sha256") or card.get("source_sha256") or "")),
     ]
     items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in lines if text)
-    return f"<dl>{items}</dl>"
+    return f"<dl>{items}</dl>{_report(card)}"
 
 
 def _points(card: dict) -> list[tuple[str, str]]:
@@ -274,8 +277,33 @@ def _robust(card: dict, found: dict) -> list[tuple[str, str]]:
     return [("AVA-AP attacked", ", ".join(told)), ("attacked with", words)]
 
 
-def _audit(card: dict) -> str:
+def _audit(card: dict) -> list[tuple[str, str]]:
+    """What an audit said, how much that weighs, and what it measured."""
     audit = card.get("audit")
-    if isinstance(audit, dict):
-        return str(audit.get("verdict") or "")
-    return audit if isinstance(audit, str) else ""
+    if not isinstance(audit, dict) or audit.get("sha256", card.get("sha256")) != card.get("sha256"):
+        return []
+    lines = [("audit", str(audit.get("verdict") or ""))]
+    count, quick = audit.get("examples"), bool(audit.get("quick"))
+    if _number(count) and (quick or count < LEAST):
+        short = " and short attacks" if quick else ""
+        wants = f"to be told to others, it wants {LEAST} examples and long attacks"
+        lines[0] = ("audit", f"{lines[0][1]}: a first look, {count} examples{short}; {wants}")
+    worst, clean = (_share(audit.get(name)) for name in ("worst", "clean"))
+    if worst and clean:
+        told = f"{written(worst)} of frames right under the worst of all attacks, {written(clean)} unattacked"
+        constant = audit.get("constant")
+        told += f"; the best constant answer gets {100 * constant:.0f} %" if _number(constant) else ""
+        lines.append(("audit: worst case", told))
+    flags = audit.get("flags") if isinstance(audit.get("flags"), dict) else {}
+    raised = [name for name, flag in flags.items() if isinstance(flag, dict) and flag.get("passed") is False]
+    lines.append(("audit: not so", ", ".join(CHECKS[name][0] for name in raised if name in CHECKS)))
+    return lines
+
+
+def _report(card: dict) -> str:
+    """A link to the audit's page, where this server has it."""
+    audit = card.get("audit")
+    name = Path(str(audit.get("results") or "")).name if isinstance(audit, dict) else ""
+    if report_page(shipped_folder("docs") / "results", name) is None:
+        return ""
+    return f'<p><a href="audits/{escape(name)}" target="_blank" rel="noopener">Report of the audit</a></p>'

@@ -48,6 +48,13 @@ def read_results(folder: Path) -> list[Result]:
     return sorted(found.values(), key=lambda r: (listed.find(f"({r.name}/") % (len(listed) + 1), r.name))
 
 
+def report_page(folder: Path, name: str) -> Path | None:
+    """The page of the audit ``name`` among results; None where there is none."""
+    path = folder / name / "audit.html"
+    # Only what is listed: a name may be "..".
+    return path if name and path in folder.glob("*/audit.html") else None
+
+
 def _load(path: Path) -> dict | None:
     try:
         found = json.loads(read_text(path))

@@ -1,18 +1,25 @@
-"""What the app serves beside the page: its scripts and the files of results."""
+"""What the app serves beside the page: its scripts, the files of results, and the reports of audits."""
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from pushpull.demo.example import Example
+from pushpull.demo.results import report_page
 from pushpull.demo.storage import ResultStore
 from pushpull.demo.theme import STATIC
+from pushpull.files import shipped_folder
 
+NO_AUDIT = "There is no such audit among the results of this server."
+REPORT_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 GONE = "These results are no longer on the server. Run the attack again."
 
 
 def serve_files(app: FastAPI, store: ResultStore, example: Example) -> None:
-    """Serve /demo-static, /results of ``store`` and /example; nothing else of the disk."""
+    """Serve /demo-static, /results of ``store``, /example and /audits; nothing else of the disk."""
     app.mount("/demo-static", StaticFiles(directory=STATIC), name="demo-static")
 
     @app.get("/results/{token}/{name}")
@@ -30,3 +37,8 @@ def serve_files(app: FastAPI, store: ResultStore, example: Example) -> None:
             return PlainTextResponse(GONE, status_code=404)
         # Asked again each time: a new detector brings a new example at the same address.
         return FileResponse(path, headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"})
+
+    @app.get("/audits/{name}")
+    def audit(name: str):
+        path = report_page(shipped_folder("docs") / "results", name)
+        return FileResponse(path, headers=REPORT_HEADERS) if path else PlainTextResponse(NO_AUDIT, status_code=404)

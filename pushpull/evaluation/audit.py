@@ -15,6 +15,7 @@ from pushpull.evaluation.records import Record
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.summary import Subset, summarise, worst_of
 
+FORMAT = "pushpull-audit/1"
 DECIDING, FLOAT64 = "BIM, deciding head", "BIM, deciding head, float64"
 UNBOUNDED = 2550.0  # eps_av: the picture may become any picture, the sound move by a quarter of full scale
 NO_FLAG, MASKED, NOT_ROBUST = "no flag", "masked in this model", "not robust"
@@ -116,7 +117,7 @@ class Audit:
             for name in ("verdict", "clean", "paper_style", "worst", "constant", "facts", "examples", "set_hash")
         }
         return {
-            "format": "pushpull-audit/1",
+            "format": FORMAT,
             "model": self.subject.name,
             "sha256": self.subject.sha256,
             "point": self.subject.point.to_dict(),

@@ -1,6 +1,7 @@
-"""Robust figures for cards: the form that cards hold them in, and the command that takes them out of a Table 1.
+"""Robust figures for cards: the form that cards hold them in, and the command that takes them out of finished results.
 
     python -m pushpull.evaluation.card_figures docs/results/table1              into checkpoints/*.json
+    python -m pushpull.evaluation.card_figures docs/results/audit-*             the verdicts of audits
     python -m pushpull.evaluation.card_figures docs/results/table1 --check      only say whether they stand there
 
 A card gets figures where the SHA-256 of its weights stands in the results. Weights files are left as they are.
@@ -9,11 +10,13 @@ A card gets figures where the SHA-256 of its weights stands in the results. Weig
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pushpull.detectors.checkpoint import CHECKPOINTS, SUFFIX, VISIBLE, CheckpointError
 from pushpull.detectors.sidecar import add_to_card, read_sidecar
+from pushpull.evaluation.audit_cards import audit_from, read_audit
 from pushpull.evaluation.output import FORMAT
 from pushpull.evaluation.studies import WORST
 from pushpull.files import read_text, sha256
@@ -87,7 +90,8 @@ def read_table(path: Path) -> dict:
         found = json.loads(read_text(path))
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be read ({error.strerror}): finish  python -m pushpull.evaluate table1  first"
+            f"{path} cannot be read ({error.strerror}): finish  python -m pushpull.evaluate table1  or  "
+            "python -m pushpull.audit  first"
         ) from error
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
@@ -144,43 +148,95 @@ def robust_from(table: dict, sha: str, place: str = "") -> dict:
     }
 
 
-def fill(results: Path, checkpoints: Path = CHECKPOINTS, *, check: bool = False) -> dict[str, str]:
-    """Put the figures of a Table 1 into the cards of its checkpoints.
+@dataclass(frozen=True)
+class Quoted:
+    """Finished results that cards take a part of themselves from.
 
     Args:
-        results: results.json, or its folder.
+        path: where they lie.
+        part: of the card: "robust" or "audit".
+        attacked: {detector: SHA-256 of its weights}.
+        of: what the card of the weights of a SHA-256 holds.
+    """
+
+    path: Path
+    part: str
+    attacked: dict[str, str]
+    of: Callable[[str], dict]
+
+
+def quoted(path: Path, place: str = "") -> Quoted:
+    """A Table 1 or an audit, whichever lies there.
+
+    Args:
+        path: of results.json or audit.json, or their folder.
+        place: where it lies, for people.
+
+    Raises:
+        ValueError: as :func:`read_table` and :func:`pushpull.evaluation.audit_cards.read_audit`.
+    """
+    if path.name == "audit.json" or (path / "audit.json").is_file():
+        audit = read_audit(path)
+        return Quoted(path, "audit", {audit["model"]: audit["sha256"]}, lambda sha: audit_from(audit, place))
+    table = read_table(path)
+    attacked = {model["name"]: model["sha256"] for model in table["models"]}
+    return Quoted(path, "robust", attacked, lambda sha: robust_from(table, sha, place))
+
+
+def fill(results: Sequence[Path], checkpoints: Path = CHECKPOINTS, *, check: bool = False) -> dict[str, dict[str, str]]:
+    """Put the figures of Tables 1 and the verdicts of audits into the cards of their checkpoints.
+
+    Args:
+        results: results.json and audit.json, or their folders.
         checkpoints: folder of weights with cards.
         check: change nothing.
 
     Returns:
-        {checkpoint: "written", "as it should be", with ``check`` "differs", or "not in the results"}.
+        {checkpoint: {part of its card: "written", "as it should be", or with ``check`` "differs"}}; nothing for those
+        that stand in none of the results.
 
     Raises:
-        ValueError, CheckpointError: as :func:`read_table`; a checkpoint of a name that stands in the results is another
-            file than the one that was attacked, or none of them stands there. No card was changed then.
+        ValueError, CheckpointError: as :func:`quoted`; a checkpoint of a name that stands in the results is another
+            file than the one that was attacked, none of them stands there, or two results tell the same of one. No card
+            was changed then.
     """
-    table, place = read_table(results), _place(results, checkpoints)
-    attacked = {model["name"]: model["sha256"] for model in table["models"]}
-    found, cards = {}, {}
-    for weights in sorted(checkpoints.glob(VISIBLE + SUFFIX)):
-        name, digest = weights.stem, sha256(weights)
-        if digest in attacked.values():
-            cards[weights] = (robust_from(table, digest, place), read_sidecar(weights).get("robust"))
-        elif name in attacked:
+    hashes = {path: sha256(path) for path in sorted(checkpoints.glob(VISIBLE + SUFFIX))}
+    parts: dict[Path, dict[str, dict]] = {}
+    for path in results:
+        one = quoted(path, _place(path, checkpoints))
+        for weights in _attacked(one, hashes, checkpoints):
+            mine = parts.setdefault(weights, {})
+            if one.part in mine:
+                raise ValueError(f"{path} is the second that tells of {weights.stem}, part {one.part!r}: give one")
+            mine[one.part] = one.of(hashes[weights])
+    before = {weights: read_sidecar(weights) for weights in parts}
+    found: dict[str, dict[str, str]] = {weights.stem: {} for weights in hashes}
+    for weights, mine in parts.items():
+        differ = {name: part for name, part in mine.items() if before[weights].get(name) != part}
+        if differ and not check:
+            add_to_card(weights, **differ)
+        told = "differs" if check else "written"
+        found[weights.stem] = {name: told if name in differ else "as it should be" for name in mine}
+    return found
+
+
+def _attacked(one: Quoted, hashes: dict[Path, str], checkpoints: Path) -> list[Path]:
+    """The checkpoints that results tell of.
+
+    Raises:
+        ValueError: there is none, or one of such a name is another file.
+    """
+    for weights, digest in hashes.items():
+        other = one.attacked.get(weights.stem)
+        if other is not None and digest not in one.attacked.values():
             raise ValueError(
-                f"{weights} is not the {name} that was attacked (SHA-256 {digest[:16]}..., in the results "
-                f"{attacked[name][:16]}...): evaluate this one, or restore that one"
+                f"{weights} is not the {weights.stem} that was attacked in {one.path} (SHA-256 {digest[:16]}..., there "
+                f"{other[:16]}...): evaluate or audit this one, or restore that one"
             )
-        else:
-            found[name] = "not in the results"
-    if not cards:
-        raise ValueError(f"none of the checkpoints in {checkpoints} stands in {results}")
-    for weights, (robust, before) in cards.items():
-        same = robust == before
-        if not same and not check:
-            add_to_card(weights, robust=robust)
-        found[weights.stem] = "as it should be" if same else "differs" if check else "written"
-    return dict(sorted(found.items()))
+    found = [weights for weights, digest in hashes.items() if digest in one.attacked.values()]
+    if not found:
+        raise ValueError(f"none of the checkpoints in {checkpoints} stands in {one.path}")
+    return found
 
 
 def _place(results: Path, checkpoints: Path) -> str:
@@ -198,7 +254,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("results", type=Path, help="results.json of  python -m pushpull.evaluate table1, or its folder")
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        help="folders of  python -m pushpull.evaluate table1  and  python -m pushpull.audit, or their JSON files",
+    )
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="folder of weights and cards (shipped)")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a card differs")
     given = parser.parse_args(arguments)
@@ -206,9 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = fill(given.results, given.checkpoints, check=given.check)
     except (ValueError, CheckpointError, OSError) as error:
         parser.error(str(error))
-    for name, what in found.items():
-        print(f"{name:24} {what}")
-    return int("differs" in found.values())
+    for name, parts in found.items():
+        print(f"{name:24} {', '.join(f'{part}: {what}' for part, what in parts.items()) or 'not in the results'}")
+    return int(any("differs" in parts.values() for parts in found.values()))
 
 
 if __name__ == "__main__":

@@ -76,10 +76,56 @@ def test_where_a_detector_decides_is_said_in_plain_words():
         assert f"above {other.get('threshold', 0):g} count" in html and "has no operating points" in html
 
 
+AUDIT = {
+    "verdict": "not robust at eps_av 5",
+    "quick": True,
+    "examples": 12,
+    "clean": {"value": 0.94, "low": 0.88, "high": 0.98},
+    "worst": {"value": 0.06, "low": 0.0, "high": 0.18},
+    "constant": 0.5,
+    "flags": {
+        "more_steps": {"number": 2.3, "limit": 1.0, "passed": False},
+        "random": {"passed": True},
+        "unheard_of": {"passed": False},
+    },
+    "sha256": "ab",
+    "results": "docs/results/audit-a",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "unsaid"),
+    [
+        ({}, "not robust at eps_av 5: a first look, 12 examples and short attacks; ", "the same input"),
+        ({}, "6 % (0 to 18) of frames right under the worst of all attacks, 94 % (88 to 98) unattacked", "None"),
+        ({}, "<dd>more steps do not go on helping</dd>", "unheard_of"),
+        ({}, 'href="audits/audit-a"', "docs/results"),
+        ({"quick": False, "examples": 99}, "a first look, 99 examples; ", "short"),
+        ({"quick": False, "examples": 100}, "<dd>not robust at eps_av 5</dd>", "first look"),
+        ({"sha256": "cd"}, "talknet-lite-e2", "not robust"),
+        ({"results": "../../secret"}, "not robust", "href"),
+        ({"results": ".."}, "not robust", "href"),
+    ],
+)
+def test_an_audit_is_told_with_what_it_weighs(changes, said, unsaid):
+    html = cards.entry(SHIPPED | {"sha256": "ab", "audit": AUDIT | changes})
+    assert said in html and unsaid not in html
+
+
 @pytest.mark.parametrize(
     "card",
     [
         {},
+        {
+            "audit": {
+                "verdict": None,
+                "examples": "12",
+                "worst": 3,
+                "clean": {},
+                "flags": {"more_steps": 1},
+                "results": 7,
+            }
+        },
         {"robust": None, "heldout": None, "training": None, "threshold": None},
         {"robust": {"clean": None, "bim": {"average_precision": "high"}}, "heldout": {"sources": {"grid": None}}},
         {"robust": {"clean": {"average_precision": True}}, "audit": ["odd"], "crop": None},

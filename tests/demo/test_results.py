@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
 from evaluation_support import Toy, toy_examples
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from pushpull.demo.results import read_results
+from pushpull.demo.serving import serve_files
 from pushpull.evaluation.audit import AuditOptions, audit
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.crafting import Evaluator
@@ -70,3 +74,16 @@ def test_no_folder_gives_nothing_and_the_one_that_ships_something(tmp_path):
         path = shipped_folder("docs") / "results" / name
         told = json.loads((path / ("audit.json" if (path / "audit.json").exists() else "results.json")).read_text())
         assert told["command"].startswith("python -m pushpull.") and "/work" not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("audit-a", 200), ("table1", 404), ("nothing", 404), ("..", 404), ("%2e%2e", 404), ("*", 404)]
+)
+def test_reports_of_audits_are_served_and_nothing_beside_them(name, status):
+    app = FastAPI()
+    serve_files(app, store=None, example=None)
+    reply = TestClient(app).get(f"/audits/{name}")
+    assert reply.status_code == status
+    if status == 200:
+        assert "Audit of talknet-lite-a" in reply.text
+        assert "default-src 'none'" in reply.headers["content-security-policy"], "a report runs no script"
