@@ -51,6 +51,7 @@ def write_compare(folder: ResultFolder, subject: Subject, face: int, comparison:
         "fps": FPS,
         "frames": first.clip.frames,
         "file": screen["files"]["scene"],
+        "size": view.size(subject),
         "boxes": view.boxes(subject, face),
         "marks": OWN if first.own_labels else TRUTH,
         "models": [_model(name, run, comparison.transfer_from) for name, run in runs.items()],

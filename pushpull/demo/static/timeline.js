@@ -1,20 +1,13 @@
 // Scores, sound and noise over one time axis, drawn as SVG; click or drag seeks, hovering reads the values.
 
-const NS = "http://www.w3.org/2000/svg";
+import { probability, svg } from "./view.js";
+
 const LEFT = 44;
 const RIGHT = 10;
 const SCORE = 150;
 const STRIP = 12;
 const SOUND = 56;
 const GAP = 18;
-
-const svg = (tag, attributes = {}, ...children) => {
-  const node = document.createElementNS(NS, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-};
-const probability = (score) => 1 / (1 + Math.exp(-score));
 
 const LINES = [
   ["clean", "clean"],
