@@ -104,7 +104,8 @@ export class Timeline {
     }
     if (view.spectrogram) {
       const image = { x: LEFT, y: top, width: width - LEFT - RIGHT, height: SOUND, preserveAspectRatio: "none" };
-      content.push(this.caption(view.spectrogram.title, top));
+      const title = view.spectrogram.title.split(", "); // the last part, its range of colours, only where there is room
+      content.push(this.caption(title.slice(0, width < 480 ? 2 : 3).join(", "), top));
       content.push(svg("image", { ...image, href: this.folder + view.spectrogram.file }));
       top += SOUND + 8;
     }
