@@ -161,7 +161,7 @@ class Compare extends ViewElement {
       const cells = [el("td", {}, bar), el("td", { class: "n", text: percent(found) }), el("td", { class: "n", text: percent(stored) })];
       return el("tr", {}, el("th", { scope: "row", text: model.name }), ...cells);
     });
-    const heads = ["", "frames flipped", "found", "stored"].map((text, i) => el("th", { scope: "col", class: i > 1 ? "n" : "", text }));
+    const heads = ["", "frames flipped", "found", "stored"].map((text, i) => (text ? el("th", { scope: "col", class: i > 1 ? "n" : "", text }) : el("td")));
     return el("table", { class: "pp-shares" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows));
   }
 
