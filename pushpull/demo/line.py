@@ -90,9 +90,9 @@ class Line:
         """How many wait and how many are served now, by kind of work: ``{"attack_waiting": ...}``."""
         counted = {}
         for name, kind in (("attacks", ATTACKS), ("clips", CLIPS)):
-            queue = self._queue(kind)
-            counted[f"{name}_waiting"] = len(queue.queue) if queue else 0
-            counted[f"{name}_running"] = queue.current_concurrency if queue else 0
+            queue = self._queue(kind)  # one in which nobody waits is false, though somebody may be served
+            counted[f"{name}_waiting"] = 0 if queue is None else len(queue.queue)
+            counted[f"{name}_running"] = 0 if queue is None else queue.current_concurrency
         return counted
 
     def _queue(self, kind: str):
