@@ -5,6 +5,7 @@ Usage:
     python benchmarks/live_camera.py --detector lr-asd-ava --film FILM --seconds 40
     python benchmarks/live_camera.py --phone                         a processor four times slower in the browser
     python benchmarks/live_camera.py --url https://lab.example/anna  a server that runs already
+    python benchmarks/live_camera.py --cost --detector lr-asd-ava    processor seconds of one window, without a browser
 
 Browser and server share the machine. Printed are, as the page itself counts them, the frames scored a second, how many
 seconds the newest score is behind the camera (median), and at the end of each quarter of the time how far it was then:
@@ -15,6 +16,7 @@ import argparse
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from demo_load import ROOT, start  # it lies beside this file
@@ -62,6 +64,30 @@ def film_it(address: str, flags: list[str], options: argparse.Namespace) -> list
     return said
 
 
+def cost(name: str | None) -> str:
+    """Processor seconds that a detector takes for one window of the Live tab, on one core, the least of ten."""
+    import numpy as np
+    import torch
+
+    from pushpull.clip import SAMPLES_PER_FRAME, Clip
+    from pushpull.demo.live import WINDOW
+    from pushpull.demo.loaded import DetectorCache
+    from pushpull.demo.presentation import score
+    from pushpull.detectors import describe
+
+    torch.set_num_threads(1)
+    detectors, rng, took = DetectorCache(device="cpu"), np.random.default_rng(0), []
+    network = detectors.get(name or detectors.default() or "")
+    faces = rng.integers(0, 255, (WINDOW, 112, 112)).astype(np.uint8)
+    sound = rng.uniform(-0.1, 0.1, WINDOW * SAMPLES_PER_FRAME).astype(np.float32)
+    clip = Clip(sound, faces, crop=describe(network)["crop"])
+    for _ in range(10):
+        began = time.process_time()
+        score(network, clip)
+        took.append(time.process_time() - began)
+    return f"{describe(network)['name']}: {min(took):.2f} s of one core for {WINDOW} frames"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--detector", help="its name; the server's default one otherwise")
@@ -69,7 +95,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=24, help="how long, 56 at most (24)")
     parser.add_argument("--phone", action="store_true", help="a processor four times slower in the browser")
     parser.add_argument("--url", help="a server that runs already")
+    parser.add_argument("--cost", action="store_true", help="processor seconds of one window instead")
     options = parser.parse_args()
+    if options.cost:
+        print(cost(options.detector))
+        return
     with tempfile.TemporaryDirectory() as folder:
         flags, process, address = camera(options.film, Path(folder)), None, options.url
         if address is None:

@@ -90,7 +90,7 @@ class Line:
         """How many wait and how many are served now, by kind of work: ``{"attack_waiting": ...}``."""
         counted = {}
         for name, kind in (("attacks", ATTACKS), ("clips", CLIPS)):
-            queue = self._queue(kind)  # one in which nobody waits is false, though somebody may be served
+            queue = self._queue(kind)
             counted[f"{name}_waiting"] = 0 if queue is None else len(queue.queue)
             counted[f"{name}_running"] = 0 if queue is None else queue.current_concurrency
         return counted
@@ -98,7 +98,8 @@ class Line:
     def _queue(self, kind: str):
         # gradio has no public way to ask for one visitor's place.
         queues = getattr(self._page, "_queue", None)
-        return queues.event_queue_per_concurrency_id.get(kind) if queues else None
+        # Those in which nobody waits are false, though somebody may be served.
+        return None if queues is None else queues.event_queue_per_concurrency_id.get(kind)
 
     def _seconds(self, before: int) -> float | None:
         took = list(self._took)
