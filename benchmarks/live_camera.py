@@ -19,8 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from demo_load import ROOT, start  # it lies beside this file
-
+ROOT = Path(__file__).parents[1]
 PATIENCE = 120_000  # ms for anything
 SLOWER = 4  # of --phone
 
@@ -100,6 +99,8 @@ def main() -> None:
     if options.cost:
         print(cost(options.detector))
         return
+    from demo_load import start  # it lies beside this file
+
     with tempfile.TemporaryDirectory() as folder:
         flags, process, address = camera(options.film, Path(folder)), None, options.url
         if address is None:

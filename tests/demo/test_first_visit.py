@@ -132,8 +132,6 @@ def test_a_second_visitor_sees_place_and_wait_and_then_their_turn(visitor, brows
     other.set_steps(1)
     visitor.page.click("#pp-run")
     visitor.page.wait_for_selector("#pp-progress .pp-curve")
-    counted = served.health()["queue"]
-    assert (counted["attacks_waiting"], counted["attacks_running"]) == (0, 1)
     other.page.click("#pp-run")
     other.page.wait_for_selector("#pp-progress >> text=You are number 1 in the queue: one attack goes first")
     counted = served.health()["queue"]
