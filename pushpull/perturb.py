@@ -170,7 +170,7 @@ def attack(model, clip, spec: RunSpec, stopped_after: int | None = None) -> Run:
 
         def on_step(step: Step) -> bool:
             bar.total += bool(step.random_start)  # one evaluation more than planned, see Step
-            bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.flipped_share:.0%} of frames won", refresh=False)
+            bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.won_share:.0%} of frames won", refresh=False)
             bar.update()
             return not stopping.wanted and bar.n != stopped_after
 
@@ -331,7 +331,7 @@ def attack_each(detectors: dict, cut, spec: RunSpec, source: str | None) -> list
         def on_step(name: str, step: Step) -> bool:
             bar.total += bool(step.random_start)
             bar.set_description(name, refresh=False)
-            bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.flipped_share:.0%} of frames won", refresh=False)
+            bar.set_postfix_str(f"loss {step.best_loss:.3f}, {step.won_share:.0%} of frames won", refresh=False)
             bar.update()
             return not stop.wanted
 

@@ -31,7 +31,7 @@ class EnsembleOutputs:
 class Ensemble:
     """Several detectors as one model, for ``Attack.run``.
 
-    A frame is won where every member is: ``flipped_ever``, ``flipped_share`` and ``early_stop`` count such frames. An
+    A frame is won where every member is: ``flipped_ever``, ``won_share`` and ``early_stop`` count such frames. An
     objective by itself sees the mean of the members' logits; ``summed`` makes one that is summed over the members, each
     with its own heads and embeddings. All members get the same pixels: that the face is cropped as each of them wants
     it is the caller's affair, and so is ``attackable`` for each.

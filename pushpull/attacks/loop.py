@@ -39,7 +39,7 @@ def make_streams(names: list[str], seed: int, clips: int, restarts: range) -> li
 class _Rows:
     """Best-so-far of one chunk: every clip of the batch times some of the restarts, restart by restart."""
 
-    def __init__(self, start: Tensors, mask: Tensor, restarts: range):
+    def __init__(self, start: Tensors, mask: Tensor, restarts: range, clean: Tensor | None):
         count, device = len(next(iter(start.values()))), next(iter(start.values())).device
         self.restarts = restarts
         self.start_loss = None
@@ -47,7 +47,8 @@ class _Rows:
         self.loss = torch.full((count,), -torch.inf, device=device)
         self.best_loss = self.loss.clone()
         self.mask = mask
-        self.flipped, self.ever = torch.zeros_like(mask), torch.zeros_like(mask)
+        self.won, self.ever, self.flipped = torch.zeros(3, *mask.shape, dtype=torch.bool, device=device)
+        self.clean = clean  # what is decided of the unattacked clips; they are the first that is recorded where None
         self.sloped, self.stalled = torch.zeros(2, count, dtype=torch.bool, device=device)
 
     def record(self, active: Tensor, point: Point, keep: str) -> None:
@@ -55,7 +56,10 @@ class _Rows:
         if self.start_loss is None:
             self.start_loss = loss
             self.loss, self.best_loss = self.loss.to(loss.dtype), self.best_loss.to(loss.dtype)
-        self.loss[active], self.flipped[active] = loss, point.won
+        if self.clean is None:
+            self.clean = point.decided
+        self.loss[active], self.won[active] = loss, point.won
+        self.flipped[active] = (point.decided != self.clean[active]).all(dim=-1)
         self.ever[active] |= point.won
         if point.gradient:
             sloped = torch.stack(list(point.sloped().values())).any(dim=0)
@@ -74,7 +78,8 @@ def _report(
     count = len(rows.restarts)
     clips = len(rows.loss) // count
     wanted = mask.sum().clamp(min=1)
-    share = (rows.flipped & mask.repeat(count, 1)).reshape(count, -1).sum(1) / wanted
+    won = (rows.won & mask.repeat(count, 1)).reshape(count, -1).sum(1) / wanted
+    flipped = rows.flipped.reshape(count, -1).float().mean(1)
     means = [value.reshape(count, clips).mean(1).tolist() for value in (rows.loss, rows.best_loss)]
     which = active // clips
     norms = {name: values.flatten(1).norm(dim=1) for name, values in gradient.items()}
@@ -91,7 +96,8 @@ def _report(
             restarts=attack.restarts,
             loss=means[0][index],
             best_loss=means[1][index],
-            flipped_share=share[index].item(),
+            won_share=won[index].item(),
+            flipped_share=flipped[index].item(),
             grad_norm={name: values[mine].mean().item() for name, values in norms.items()},
             zero_grad_share={name: values[mine].mean().item() for name, values in zeros.items()},
             progress=done / (attack.restarts * (attack.steps + 1)),
@@ -100,12 +106,19 @@ def _report(
 
 
 def _attack_rows(
-    attack, victim: Victim, box: Box, streams: list, restarts: range, initial: Tensors | None, emit: Callable
+    attack,
+    victim: Victim,
+    box: Box,
+    streams: list,
+    restarts: range,
+    initial: Tensors | None,
+    clean: Tensor | None,
+    emit: Callable,
 ) -> tuple[_Rows, bool]:
     """Run some restarts of every clip together. Returns their best iterates and whether the caller cancelled."""
     x, memory = _start(attack, box, streams, initial if restarts.start == 0 else None)
     at_clip = not attack.random_start and initial is None
-    rows = _Rows(x, victim.mask, restarts)
+    rows = _Rows(x, victim.mask, restarts, None if clean is None else clean.repeat(len(restarts), 1, 1))
     mask = victim.mask[: victim.labels.shape[0] // len(restarts)]
     active = torch.arange(len(rows.loss), device=rows.loss.device)
 
@@ -170,6 +183,7 @@ class _Best:
     def __init__(self, x: Tensors, mask: Tensor):
         self.x = {name: values.clone() for name, values in x.items()}
         self.loss = self.clean_loss = None
+        self.decided: Tensor | None = None  # of the unattacked clips, where they are evaluated before the attack
         self.ever = torch.zeros_like(mask)
         self.sloped = ~mask.any(dim=1)  # clips without a frame that counts have nothing to climb
         self.stalled = torch.zeros_like(self.sloped)
@@ -212,7 +226,7 @@ def _run_restarts(
         streams = make_streams(list(box.origin), seed, len(labels), restarts)
         try:
             among, within = victim.rows(index), box.rows(index)
-            rows, cancelled = _attack_rows(attack, among, within, streams, restarts, initial, emit)
+            rows, cancelled = _attack_rows(attack, among, within, streams, restarts, initial, best.decided, emit)
         except torch.OutOfMemoryError:
             if len(restarts) == 1:
                 raise
@@ -266,15 +280,15 @@ def run_attack(
             initial = {name: initial[name].detach().to(x) for name, x in clip.items() if name in initial}
         # Attacks that start at the unattacked clip evaluate it anyway, as their step 0.
         if attack.random_start or initial is not None or not names:
-            clean_loss, best.ever, _ = victim.evaluate(clip, gradient=False)
+            clean_loss, best.ever, best.decided, _ = victim.evaluate(clip, gradient=False)
             best.begin(clean_loss, counts=attack.keep == "best" or not names)
         cancelled = False
         if names:
             cancelled = _run_restarts(attack, victim, box.only(names), best, seed, initial, max_rows, emit)
         else:
-            share, loss = (best.ever.sum() / mask.sum().clamp(min=1)).item(), clean_loss.mean().item()
+            won, loss = (best.ever.sum() / mask.sum().clamp(min=1)).item(), clean_loss.mean().item()
             with suppress(Cancelled):
-                emit(Step(0, attack.steps, 0, attack.restarts, loss, loss, share, {}, {}, 1.0))
+                emit(Step(0, attack.steps, 0, attack.restarts, loss, loss, won, 0.0, {}, {}, 1.0))
         best.end()
     climbed = bool(names) and attack.uses_gradient and not cancelled
     return _result(best, inputs, movable, len(labels), tuple(trace), climbed=climbed, cancelled=cancelled)

@@ -21,7 +21,9 @@ class Step:
         restart, restarts: which of the restarts, from 0.
         loss: objective at this iterate.
         best_loss: highest objective so far in this restart.
-        flipped_share: share of the masked frames that this iterate wins.
+        won_share: share of the masked frames that this iterate wins: against the labels, or for the targets.
+        flipped_share: share of all frames that it has decided otherwise than the unattacked clip; by every member of an
+            ensemble.
         grad_norm: per modality, l2 norm of the gradient; empty where none was taken (last iterate, noise).
         zero_grad_share: per modality, share of gradient elements that are exactly zero.
         progress: share of the whole attack that is done, 0..1.
@@ -35,6 +37,7 @@ class Step:
     restarts: int
     loss: float
     best_loss: float
+    won_share: float
     flipped_share: float
     grad_norm: dict[str, float]
     zero_grad_share: dict[str, float]

@@ -37,18 +37,20 @@ class Point:
         x: {name: (rows, ...)}.
         loss: (rows,).
         won: (rows, T) bool.
+        decided: (rows, T, models), each model's class; one model unless an ensemble is attacked.
         gradient: {name: (rows, ...)}; empty where none was taken.
     """
 
     x: Tensors
     loss: Tensor
     won: Tensor
+    decided: Tensor
     gradient: Tensors
 
     def rows(self, index: Tensor) -> "Point":
         """Some of the rows."""
         x, gradient = ({n: v[index] for n, v in part.items()} for part in (self.x, self.gradient))
-        return Point(x, self.loss[index], self.won[index], gradient)
+        return Point(x, self.loss[index], self.won[index], self.decided[index], gradient)
 
     def sloped(self) -> Tensors:
         """Whether any element of the gradient is not exactly 0, per modality: (rows,) bool."""
@@ -114,5 +116,6 @@ def _put(point: Point, index: Tensor, part: Point) -> Point:
         {name: put(values, part.x[name]) for name, values in point.x.items()},
         put(point.loss, part.loss),
         put(point.won, part.won),
+        put(point.decided, part.decided),
         {name: put(values, part.gradient[name]) for name, values in point.gradient.items()},
     )

@@ -73,10 +73,12 @@ class Victim:
                 self._fixed = self.model.fix({name: values.clone() for name, values in self.frozen.items()})
         return self._fixed(x)
 
-    def _decide(self, outputs) -> Tensor:
-        """Won frames (rows, T) bool, of an ensemble by all its members; refuses outputs that do not fit the labels."""
+    def _decide(self, outputs) -> tuple[Tensor, Tensor]:
+        """Won frames (rows, T) bool, of an ensemble by all its members, and each member's class, (rows, T, members);
+        refuses outputs that do not fit the labels."""
         if isinstance(outputs, EnsembleOutputs):
-            return torch.stack([self._decide(member) for member in outputs.members]).all(dim=0)
+            won, decided = zip(*(self._decide(member) for member in outputs.members), strict=True)
+            return torch.stack(won).all(dim=0), torch.cat(decided, dim=-1)
         logits = logits_of(outputs).detach()
         check_logits(logits, self.labels)
         if self.highest >= logits.shape[-1]:
@@ -84,7 +86,8 @@ class Victim:
         if not self._seen:
             _warn_of_probabilities(logits)
             self._seen = True
-        return won_frames(logits, self.labels, targeted=self.targeted) & self.mask & ~logits.isnan().any(dim=-1)
+        won = won_frames(logits, self.labels, targeted=self.targeted) & self.mask & ~logits.isnan().any(dim=-1)
+        return won, logits.argmax(dim=-1, keepdim=True)
 
     def remember(self, x: Tensors) -> None:
         """Let an objective that compares with the unattacked clips, ``x``, look at them once."""
@@ -96,8 +99,9 @@ class Victim:
             clean = self.objective.remember(outputs, self.labels.clone(), mask=self.mask.clone())
         self.clean = {name: values.detach().clone() for name, values in clean.items()}
 
-    def evaluate(self, x: Tensors, *, gradient: bool) -> tuple[Tensor, Tensor, Tensors]:
-        """Loss (rows,), won frames (rows, T) bool and, if asked for, the gradient of each row's loss by its inputs.
+    def evaluate(self, x: Tensors, *, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensors]:
+        """Loss (rows,), won frames (rows, T) bool, what each model decides (rows, T, models) and, if asked for, the
+        gradient of each row's loss by its inputs.
 
         One backward pass gives the gradients of all modalities. Gradient elements that are not finite become 0: they
         carry no direction, and show up in the trace as zero gradients. Frames whose logits are not numbers are not won.
@@ -109,7 +113,7 @@ class Victim:
             with torch.set_grad_enabled(gradient), self._precision():
                 leaves = {name: values.detach().requires_grad_(gradient) for name, values in x.items()}
                 outputs = self._call(leaves)
-                won = self._decide(outputs)
+                won, decided = self._decide(outputs)
                 options = {} if self.clean is None else {"clean": self.clean}
                 loss = self.objective(
                     outputs, self.labels.clone(), mask=self.mask.clone(), targeted=self.targeted, **options
@@ -118,7 +122,7 @@ class Victim:
                 given = f"{tuple(loss.shape)} {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
                 raise ValueError(f"the objective must give one number per clip, ({len(self.labels)},), got {given}")
             found = _slopes(loss, leaves) if gradient else {}
-        return loss.detach(), won, found
+        return loss.detach(), won, decided, found
 
 
 def _slopes(loss: Tensor, leaves: Tensors) -> Tensors:

@@ -257,7 +257,7 @@ class Actions:
                 outcome, address = task.result()
             # What it found is there before the clips that show it.
             yield {
-                ui.progress: progress(trace, time.monotonic() - began, "Preparing the clips"),
+                ui.progress: progress(trace, time.monotonic() - began, "Preparing the clips", outcome.flipped),
                 ui.brakes: gr.Row(visible=False),
                 ui.sentence: outcome.sentence(),
                 ui.player: panels.player(address),
@@ -267,7 +267,9 @@ class Actions:
                 address = task.result()
             ended = "Stopped early" if outcome.run.result.cancelled else "Done"
             yield {
-                ui.progress: panels.attacking(trace, time.monotonic() - began, note=ended, done=True),
+                ui.progress: panels.attacking(
+                    trace, time.monotonic() - began, note=ended, done=True, flipped=outcome.flipped
+                ),
                 ui.player: panels.player(address),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
@@ -331,9 +333,11 @@ class Actions:
         )
 
 
-def progress(trace: list[Step], seconds: float, text: str) -> str:
+def progress(trace: list[Step], seconds: float, text: str, flipped: float | None = None) -> str:
     """How far an attack is, as HTML."""
-    return panels.attacking(list(trace), seconds, note=text) if trace else panels.waiting(text or "Starting")
+    if not trace:
+        return panels.waiting(text or "Starting")
+    return panels.attacking(list(trace), seconds, note=text, flipped=flipped)
 
 
 def about(subject: Subject) -> str:

@@ -51,6 +51,7 @@ def write_compare(folder: ResultFolder, subject: Subject, face: int, comparison:
         "fps": FPS,
         "frames": first.clip.frames,
         "file": screen["files"]["scene"],
+        "size": view.size(subject),
         "boxes": view.boxes(subject, face),
         "marks": OWN if first.own_labels else TRUTH,
         "models": [_model(name, run, comparison.transfer_from) for name, run in runs.items()],
@@ -116,11 +117,9 @@ def table(comparison: Comparison) -> str:
         body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')
     remarks = "".join(f"<li>{escape(remark)}</li>" for remark in comparison.remarks)
     columns = "Big is the <em>adversarial</em> clip; before the arrow the <em>clean</em> one; small as <em>stored</em>."
-    return (
-        f"<h2>Numbers</h2><p>{columns}</p>"
-        f'<div class="pp-scroll" tabindex="0"><table class="pp-table"><thead><tr><td></td>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>" + (f'<ul class="pp-remarks">{remarks}</ul>' if remarks else "")
-    )
+    rows = f'<table class="pp-table"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    more = f'<ul class="pp-remarks">{remarks}</ul>' if remarks else ""
+    return f"<h2>Numbers</h2><p>{columns}</p>{tables.scroll(rows, 'Numbers')}{more}"
 
 
 def _best(metric, comparison: Comparison) -> set[str]:

@@ -91,14 +91,15 @@ class Line:
         counted = {}
         for name, kind in (("attacks", ATTACKS), ("clips", CLIPS)):
             queue = self._queue(kind)
-            counted[f"{name}_waiting"] = len(queue.queue) if queue else 0
-            counted[f"{name}_running"] = queue.current_concurrency if queue else 0
+            counted[f"{name}_waiting"] = 0 if queue is None else len(queue.queue)
+            counted[f"{name}_running"] = 0 if queue is None else queue.current_concurrency
         return counted
 
     def _queue(self, kind: str):
         # gradio has no public way to ask for one visitor's place.
         queues = getattr(self._page, "_queue", None)
-        return queues.event_queue_per_concurrency_id.get(kind) if queues else None
+        # Those in which nobody waits are false, though somebody may be served.
+        return None if queues is None else queues.event_queue_per_concurrency_id.get(kind)
 
     def _seconds(self, before: int) -> float | None:
         took = list(self._took)

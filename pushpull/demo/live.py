@@ -1,8 +1,9 @@
 """Scores while a camera films: a few frames with their sound come in, the scores of those a moment before go out.
 
-The page sends a fifth of a second at a time. A face is looked for in the last picture of each part and its box drawn
-evenly from one to the next; the detector scores a window of the last seconds. Of what it says only frames with some
-sound and sight after them are told, since the last ones of a window are the least sure.
+The page sends a fifth of a second at a time, more of it while the server is busy, and never more than one window: what
+is older it leaves out. A face is looked for in the last picture of each part and its box drawn evenly from one to the
+next; the detector scores a window of the last seconds. Of what it says only frames with some sound and sight after them
+are told, since the last ones of a window are the least sure.
 """
 
 import io
@@ -23,10 +24,11 @@ from pushpull.faces.detect import FaceDetector
 from pushpull.faces.tracking import Tracker, overlaps
 
 WINDOW = 50  # frames that are scored at once: 2 s
+LOOK = 10  # frames after which a face is looked for again within a part
 AHEAD = 10  # frames that must follow a frame before its score is told: 0.4 s
 LOST = 15  # frames without a face after which it counts as another one
 STEADY = 0.6  # share of a new box in the box that is used
-MOST_FRAMES, MOST_BYTES, MOST_SIDE = 25, 2_000_000, 720  # of one part, and pixels of a picture's side
+MOST_FRAMES, MOST_BYTES, MOST_SIDE = WINDOW, 4_000_000, 720  # of one part, and pixels of a picture's side
 MOST_SESSIONS = 2  # who may film at once: each takes about a third of two cores
 IDLE = 10.0  # seconds without a part after which somebody has gone
 
@@ -92,30 +94,51 @@ class Session:
         self._without = 0  # frames since a face was found
         self.last = time.monotonic()
 
-    def add(self, part: Part) -> dict:
+    def add(self, part: Part, skipped: int = 0) -> dict:
         """Take a part; what is known now.
+
+        Args:
+            part: what was filmed.
+            skipped: frames between the part before and this one that were left out.
 
         Returns:
             dict: ``first``, the frame that the first of ``scores`` (log-odds of speaking) belongs to, counted from the
-                first one sent; ``seen``, frames so far; ``box``, the face's x1, y1, x2, y2 in shares of the picture, or
-                None.
+                first one filmed; ``seen``, frames so far; ``box``, the face's x1, y1, x2, y2 in shares of the picture,
+                or None.
         """
         with self._lock:
             self.last = time.monotonic()
-            count, (height, width) = len(part.frames), part.frames.shape[1:3]
-            before, box = self._follow(part.frames[-1], count)
-            self._seen += count
-            if box is None:
-                self._faces, self._audio, self._told = self._faces[:0], self._audio[:0], self._seen
+            if skipped:
+                self._box = None
+                self._forget(skipped)
+            for start in range(0, len(part.frames), LOOK):
+                stop = start + LOOK
+                sound = part.audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
+                self._take(Part(part.frames[start:stop], sound))
+            if self._box is None:
                 return {"first": self._seen, "scores": [], "seen": self._seen, "box": None}
-            share = np.linspace(1 / count, 1, count)[:, None]
-            boxes = ((1 - share) * before + share * box).astype(np.float32)
-            track = Track(0, boxes, np.ones(count, np.float32))
-            self._faces = np.concatenate([self._faces, crop_track(part.frames, track, self._crop)])[-WINDOW:]
-            self._audio = np.concatenate([self._audio, part.audio])[-WINDOW * SAMPLES_PER_FRAME :]
+            height, width = part.frames.shape[1:3]
             first, scores = self._scores()
-            shares = box / np.array([width, height, width, height], np.float32)
+            shares = self._box / np.array([width, height, width, height], np.float32)
             return {"first": first, "scores": scores, "seen": self._seen, "box": [round(float(v), 4) for v in shares]}
+
+    def _take(self, part: Part) -> None:
+        """Add the face of some frames, and their sound, to the window."""
+        count = len(part.frames)
+        before, box = self._follow(part.frames[-1], count)
+        if box is None:
+            self._forget(count)
+            return
+        self._seen += count
+        share = np.linspace(1 / count, 1, count)[:, None]
+        track = Track(0, ((1 - share) * before + share * box).astype(np.float32), np.ones(count, np.float32))
+        self._faces = np.concatenate([self._faces, crop_track(part.frames, track, self._crop)])[-WINDOW:]
+        self._audio = np.concatenate([self._audio, part.audio])[-WINDOW * SAMPLES_PER_FRAME :]
+
+    def _forget(self, count: int) -> None:
+        """Some frames bring nothing, and what comes after them begins anew."""
+        self._seen += count
+        self._faces, self._audio, self._told = self._faces[:0], self._audio[:0], self._seen
 
     def _follow(self, picture: np.ndarray, count: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The face's box before this part and at its end; None and None without a face."""
@@ -154,22 +177,22 @@ class Sessions:
     """All cameras of one app, a few at a time.
 
     Args:
-        network: called once, when the first camera comes, for what scores.
+        load: the detector of a name, what scores; called when a camera comes.
     """
 
-    def __init__(self, network: Callable[[], Detector]):
-        self._make, self._network = network, None
+    def __init__(self, load: Callable[[str], Detector]):
+        self._load = load
         self._lock = threading.Lock()
         self._find: FaceDetector | None = None
         self._sessions: dict[str, Session] = {}
 
-    def add(self, token: str, part: Part) -> dict:
-        """Take a part of the camera ``token``.
+    def add(self, token: str, part: Part, *, detector: str, skipped: int = 0) -> dict:
+        """Take a part of the camera ``token``; its first one says which ``detector`` scores. See :meth:`Session.add`.
 
         Raises:
             Refused: too many film already.
         """
-        return self._session(token).add(part)
+        return self._session(token, detector).add(part, skipped)
 
     def end(self, token: str) -> None:
         """A camera has stopped."""
@@ -184,14 +207,14 @@ class Sessions:
                 self._find.close()
                 self._find = None
 
-    def _session(self, token: str) -> Session:
+    def _session(self, token: str, detector: str) -> Session:
         with self._lock:
             now = time.monotonic()
             self._sessions = {name: one for name, one in self._sessions.items() if now - one.last < IDLE}
             if token not in self._sessions:
                 if len(self._sessions) >= MOST_SESSIONS:
                     raise Refused("Others are filming now. Try again in a minute, or record a clip in the Attack tab.")
-                if self._network is None:
-                    self._network, self._find = self._make(), self._find or FaceDetector(processes=1)
-                self._sessions[token] = Session(self._network, self._find)
+                network = self._load(detector)
+                self._find = self._find or FaceDetector(processes=1)
+                self._sessions[token] = Session(network, self._find)
             return self._sessions[token]

@@ -46,6 +46,12 @@ class Outcome:
         """Write what the player shows; its address. Without ``films`` the clean clip alone plays, at once."""
         return attacked_view(self.folder, self.subject, self.face, self.run, self.survived, films=films)
 
+    @property
+    def flipped(self) -> float:
+        """Share of the frames, 0..1, that the attack made the detector decide otherwise than in the clean clip."""
+        column = self.run.metrics["adversarial"]
+        return column["flipped"] / column["frames"]
+
     def sentence(self) -> str:
         """The result in one breath, as HTML."""
         run = self.run

@@ -198,13 +198,16 @@ def _progress(text: str, amount: str, share: float | None, more: str = "") -> st
     return f'<div class="pp-run">{head}{bar}{more}</div>'
 
 
-def attacking(trace: list[Step], seconds: float, *, note: str = "", done: bool = False) -> str:
+def attacking(
+    trace: list[Step], seconds: float, *, note: str = "", done: bool = False, flipped: float | None = None
+) -> str:
     """A running attack, or one that is ``done``: bar, step, loss, share of frames flipped, and both as curves.
 
     Args:
         trace: its steps so far.
         seconds: since it began.
         note: what it does after its last step, or how it ended; the step if empty.
+        flipped: share of frames, 0..1, that what it found flips, once that is known; the last step's otherwise.
     """
     step = trace[-1]
     starts = f", from {step.restarts} random starts" if step.restarts > 1 else ""
@@ -214,7 +217,7 @@ def attacking(trace: list[Step], seconds: float, *, note: str = "", done: bool =
     facts = {
         "loss": f"{step.loss:.3f}",
         "best": f"{step.best_loss:.3f}",
-        "frames flipped": f"{100 * step.flipped_share:.0f} %",
+        "frames flipped": f"{100 * (step.flipped_share if flipped is None else flipped):.0f} %",
         "time": time,
     }
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())

@@ -134,7 +134,8 @@ def _picture(folder: Path, title: str) -> str:
 
 def _embedded(path: Path, title: str) -> str:
     encoded = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(title)}; the table has the numbers" src="data:image/png;base64,{encoded}">'
+    image = f'<img alt="{escape(title)}; the table has the numbers" src="data:image/png;base64,{encoded}">'
+    return f'<div class=pp-result-figure tabindex=0 role=region aria-label="figure of the result">{image}</div>'
 
 
 def _table(rows: Sequence[dict]) -> str:

@@ -22,7 +22,7 @@ def results_tab() -> None:
         return
     gr.HTML(INTRODUCTION, js_on_load=None)
     first = found[next(iter(found))]
-    chosen = gr.Dropdown(list(found), value=first.title, label="Result", filterable=False)
+    chosen = gr.Dropdown(list(found), value=first.title, label="Result", filterable=False, elem_id="pp-result-choice")
     shown = gr.HTML(first.html, js_on_load=None, elem_id="pp-result")
     tables = gr.Markdown(first.markdown, elem_id="pp-result-text")
 

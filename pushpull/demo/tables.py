@@ -33,7 +33,12 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
     words = " ".join((reference, f"{metrics['clean']['frames']} frames.", *remarks))
     about = f"<p>{escape(words)}</p>"
     table = f'<table class="pp-table"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-    return f'<h2>Numbers</h2>{about}<div class="pp-scroll">{table}</div>'
+    return f"<h2>Numbers</h2>{about}{scroll(table, 'Numbers')}"
+
+
+def scroll(table: str, label: str) -> str:
+    """A table that is wider than a small screen scrolls by itself, by keyboard as well."""
+    return f'<div class="pp-scroll" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
 
 
 def sentence(
@@ -122,7 +127,7 @@ def survival(survived: Survived) -> str:
         f"and with the attack {sizes}.</p>"
     )
     table = f'<table class="pp-table"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-    return f'<h2>In the file</h2>{about}<div class="pp-scroll">{table}</div>'
+    return f"<h2>In the file</h2>{about}{scroll(table, 'In the file')}"
 
 
 def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS) -> str:

@@ -1,9 +1,9 @@
 """What <pp-player> plays: view.json and the clips beside it.
 
 view.json holds, for T frames at 25 fps: ``screens`` (what is shown side by side, each with a whole-scene and a face
-clip), ``scores`` (log-odds of speaking, null where no face was found), ``boxes`` (face, in shares of the picture),
-``strips`` (classes 0, 1 or -1 per frame), ``sound`` and ``spectrogram`` (the perturbation, magnified), ``embeddings``
-(points in the plane).
+clip), ``size`` (width and height of the scene), ``scores`` (log-odds of speaking, null where no face was found),
+``boxes`` (face, in shares of the picture), ``strips`` (classes 0, 1 or -1 per frame), ``sound`` and ``spectrogram``
+(the perturbation, magnified), ``embeddings`` (points in the plane).
 """
 
 import json
@@ -116,13 +116,20 @@ def write_spectrogram(folder: ResultFolder, noise: np.ndarray) -> dict:
 def write_view(folder: ResultFolder, subject: Subject, face: int, view: dict, name: str = "view.json") -> str:
     """Add what every view has and write it as ``name``; its address."""
     scores = {name: [_score(score) for score in values] for name, values in view["scores"].items()}
-    common = {"fps": FPS, "frames": len(subject.footage.tracks[face].boxes), "boxes": boxes(subject, face)}
+    common = {"fps": FPS, "frames": len(subject.footage.tracks[face].boxes), "size": size(subject)}
+    common["boxes"] = boxes(subject, face)
     (folder.path / name).write_text(json.dumps(view | common | {"scores": scores}), encoding="utf-8")
     return folder.url(name)
 
 
 def _score(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 3)
+
+
+def size(subject: Subject) -> list[int]:
+    """Width and height of the clip's pictures in pixels, for the room they take before they are loaded."""
+    height, width = subject.footage.size
+    return [int(width), int(height)]
 
 
 def boxes(subject: Subject, face: int) -> list[list[float]]:

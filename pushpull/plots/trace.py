@@ -35,9 +35,9 @@ def trace_figure(trace: Sequence[Step], *, objective: str = "objective", title: 
             thin = {"color": AFTER, "alpha": 0.35 if len(restarts) > 1 else 1.0, "marker": marker}
             width = 1.1 if len(restarts) > 1 else 1.8
             left.plot(x, [step.loss for step in steps], linewidth=width, **thin)
-            right.plot(x, [step.flipped_share for step in steps], linewidth=width, **thin)
+            right.plot(x, [step.won_share for step in steps], linewidth=width, **thin)
         if len(restarts) > 1:
-            for axes, value in ((left, "best_loss"), (right, "flipped_share")):
+            for axes, value in ((left, "best_loss"), (right, "won_share")):
                 x = sorted({step.step for step in trace})
                 best = [max(getattr(step, value) for step in trace if step.step == k) for k in x]
                 axes.plot(x, best, color=AFTER, linewidth=2.4, label="best restart")

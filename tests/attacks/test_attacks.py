@@ -133,7 +133,7 @@ def test_restarts_do_not_depend_on_how_many_run_together(modality):
         assert torch.equal(runs[0].flipped_ever, other.flipped_ever)
         key = lambda step: (step.restart, step.step)  # noqa: E731
         for a, b in zip(sorted(runs[0].trace, key=key), sorted(other.trace, key=key), strict=True):
-            assert a.loss == pytest.approx(b.loss, abs=1e-6) and a.flipped_share == b.flipped_share
+            assert a.loss == pytest.approx(b.loss, abs=1e-6) and a.won_share == b.won_share
 
 
 def test_out_of_memory_halves_the_restarts_that_run_together():
@@ -200,8 +200,25 @@ def test_trace_tells_every_restart_and_step():
     assert [s.progress for s in seen] == sorted(s.progress for s in seen) and seen[-1].progress == 1
     for step in seen:
         assert (set(step.grad_norm) == {"audio", "video"}) == (step.step < 4)
-        assert step.best_loss >= step.loss - 1e-6 and 0 <= step.flipped_share <= 1
+        assert step.best_loss >= step.loss - 1e-6 and 0 <= step.won_share <= 1
     assert result.loss.mean().item() >= max(step.best_loss for step in seen) - 1e-6
+
+
+@pytest.mark.parametrize("attack", [BIM(steps=3, keep="last"), PGD(steps=3, restarts=1, keep="last"), FGSM()])
+def test_flipped_is_decided_otherwise_than_the_clip_and_won_is_against_the_labels(attack):
+    """Frames that are wrong already are won from the start, and flip when they come right."""
+    inputs, labels = batch(4)
+    model, mask = Curved().eval(), torch.arange(FRAMES).expand(4, FRAMES) % 3 > 0
+    clean = model(inputs).logits_av.argmax(-1)
+    big = {"audio": Budget(0.5, -1, 1), "video": Budget(100.0, 0, 255)}
+    result = attack.run(model, inputs, labels, budgets=big, mask=mask)
+    after = model(result.adversarial).logits_av.argmax(-1)
+    last = result.trace[-1]
+    assert last.won_share == pytest.approx((after != labels)[mask].float().mean().item())
+    assert last.flipped_share == pytest.approx((after != clean).float().mean().item()) and last.flipped_share > 0
+    assert last.flipped_share != pytest.approx(last.won_share)
+    if not attack.random_start:
+        assert result.trace[0].flipped_share == 0 < result.trace[0].won_share
 
 
 @pytest.mark.parametrize("how", ["false", "raise"])

@@ -146,7 +146,7 @@ def test_one_start_and_no_more_where_the_gradient_dies_later():
     big = {"audio": Budget(1.0, -1, 1), "video": Budget(255.0, 0, 255)}
     result = BIM(steps=30, keep="last").run(Linear(100.0), inputs, labels, budgets=big, objective="margin")
     assert result.trace[-2].zero_grad_share == {"audio": 1.0, "video": 1.0} and not starts(result)
-    assert result.trace[-1].flipped_share == 1
+    assert result.trace[-1].won_share == 1
 
 
 @pytest.mark.parametrize("why", ["no frame counts", "won, and early stop"])

@@ -47,7 +47,10 @@ def test_the_loss_is_summed_and_a_frame_is_won_where_all_members_are():
     said = [model(result.adversarial) for model in models]
     torch.testing.assert_close(result.loss, sum(OBJECTIVES["training_aware"](one, labels) for one in said))
     won = torch.stack([one.logits_av.argmax(-1) != labels for one in said]).all(0)
-    assert result.trace[-1].flipped_share == pytest.approx(won.float().mean().item())
+    assert result.trace[-1].won_share == pytest.approx(won.float().mean().item())
+    decided = [torch.stack([one.logits_av.argmax(-1) for one in of]) for of in (said, [m(inputs) for m in models])]
+    flipped = (decided[0] != decided[1]).all(0)
+    assert result.trace[-1].flipped_share == pytest.approx(flipped.float().mean().item())
     clean = torch.stack([model(inputs).logits_av.argmax(-1) != labels for model in models]).all(0)
     assert (result.flipped_ever | ~(won | clean)).all() and won.sum() > clean.sum()
     torch.testing.assert_close(Ensemble(models)(inputs).logits_av, sum(m(inputs).logits_av for m in models) / 3)

@@ -334,7 +334,7 @@ def test_a_card_tells_how_well_the_model_does_and_holds():
 
 
 def step(**changes):
-    first = Step(0, 4, 0, 2, 1.0, 1.0, 0.1, {}, {}, 0.1)
+    first = Step(0, 4, 0, 2, 1.0, 1.0, 0.9, 0.1, {}, {}, 0.1)
     return replace(first, **changes)
 
 
@@ -343,7 +343,9 @@ def test_a_running_attack_shows_every_start_as_a_curve_and_the_time_left():
     html = panels.attacking(trace, 30.0)
     assert html.count('<path class="loss"') == 2 and html.count('<path class="flips"') == 2
     assert "Step 2 of 4" in html and "about 20 s left" in html and "60 %" in html
-    assert "left" not in panels.attacking(trace, 30.0, note="Done", done=True)
+    assert "<dt>frames flipped</dt><dd>10 %</dd>" in html, "not those won, wrong ones among them"
+    done = panels.attacking(trace, 30.0, note="Done", done=True, flipped=0.25)
+    assert "left" not in done and "<dt>frames flipped</dt><dd>25 %</dd>" in done
 
 
 def test_the_sentence_counts_both_columns():

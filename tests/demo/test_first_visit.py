@@ -13,6 +13,12 @@ from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.storage import ResultStore
 
 AXE = "PUSHPULL_AXE"  # where axe.min.js of axe-core 4 lies; npm install axe-core
+TABS = {"Compare": "#pp-compare-run", "Models": ".pp-model-card", "Results": "#pp-result h2", "Live": ".pp-live-start"}
+SHIFTS = """() => new Promise((done) => {
+  const sum = (list) => done(list.getEntries().reduce((total, entry) => total + entry.value, 0));
+  new PerformanceObserver(sum).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(0), 2000);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,8 @@ def test_a_first_visit_sees_an_attack_and_repeats_it_live(visitor):
     assert page.locator(".pp-example .pp-sentence").inner_text().startswith("The detector said speaking in")
     page.wait_for_function("document.querySelector('pp-player video').currentTime > 0.1")  # it plays by itself
     assert page.locator("pp-player video").evaluate_all("videos => videos.every(v => v.muted)")
+    # What was there stayed in place: it was 1 while the page was only as wide as what had been built of it.
+    assert page.evaluate(SHIFTS) < 0.2
     page.fill("#pp-eps input[type=number]", "2")
     page.click("#pp-repeat")
     page.wait_for_selector("#pp-files a")
@@ -209,4 +217,8 @@ def test_axe_finds_nothing_serious(browser, served, scheme):
     assert serious() == []
     page.wait_for_selector("#pp-files a")
     assert serious() == []
+    for title, there in TABS.items():
+        page.click(f"button[role=tab]:has-text('{title}')")
+        page.wait_for_selector(f"{there} >> visible=true")
+        assert serious() == [], title
     page.close()

@@ -15,11 +15,21 @@ def moment(monkeypatch):
     return now
 
 
+class Queues:
+    """Gradio's queues: false where nobody waits, for their length is that of what waits."""
+
+    def __init__(self, queue):
+        self.event_queue_per_concurrency_id = {"cpu": queue}
+
+    def __len__(self):
+        return sum(len(queue.queue) for queue in self.event_queue_per_concurrency_id.values())
+
+
 def waiting(line, *visitors, running=1):
     queue = SimpleNamespace(
         queue=[SimpleNamespace(session_hash=name) for name in visitors], current_concurrency=running
     )
-    line.follow(SimpleNamespace(_queue=SimpleNamespace(event_queue_per_concurrency_id={"cpu": queue})))
+    line.follow(SimpleNamespace(_queue=Queues(queue)))
 
 
 def test_places_are_counted_from_the_one_whose_turn_it_is():
@@ -28,6 +38,8 @@ def test_places_are_counted_from_the_one_whose_turn_it_is():
     waiting(line, "ben", "cleo")
     assert (line.place("ben").ahead, line.place("cleo").ahead, line.place("anna")) == (1, 2, None)
     assert line.lengths() == {"attacks_waiting": 2, "attacks_running": 1, "clips_waiting": 0, "clips_running": 0}
+    waiting(line)
+    assert line.lengths()["attacks_running"] == 1, "an attack runs, though nobody waits"
 
 
 def test_the_wait_follows_the_running_attacks_own_pace(moment):

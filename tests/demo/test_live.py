@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from browser_support import Served, Visitor, launch, write_face
+from browser_support import Served, Visitor, launch, write_face, write_model
 from PIL import Image
 
 from pushpull.clip import SAMPLES_PER_FRAME
@@ -67,16 +67,29 @@ def test_a_face_that_goes_and_another_that_comes_begin_anew(network):
     assert found[-1]["first"] == 35 and len(found[-1]["scores"]) == 5
 
 
+def test_what_is_left_out_leaves_a_gap_and_never_a_delay(network):
+    """A server that is slow gets the newest window at once and tells of it, under the numbers of the frames filmed."""
+    looks = []
+    session = Session(network, lambda picture: looks.append(picture) or FACE)
+    session.add(part(20))
+    found = session.add(part(live.WINDOW, seed=1), skipped=37)
+    assert len(looks) == 2 + live.WINDOW // live.LOOK, "the face is looked for all along a long part"
+    assert found["seen"] == 20 + 37 + live.WINDOW and found["first"] == 57
+    assert len(found["scores"]) == live.WINDOW - AHEAD
+    alone = Session(network, lambda _picture: FACE).add(part(live.WINDOW, seed=1))
+    assert found["scores"] == alone["scores"], "nothing from before the gap is heard or seen in it"
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"", "no frames"),
         (packed(said=0), "no frames"),
-        (packed(26), "no frames"),
+        (packed(51), "no frames"),
         (packed(said=6), "cannot be read|no frames"),
         (packed()[:-4000] + b"\0" * 9, "cannot be read|no frames"),
         (packed(2, height=121, width=800), "another size"),
-        (b"\5\0\0\0" + b"\0" * 3_000_000, "too large"),
+        (b"\5\0\0\0" + b"\0" * 4_000_000, "too large"),
     ],
 )
 def test_what_is_no_part_is_refused(body, message):
@@ -91,18 +104,20 @@ def test_a_part_is_read_as_it_was_sent():
 
 
 def test_only_some_film_at_once_and_who_has_gone_makes_room(network, monkeypatch):
-    monkeypatch.setattr(Session, "add", lambda self, part: {})
+    monkeypatch.setattr(Session, "add", lambda self, part, skipped: {})
     now = [0.0]
     monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
-    sessions = Sessions(lambda: network)
+    loaded = []
+    sessions = Sessions(lambda name: loaded.append(name) or network)
     for name in ("anna", "ben", "anna"):
-        sessions.add(name, part())
+        sessions.add(name, part(), detector=f"{name}'s")
+    assert loaded == ["anna's", "ben's"]
     with pytest.raises(Refused, match="Others are filming"):
-        sessions.add("cleo", part())
+        sessions.add("cleo", part(), detector="")
     sessions.end("ben")
-    sessions.add("cleo", part())
+    sessions.add("cleo", part(), detector="")
     now[0] += live.IDLE + 1
-    sessions.add("dora", part())
+    sessions.add("dora", part(), detector="")
     sessions.close()
 
 
@@ -111,6 +126,7 @@ def test_a_camera_is_scored_while_it_films_and_then_attacked(tmp_path):
 
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     served = Served(tmp_path / "app")
+    write_model(served.folder / "checkpoints", "talknet-other")
     film = write_face(tmp_path / "film.mp4", frames=100)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-y", "-loglevel", "error", "-i", str(film)]
     subprocess.run([*command, "-pix_fmt", "yuv420p", str(tmp_path / "film.y4m")], check=True, timeout=60)
@@ -123,8 +139,10 @@ def test_a_camera_is_scored_while_it_films_and_then_attacked(tmp_path):
         visitor = Visitor(browser, served.base)
         page = visitor.page
         page.click("button[role=tab]:has-text('Live')")
+        page.select_option(".pp-live-detector select", "talknet-other")
         page.click(".pp-live-start")
         page.wait_for_function("Number(document.querySelector('pp-live').dataset.told) > 12")
+        assert served.context.detectors.loaded() == "talknet-other"
         assert "peaking" in page.locator(".pp-live-says").inner_text()
         page.click(".pp-live-start")
         page.click(".pp-live-attack")

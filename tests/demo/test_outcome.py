@@ -2,6 +2,7 @@
 them."""
 
 import json
+import re
 from dataclasses import astuple, replace
 from types import SimpleNamespace
 
@@ -105,6 +106,10 @@ def test_the_page_tells_what_came_of_it(shown, form, sentence, numbers, files):
     assert 'role="alert"' not in found["progress"], found["progress"]
     assert sentence in found["sentence"] and numbers in found["numbers"]
     assert all(words in found["files"] for words in [*files, "--from report.json"])
+    # Of the frames flipped, progress and sentence say the same: those decided otherwise than in the clean clip.
+    said = re.search(r"(\d+|not one) (?:of (\d+) frames|frame) changed sides", found["sentence"])
+    share = round(100 * int(said[1]) / int(said[2])) if said[2] else 0
+    assert f"<dt>frames flipped</dt><dd>{share} %</dd>" in found["progress"]
 
 
 def test_the_noise_is_the_very_one_of_the_folder(context, subject, shown):

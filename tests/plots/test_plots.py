@@ -30,8 +30,9 @@ def clip_pair(rng, frames=T, level=0.5):
 
 
 def trace(restarts=2, steps=4, zeros=0.0):
+    gradients = {"audio": zeros, "video": 0.0}
     return [
-        Step(k, steps, r, restarts, 0.1 * k + r, 0.1 * k + r, k / steps, {}, {"audio": zeros, "video": 0.0}, 0.5)
+        Step(k, steps, r, restarts, 0.1 * k + r, 0.1 * k + r, k / steps, k / steps, {}, gradients, 0.5)
         for k in range(steps + 1)
         for r in range(restarts)
     ]

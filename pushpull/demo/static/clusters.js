@@ -1,15 +1,10 @@
 // Where the frames lie in embedding space: clean dots, adversarial diamonds, a line for each move, the current frame in front.
 
-const NS = "http://www.w3.org/2000/svg";
+import { svg } from "./view.js";
+
 const SIDE = 300;
 const EDGE = 16;
 
-const svg = (tag, attributes = {}, ...children) => {
-  const node = document.createElementNS(NS, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-};
 const html = (tag, name, text) => {
   const node = document.createElement(tag);
   if (name) node.className = name;

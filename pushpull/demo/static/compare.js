@@ -1,7 +1,7 @@
 // <pp-compare src="compare.json">: one clip, several models, a score strip for each above the next, one play head over all.
 import { Clusters } from "./clusters.js";
+import { ViewElement, clock, el, probability, svg } from "./view.js";
 
-const NS = "http://www.w3.org/2000/svg";
 const LEFT = 34;
 const RIGHT = 8;
 const HEIGHT = 96;
@@ -13,24 +13,7 @@ const LINES = [
   ["stored", "adversarial, as stored in the file"],
 ];
 
-const el = (tag, attributes = {}, ...children) => {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "text") node.textContent = value;
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
-  }
-  node.append(...children.filter(Boolean));
-  return node;
-};
-const svg = (tag, attributes = {}, ...children) => {
-  const node = document.createElementNS(NS, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-};
-const probability = (score) => 1 / (1 + Math.exp(-score));
 const percent = (share) => `${Math.round(100 * share)} %`;
-const clock = (seconds) => `${seconds.toFixed(2).padStart(5, "0")} s`;
 
 // [start, stop, value] of each stretch of equal neighbours.
 const stretches = (values) => {
@@ -127,40 +110,13 @@ class Strip {
   }
 }
 
-class Compare extends HTMLElement {
-  static observedAttributes = ["src"];
-
-  connectedCallback() {
-    this.load();
-  }
-
-  attributeChangedCallback(_name, before, after) {
-    if (before !== null && before !== after && this.isConnected) this.load();
-  }
-
-  disconnectedCallback() {
-    this.stop();
-  }
+class Compare extends ViewElement {
+  gone = "This comparison is no longer on the server. Run it again.";
 
   stop() {
     cancelAnimationFrame(this.ticking);
     this.observer?.disconnect();
     this.video?.pause();
-  }
-
-  async load() {
-    this.stop();
-    const src = this.getAttribute("src");
-    if (!src) return;
-    try {
-      const reply = await fetch(src);
-      if (!reply.ok) throw new Error(reply.status);
-      this.view = await reply.json();
-    } catch {
-      this.replaceChildren(el("p", { class: "pp-quiet", text: "This comparison is no longer on the server. Run it again." }));
-      return;
-    }
-    if (this.getAttribute("src") === src) this.build(src.slice(0, src.lastIndexOf("/") + 1));
   }
 
   build(folder) {
@@ -205,7 +161,7 @@ class Compare extends HTMLElement {
       const cells = [el("td", {}, bar), el("td", { class: "n", text: percent(found) }), el("td", { class: "n", text: percent(stored) })];
       return el("tr", {}, el("th", { scope: "row", text: model.name }), ...cells);
     });
-    const heads = ["", "frames flipped", "found", "stored"].map((text, i) => el("th", { scope: "col", class: i > 1 ? "n" : "", text }));
+    const heads = ["", "frames flipped", "found", "stored"].map((text, i) => (text ? el("th", { scope: "col", class: i > 1 ? "n" : "", text }) : el("td")));
     return el("table", { class: "pp-shares" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows));
   }
 

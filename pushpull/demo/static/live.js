@@ -4,8 +4,7 @@
 const SAMPLES = 640;
 const FPS = 25;
 const PART = 5; // frames
-const MOST = 25; // frames that the server takes at once; it takes no longer for them than for a few
-const BEHIND = 100; // frames that wait to be sent before it begins anew
+const MOST = 50; // frames that the server takes at once, a whole window: little more work for it than a few
 const WIDTH = 320;
 const SHOWN = 8 * FPS; // frames of the strip
 const LONGEST = 60; // seconds
@@ -38,11 +37,29 @@ class Live extends HTMLElement {
     this.attack = el("button", { type: "button", class: "pp-live-attack" }, "Attack what was filmed");
     this.attack.hidden = true;
     this.figures = el("p", { class: "pp-quiet pp-num" });
+    this.detector = el("select");
+    this.choice = el("label", { class: "pp-live-detector" }, "Detector ", this.detector);
+    this.choice.hidden = true;
+    this.detector.addEventListener("change", () => this.stream && this.begin());
+    new IntersectionObserver((seen, observer) => {
+      if (!seen.some((one) => one.isIntersecting)) return;
+      observer.disconnect(); // once, when the tab is opened
+      this.offer();
+    }).observe(this);
     this.button.addEventListener("click", () => (this.stream ? this.stop() : this.start()));
     this.attack.addEventListener("click", () => this.hand());
     const frame = el("div", { class: "pp-frame" }, this.video, this.box);
     this.figure = el("figure", { class: "pp-screen pp-live-screen" }, frame);
-    this.replaceChildren(this.figure, this.says, this.strip, el("div", { class: "pp-live-row" }, this.button, this.attack), this.figures);
+    const row = el("div", { class: "pp-live-row" }, this.button, this.attack, this.choice);
+    this.replaceChildren(this.figure, this.says, this.strip, row, this.figures);
+  }
+
+  // Which detectors there are now; without an answer the default one scores.
+  async offer() {
+    const reply = await fetch(here("live")).catch(() => null);
+    const found = reply?.ok ? await reply.json() : [];
+    this.detector.replaceChildren(...found.map(([title, name]) => el("option", { value: name }, title)));
+    this.choice.hidden = found.length < 2;
   }
 
   disconnectedCallback() {
@@ -93,12 +110,11 @@ class Live extends HTMLElement {
     await context.resume();
   }
 
-  // A camera to the server: anew at the start, and when it could not keep up.
+  // A camera to the server: at the start, and when another detector is chosen.
   begin() {
     this.leave();
-    this.token = token();
-    this.waiting = [];
-    this.offset = this.taken ?? 0;
+    Object.assign(this, { token: token(), waiting: [], skipped: 0, offset: this.taken, delays: [], told: 0, slow: false });
+    this.began = performance.now();
   }
 
   leave() {
@@ -110,26 +126,30 @@ class Live extends HTMLElement {
     const height = Math.round((WIDTH * this.video.videoHeight) / this.video.videoWidth);
     const picture = new OffscreenCanvas(WIDTH, height);
     picture.getContext("2d").drawImage(this.video, 0, 0, WIDTH, height);
-    this.taken = (this.taken ?? 0) + 1;
+    this.taken++;
     this.waiting.push({ samples, picture, at: performance.now() });
-    if (this.waiting.length > BEHIND) {
+    if (this.waiting.length > MOST) {
+      // What is older than a window would only put off what comes: fewer frames are scored, none of them late.
+      this.waiting.shift();
+      this.skipped++;
       this.slow = true;
-      this.begin();
     }
     if (this.waiting.length >= PART && !this.sending) this.send();
   }
 
   async send() {
     this.sending = true;
-    const { token: session, offset } = this;
+    const { token: session, offset, skipped } = this;
     const part = this.waiting.splice(0, MOST);
+    this.skipped = 0;
     try {
-      const reply = await fetch(here(`live/${session}`), { method: "POST", body: await this.pack(part) });
+      const asked = new URLSearchParams({ detector: this.detector.value, skipped });
+      const reply = await fetch(here(`live/${session}?${asked}`), { method: "POST", body: await this.pack(part) });
       const found = await reply.json();
       if (!reply.ok) throw new Error(found.error);
-      if (this.stream) this.hear(found, offset, part.at(-1).at);
+      if (this.stream && session === this.token) this.hear(found, offset, part.at(-1).at);
     } catch (error) {
-      if (this.stream) {
+      if (this.stream && session === this.token) {
         this.stop();
         this.tell(error instanceof TypeError ? "The server does not answer." : error.message);
       }
@@ -148,7 +168,7 @@ class Live extends HTMLElement {
     return new Blob([count, ...part.map(({ samples }) => samples), await rows.convertToBlob({ type: "image/jpeg", quality: 0.8 })]);
   }
 
-  // Also what comes in of a part that was sent before it began anew: ``offset`` says where its frames are.
+  // `offset` is the first frame that this camera's detector got.
   hear(found, offset, filmed) {
     found.scores.forEach((score, index) => (this.scores[offset + found.first + index] = score));
     this.face = found.box;
@@ -166,14 +186,15 @@ class Live extends HTMLElement {
       const middle = [...this.delays].sort((a, b) => a - b)[this.delays.length >> 1];
       this.figures.textContent = `${behind.toFixed(1)} s behind the camera, ${rate.toFixed(0)} frames a second`;
       Object.assign(this.dataset, { delay: middle.toFixed(2), rate: rate.toFixed(1), told: this.told });
-      if (this.slow) this.figures.textContent += "; the server is busy and left some out";
+      if (this.slow) this.figures.textContent += "; the server cannot score all 25 and leaves some out";
     } else if (!found.box) {
       this.tell("No face is seen. Come closer, into the light.");
     }
   }
 
   record() {
-    Object.assign(this, { scores: [], delays: [], told: 0, taken: 0, offset: 0, slow: false, began: performance.now(), pieces: [] });
+    Object.assign(this, { scores: [], taken: 0, pieces: [] });
+    this.figures.textContent = "";
     const type = ["video/webm;codecs=vp8,opus", "video/mp4"].find((one) => MediaRecorder.isTypeSupported(one));
     this.recorder = new MediaRecorder(this.stream, type ? { mimeType: type } : {});
     this.recorder.ondataavailable = ({ data }) => data.size && this.pieces.push(data);

@@ -1,58 +1,17 @@
 // <pp-player src="view.json">: clean, adversarial and magnified difference side by side, one transport, one play head.
 import { Timeline } from "./timeline.js";
 import { Clusters } from "./clusters.js";
+import { ViewElement, clock, el, probability } from "./view.js";
 
 const DRIFT = 0.05; // seconds a follower may lag behind the clean clip before it is pulled back
 
-const el = (tag, attributes = {}, ...children) => {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "text") node.textContent = value;
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
-  }
-  node.append(...children.filter(Boolean));
-  return node;
-};
-
-const clock = (seconds) => `${seconds.toFixed(2).padStart(5, "0")} s`;
-
-class Player extends HTMLElement {
-  static observedAttributes = ["src"];
-
-  connectedCallback() {
-    this.load();
-  }
-
-  attributeChangedCallback(_name, before, after) {
-    if (before !== null && before !== after && this.isConnected) this.load();
-  }
-
-  disconnectedCallback() {
-    this.stop();
-  }
+class Player extends ViewElement {
+  gone = "These results are no longer on the server. Run the attack again.";
 
   stop() {
     cancelAnimationFrame(this.ticking);
     this.timeline?.close();
     for (const video of this.videos ?? []) video.pause();
-  }
-
-  async load() {
-    this.stop();
-    const src = this.getAttribute("src");
-    if (!src) return;
-    this.replaceChildren(el("p", { class: "pp-quiet", text: "Loading …" }));
-    try {
-      const reply = await fetch(src);
-      if (!reply.ok) throw new Error(reply.status);
-      this.view = await reply.json();
-    } catch {
-      this.replaceChildren(
-        el("p", { class: "pp-quiet", text: "These results are no longer on the server. Run the attack again." }),
-      );
-      return;
-    }
-    if (this.getAttribute("src") === src) this.build(src.slice(0, src.lastIndexOf("/") + 1));
   }
 
   build(folder) {
@@ -89,7 +48,11 @@ class Player extends HTMLElement {
     const video = el("video", { playsinline: true, preload: "auto", "aria-label": `${spec.title} clip` });
     video.muted = true;
     const box = el("div", { class: "pp-box" });
-    const verdicts = spec.verdicts.map(([label, scores]) => ({ label, scores, node: el("span", { class: "pp-verdict" }) }));
+    const verdicts = spec.verdicts.map(([label, scores]) => {
+      const words = el("span");
+      const whose = label && el("span", { class: "pp-whose", text: `${label} ` });
+      return { scores, words, node: el("span", { class: "pp-verdict" }, whose, words) };
+    });
     const figure = el(
       "figure",
       { class: `pp-screen pp-${spec.id}` },
@@ -200,10 +163,10 @@ class Player extends HTMLElement {
     this.timeline.head((frame + 0.5) / this.view.fps);
     this.clusters?.highlight(frame);
     for (const screen of this.screens) {
-      for (const { label, scores, node } of screen.verdicts) {
+      for (const { scores, words, node } of screen.verdicts) {
         const score = this.view.scores[scores][frame];
-        const says = score === null ? "no face found" : `${score > 0 ? "speaking" : "not speaking"} ${(1 / (1 + Math.exp(-score))).toFixed(2)}`;
-        node.textContent = label ? `${label} ${says}` : says;
+        const says = score === null ? "no face found" : `${score > 0 ? "speaking" : "not speaking"} ${probability(score).toFixed(2)}`;
+        words.textContent = says;
         node.classList.toggle("pp-says", score > 0);
       }
       const first = screen.verdicts[0];

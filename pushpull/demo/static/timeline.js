@@ -1,20 +1,13 @@
 // Scores, sound and noise over one time axis, drawn as SVG; click or drag seeks, hovering reads the values.
 
-const NS = "http://www.w3.org/2000/svg";
+import { probability, svg } from "./view.js";
+
 const LEFT = 44;
 const RIGHT = 10;
 const SCORE = 150;
 const STRIP = 12;
 const SOUND = 56;
 const GAP = 18;
-
-const svg = (tag, attributes = {}, ...children) => {
-  const node = document.createElementNS(NS, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-};
-const probability = (score) => 1 / (1 + Math.exp(-score));
 
 const LINES = [
   ["clean", "clean"],
@@ -111,7 +104,8 @@ export class Timeline {
     }
     if (view.spectrogram) {
       const image = { x: LEFT, y: top, width: width - LEFT - RIGHT, height: SOUND, preserveAspectRatio: "none" };
-      content.push(this.caption(view.spectrogram.title, top));
+      const title = view.spectrogram.title.split(", "); // the last part, its range of colours, only where there is room
+      content.push(this.caption(title.slice(0, width < 480 ? 2 : 3).join(", "), top));
       content.push(svg("image", { ...image, href: this.folder + view.spectrogram.file }));
       top += SOUND + 8;
     }
