@@ -51,8 +51,8 @@ def attacked(footage: str) -> str:
         bases = len({(example["source"], example["base"]) for example in found["examples"]})
         notes.append(f"[{folder}]({folder}/results.md): {len(found['examples'])} examples of {bases} base clips")
     budgets = sorted({key[1] for place in rows.values() for key in place if key != "folder"})
-    head = ["detector", "clean", *(f"eps_av {eps:g}" for eps in budgets), "5, sound alone", "5, picture alone",
-            "5, stored", "5: AP (floor)"]  # fmt: skip
+    head = ["detector", "clean", *(f"eps_av {eps:g}" for eps in budgets), "sound alone, 5", "picture alone, 5",
+            "stored, 5", "AP at 5 (floor)"]  # fmt: skip
     lines = _head(head, left=1)
     for name, place in rows.items():
         at_5 = place["both", 5.0]
