@@ -1,8 +1,11 @@
 """The Results tab: what was measured, with its limits, from docs/results."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import gradio as gr
 
-from pushpull.demo.results import read_results
+from pushpull.demo.results import Result, read_results
 from pushpull.files import shipped_folder
 
 INTRODUCTION = """
@@ -16,17 +19,23 @@ NOTHING = """
 
 def results_tab() -> None:
     """Build the tab: a choice of results, the first of them open."""
-    found = {result.title: result for result in read_results(shipped_folder("docs") / "results")}
+    found = labelled(read_results(shipped_folder("docs") / "results"))
     if not found:
         gr.HTML(NOTHING, js_on_load=None)
         return
     gr.HTML(INTRODUCTION, js_on_load=None)
-    first = found[next(iter(found))]
-    chosen = gr.Dropdown(list(found), value=first.title, label="Result", filterable=False, elem_id="pp-result-choice")
+    label, first = next(iter(found.items()))
+    chosen = gr.Dropdown(list(found), value=label, label="Result", filterable=False, elem_id="pp-result-choice")
     shown = gr.HTML(first.html, js_on_load=None, elem_id="pp-result")
     tables = gr.Markdown(first.markdown, elem_id="pp-result-text")
 
-    def show(title: str) -> tuple[str, str]:
-        return found[title].html, found[title].markdown
+    def show(label: str) -> tuple[str, str]:
+        return found[label].html, found[label].markdown
 
     chosen.change(show, chosen, [shown, tables], queue=False, show_progress="hidden", api_visibility="private")
+
+
+def labelled(results: Sequence[Result]) -> dict[str, Result]:
+    """The results by what the choice calls them: their titles, and where several have one, the folder as well."""
+    titles = Counter(result.title for result in results)
+    return {r.title if titles[r.title] == 1 else f"{r.title} ({r.name})": r for r in results}

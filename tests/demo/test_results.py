@@ -7,7 +7,8 @@ from evaluation_support import Toy, toy_examples
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from pushpull.demo.results import read_results
+from pushpull.demo.results import Result, read_results
+from pushpull.demo.results_tab import labelled
 from pushpull.demo.serving import serve_files
 from pushpull.evaluation.audit import AuditOptions, audit
 from pushpull.evaluation.audit_page import write_audit
@@ -87,3 +88,8 @@ def test_reports_of_audits_are_served_and_nothing_beside_them(name, status):
     if status == 200:
         assert "Audit of talknet-lite-a" in reply.text
         assert "default-src 'none'" in reply.headers["content-security-policy"], "a report runs no script"
+
+
+def test_every_result_can_be_chosen_also_of_several_with_one_title():
+    one, two, three = (Result(name, title, html=name) for name, title in (("a", "A"), ("b", "B"), ("c", "A")))
+    assert labelled([one, two, three]) == {"A (a)": one, "B": two, "A (c)": three}

@@ -132,6 +132,9 @@ def test_cards_are_searched_sorted_and_filtered(page):
     page.fill("pp-models input[type=search]", "lr-asd talkset")
     assert shown.count() == 1 and "LR-ASD" in shown.first.inner_text()
     assert page.locator("pp-models output").inner_text() == "1 detector"
+    for piece, count in (("85e6c77f", 1), ("6c77fc", 0)):  # a hash is found by its beginning, not by what is in it
+        page.fill("pp-models input[type=search]", piece)
+        assert shown.count() == count
     page.fill("pp-models input[type=search]", "")
     page.click("pp-models [data-group='published'] >> nth=0")
     assert shown.count() == 4

@@ -20,12 +20,14 @@ class Models extends HTMLElement {
   }
 
   arrange() {
+    // Words are looked for where words begin: "d3" is a row's name, not a piece of somebody's hash.
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = words.map((word) => new RegExp(`(?<![a-z0-9])${word.replace(/[^a-z0-9]/g, "\\$&")}`));
     const chosen = this.groups.filter((button) => button.getAttribute("aria-pressed") === "true").map((button) => button.dataset.group);
     let shown = 0;
     for (const card of this.cards) {
       const text = card.textContent.toLowerCase();
-      card.hidden = !words.every((word) => text.includes(word)) || (chosen.length > 0 && !chosen.includes(card.dataset.group));
+      card.hidden = !wanted.every((pattern) => pattern.test(text)) || (chosen.length > 0 && !chosen.includes(card.dataset.group));
       shown += card.hidden ? 0 : 1;
     }
     const key = this.order.value;
