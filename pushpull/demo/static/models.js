@@ -26,7 +26,7 @@ class Models extends HTMLElement {
     const chosen = this.groups.filter((button) => button.getAttribute("aria-pressed") === "true").map((button) => button.dataset.group);
     let shown = 0;
     for (const card of this.cards) {
-      const text = card.textContent.toLowerCase();
+      const text = wordsOf(card);
       card.hidden = !wanted.every((pattern) => pattern.test(text)) || (chosen.length > 0 && !chosen.includes(card.dataset.group));
       shown += card.hidden ? 0 : 1;
     }
@@ -37,6 +37,14 @@ class Models extends HTMLElement {
     this.list.append(...ranked);
     this.count.textContent = shown === 1 ? "1 detector" : `${shown} detectors`;
   }
+}
+
+// A card's text, with a space where one element ends and the next begins.
+function wordsOf(card) {
+  const parts = [];
+  const walker = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) parts.push(walker.currentNode.data);
+  return parts.join(" ").toLowerCase();
 }
 
 customElements.define("pp-models", Models);
