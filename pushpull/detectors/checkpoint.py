@@ -222,7 +222,7 @@ def import_official(path: str | Path) -> TalkNet:
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} holds more than tensors, or is no torch file; not loaded") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as a torch file ({error}): copy or download it again") from error
+        raise CheckpointError(f"{path} cannot be read as a torch file: copy or download it again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is not a state dict: expected tensors by name")
     model = TalkNet()

@@ -120,6 +120,7 @@ def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCE
         "title": TITLE,
         "options": first["options"],
         "set": first["set"],
+        "references": list(references),
         "eps_av": example["eps_av"],
         "examples": example["examples"],
         "base_clips": example["base_clips"],
@@ -163,7 +164,7 @@ def _worst(row: dict) -> float:
 def as_markdown(found: dict) -> str:
     """The table as people read it."""
     seeds = [study["seed"] for study in found["studies"]]
-    told = list(dict.fromkeys(key for row in found["rows"] for key in row if key.startswith("minus ")))
+    told = [f"minus {name}" for name in found["references"] if any(f"minus {name}" in row for row in found["rows"])]
     head = ["row", *(f"seed {seed}: worst case" for seed in seeds), "mean over seeds", "clean", "AP clean", *told]
     lines = [
         f"# {found['title']}",

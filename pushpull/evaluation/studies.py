@@ -35,8 +35,8 @@ class StudyOptions:
         objectives: further objectives that the worst case is over, comma-separated, each with BIM.
         modalities: what may change, comma-separated, in studies that compare it: "both", "video", "audio".
         long_steps: steps of one more BIM in transfer; 0 for none.
-        precision: of the attacks' gradients, "float32", or "bfloat16", which takes half the time for large detectors on
-            processors and GPUs that have it. What counts is scored in float32 either way.
+        precision: of the attacks' gradients, "float32", or "bfloat16", which takes some 60 % of the time for large
+            detectors on processors that have it. What counts is scored in float32 either way.
         seed: of random starts.
 
     Raises:

@@ -17,6 +17,7 @@ def seeds_figure(found: dict) -> Figure:
     rows = found["rows"]
     if not rows:
         raise ValueError("a figure of seeds needs at least one row")
+    floor = found["floor"]  # the share of frames that speak: what "speaking" for all of them gets right
     looks = (("clean.frame_accuracy", BLUE, "unattacked"), ("worst_case", VERMILLION, "worst case"))
     with new_figure(7.6, 0.5 * len(rows) + 1.9) as figure:
         axes = figure.subplots()
@@ -28,7 +29,9 @@ def seeds_figure(found: dict) -> Figure:
                 axes.plot(100 * row[measure]["value"], place, "|", color=INK, markersize=16, markeredgewidth=1.6)
             axes.plot([], [], "o", color=colour, label=label)
         axes.plot([], [], "|", color=INK, markersize=12, label="mean")
-        axes.axvline(50, color=GREEN, linestyle="--", linewidth=1.1, label="best constant answer")
+        axes.axvline(
+            100 * max(floor, 1 - floor), color=GREEN, linestyle="--", linewidth=1.1, label="best constant answer"
+        )
         axes.set_yticks(range(len(rows)), [row["row"] for row in rows])
         axes.set(xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6), xlabel="frames decided right (%)")
         axes.grid(axis="y", visible=False)

@@ -52,6 +52,7 @@ def test_every_seed_is_told_by_itself_and_rows_are_paired_within_it(three, tmp_p
         assert row["worst_case"]["value"] == pytest.approx(np.mean([w["value"] for w in worst]))
     gains = rows["D3"]["minus A"]["of seeds"]
     assert gains == sorted(gains) and gains[0] < gains[-1]
+    assert found["references"] == ["A", "B3", "M"]
     assert "minus A" not in rows["A"] and "minus B3" not in rows["D3"]
     text = (tmp_path / "all" / "results.md").read_text()
     assert text in capsys.readouterr().out and text.count("evaluate table1") == 3 and "| D3 |" in text
