@@ -26,13 +26,16 @@ def in_processes(function: Callable, jobs: Sequence[tuple], *, workers: int) -> 
     """
     context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    waiting = {}
     try:
-        waiting = {pool.submit(function, *job): job for job in jobs}
+        waiting |= {pool.submit(function, *job): job for job in jobs}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
     except BaseException as error:
-        # Nobody waits for the rest of a long video.
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Nobody waits for the rest of a long video; but for the pool's own thread, below. It would close its pipes just
+        # when an interpreter that ends writes to them: a traceback after all is done.
+        for future in waiting:
+            future.cancel()
         for process in set(multiprocessing.active_children()) - before:
             process.terminate()
         if isinstance(error, BrokenProcessPool):
