@@ -42,6 +42,7 @@ class ZooOptions:
         own: share of the talking heads' finished examples (turns, chewing, ...).
         adversarial_frames, attack_steps: size of the adversarial sets of rows B and E, and gradient steps, of M's
             attacks too.
+        attack_restarts: random starts of PGD in those sets; M has one.
         adversarial_every: epochs after which these sets are made anew, against the model in training; 0: they fool row
             A and are made once.
         batch_frames: video frames in a batch: one step of any of the runs.
@@ -73,6 +74,7 @@ class ZooOptions:
     own: float = 0.15
     adversarial_frames: int = 8_000
     attack_steps: int = 7
+    attack_restarts: int = 3
     adversarial_every: int = 0
     batch_frames: int = 1000
     sound_early: int = 0
@@ -192,6 +194,7 @@ def _injection(options: ZooOptions, row: str, out: Path) -> Injection:
     if ROWS[row].get("adversarial_data") == "batch":
         return Injection(restarts=1, **attacks)  # one random start, as Madry et al.
     sets = {"frames": options.adversarial_frames, "every": options.adversarial_every}
+    sets["restarts"] = options.attack_restarts
     return Injection(source=str(checkpoint(options, "A", out)) if fools_a(options, row) else "", **sets, **attacks)
 
 

@@ -207,7 +207,13 @@ def test_a_row_is_trained_once_attacked_once_and_told(footage, tmp_path, monkeyp
     assert said[5:] == ["attacking A", "attacking E1"]
     head, _, line = table([path]).splitlines()
     assert line.startswith("| E1 |") and head.count("|") == line.count("|") and "footage: swapped" in head
-    for other in ({"row_frames": 2000}, {"attack_steps": 2}, {"adversarial_frames": 20}, {"data": "elsewhere"}):
+    for other in (
+        {"row_frames": 2000},
+        {"attack_steps": 2},
+        {"attack_restarts": 2},
+        {"adversarial_frames": 20},
+        {"data": "elsewhere"},
+    ):
         assert not trained(path, recipe(dataclasses.replace(options, **other), "E1", tmp_path)), other
     assert not trained(checkpoint(options, BASE, tmp_path / "nowhere"), recipe(options, BASE, tmp_path))
 
