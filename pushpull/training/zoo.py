@@ -40,11 +40,14 @@ def build(
     options: ZooOptions,
     out: Path,
     *,
-    robust: RobustOptions = RobustOptions(),
+    robust: RobustOptions | None = RobustOptions(),
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
     """Train and attack every row that is not done yet.
+
+    Args:
+        robust: how finished rows are attacked for their first cards; None: not at all.
 
     Returns:
         The weights of the rows asked for.
@@ -55,13 +58,13 @@ def build(
     needed = [] if set(options.wanted) <= set(SUBSTITUTES) else [*options.stages]
     if any(fools_a(options, row) for row in options.wanted):
         needed.append("A")
-    robust = robust.suited_to(options.architecture)
+    robust = robust and robust.suited_to(options.architecture)
     for row in dict.fromkeys([*needed, *options.wanted]):
         path, training = checkpoint(options, row, out), recipe(options, row, out)
         if not trained(path, training):
             say(f"training {row}")
             train(training, path.parent, progress=progress, croppers=cores())
-        if row not in (BASE, MORE) and robust_of(path) != asdict(robust):
+        if robust and row not in (BASE, MORE) and robust_of(path) != asdict(robust):
             say(f"attacking {row}")
             attack_and_tell(path, training, read_clips(training, progress, cores())["test"], robust, progress)
     return [checkpoint(options, row, out) for row in options.wanted]
@@ -92,23 +95,29 @@ def card_of(path: Path) -> dict:
 def table(paths: Sequence[Path]) -> str:
     """The rows' figures as Markdown, in percent: AVA-AP on held-out clips of each source, then what attacks leave.
 
-    *right* is the share of frames that the model takes rightly, unattacked and, under an attack, at every iterate.
+    *right* is the share of frames that the model takes rightly, unattacked and, under an attack, at every iterate. What
+    attacks leave is there where every row was attacked.
     """
     cards = [card_of(path) for path in paths]
+    attacked = all("robust" in card for card in cards)
     sources = list(cards[0]["heldout"]["sources"])
     types = ("in_sync", "swapped", "shifted", "still")
     head = ["row", *(f"{source}: {name.replace('_', ' ')}" for source in sources for name in types)]
-    head += ["attacked set: AP", "PGD", "right", "BIM", "MIM", "PGD", "ECR a", "ECR v"]
+    if attacked:
+        head += ["attacked set: AP", "PGD", "right", "BIM", "MIM", "PGD", "ECR a", "ECR v"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for card in cards:
         clean = [card["heldout"]["sources"][source][name]["ap"] for source in sources for name in types]
-        found = card["robust"]
-        after = [found[name]["average_precision"] for name in ("clean", "pgd")]
-        after += [found["clean"]["frame_accuracy"], *(found[name]["robust_accuracy"] for name in ("bim", "mim", "pgd"))]
-        shares = [f"{value:.1f}" for value in clean] + [f"{100 * value:.1f}" for value in after]
-        ratios = [f"{found['pgd'][name]:.2f}" for name in ("ecr_a", "ecr_v")]
-        lines.append("| " + " | ".join([card["row"], *shares, *ratios]) + " |")
+        cells = [card["row"], *(f"{value:.1f}" for value in clean)]
+        lines.append("| " + " | ".join(cells + (_after_attacks(card["robust"]) if attacked else [])) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _after_attacks(found: dict) -> list[str]:
+    """The cells of a card's robust figures."""
+    after = [found[name]["average_precision"] for name in ("clean", "pgd")]
+    after += [found["clean"]["frame_accuracy"], *(found[name]["robust_accuracy"] for name in ("bim", "mim", "pgd"))]
+    return [f"{100 * value:.1f}" for value in after] + [f"{found['pgd'][name]:.2f}" for name in ("ecr_a", "ecr_v")]
 
 
 PICTURES = (".png", ".svg", ".pdf")  # what a figure can be
@@ -124,6 +133,9 @@ def main(arguments=None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="folder of the runs [%(default)s]")
     parser.add_argument("--install", type=Path, help="copy weights and cards of finished rows here, of the first seed")
     parser.add_argument("--figure", type=Path, help="draw what these rows reach and what attacks leave of it, as PNG")
+    parser.add_argument(
+        "--train-only", action="store_true", help="attack nothing: python -m pushpull.evaluate table1 does it better"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     options, given = parse_options(ZooOptions, arguments, parser)
     end_politely()
@@ -132,7 +144,10 @@ def main(arguments=None) -> int:
             check_folder(folder)
         if given.figure:
             check_file(given.figure, PICTURES)
-        finished = build_seeds(options, given.out, progress=not given.quiet, say=partial(print, flush=True))
+            if given.train_only:
+                raise ValueError("--figure shows what attacks leave: leave out --train-only")
+        how = {"robust": None} if given.train_only else {}
+        finished = build_seeds(options, given.out, progress=not given.quiet, say=partial(print, flush=True), **how)
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)
         return 130
@@ -148,14 +163,14 @@ def main(arguments=None) -> int:
     return 0
 
 
-def build_seeds(options: ZooOptions, out: Path, *, progress: bool, say: Callable[[str], None]) -> dict[int, list[Path]]:
-    """A zoo for each of the seeds, one after the other: {seed: the weights of its rows}. Raises as :func:`build`."""
+def build_seeds(options: ZooOptions, out: Path, **how) -> dict[int, list[Path]]:
+    """A zoo for each of the seeds, one after the other: {seed: the weights of its rows}; ``how`` is :func:`build`'s."""
     found = {}
     for one in options.each_seed:
         if options.seeds:
-            say(f"seed {one.seed}")
+            how.get("say", print)(f"seed {one.seed}")
         folder = out / f"seed-{one.seed}" if options.seeds else out
-        found[one.seed] = build(one, folder, progress=progress, say=say)
+        found[one.seed] = build(one, folder, **how)
     return found
 
 

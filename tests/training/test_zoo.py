@@ -35,6 +35,7 @@ TINY = ZooOptions(
     device="cpu",
     threads=1,
 )
+TINY_SCRATCH = dataclasses.replace(TINY, rows="A", begin=SCRATCH)
 ROBUST = RobustOptions(clips=3, frames=10, steps=1, restarts=1)
 
 
@@ -224,6 +225,21 @@ def test_a_row_is_trained_once_attacked_once_and_told(footage, tmp_path, monkeyp
         "talknet-lite-e1.json",
     }
     assert "| E1 |" in capsys.readouterr().out
+
+
+def test_rows_can_be_trained_and_left_unattacked(footage, tmp_path, monkeypatch, capsys):
+    said = []
+    paths = build(TINY_SCRATCH, tmp_path, robust=None, progress=False, say=said.append)
+    assert said == ["training A"] and "robust" not in json.loads(paths[0].with_suffix(".json").read_text())
+    assert "footage: swapped" in table(paths) and "PGD" not in table(paths)
+
+    how = {}
+    monkeypatch.setattr(zoo, "build", lambda *_, **given: how.update(given) or paths)
+    flags = ["--data", "footage", "--rows", "A", "--out", str(tmp_path), "--train-only"]
+    assert main(flags) == 0 and how["robust"] is None
+    with pytest.raises(SystemExit):
+        main([*flags, "--figure", str(tmp_path / "zoo.png")])
+    assert "leave out --train-only" in capsys.readouterr().err
 
 
 class TestRobustFigures:
