@@ -153,6 +153,7 @@ def make_set(
     objective: str | Callable[..., Tensor] = "training_aware",
     seed: Sequence[int],
     device: torch.device,
+    autocast: torch.dtype | None = None,
     on_batch: Callable[[int], None] = lambda frames: None,
 ) -> AdversarialSet:
     """Attack every example of ``batches``.
@@ -161,6 +162,7 @@ def make_set(
         victim: the model to fool, as an attack takes it.
         objective: what the attack maximises.
         seed: decides augmentation and random starts.
+        autocast: in which the attack runs the victim, see :meth:`pushpull.attacks.base.Attack.run`.
         on_batch: told of the frames done after each batch; what it raises ends the work.
     """
     parts, budgets = [], paper_budget(eps_av)
@@ -172,7 +174,7 @@ def make_set(
         audio = augment_audio(batch.audio, batch.other, augment, generator)
         inputs = {"audio": audio.to(device), "video": video.to(device)}
         labels, start = batch.labels.to(device), int(states[1])
-        found = attack.run(victim, inputs, labels, budgets=budgets, objective=objective, seed=start)
+        found = attack.run(victim, inputs, labels, budgets=budgets, objective=objective, seed=start, autocast=autocast)
         eps = budgets["video"].eps
         change = (found.delta["video"] / eps * 127).round() if eps else torch.zeros_like(video)
         parts.append((found.adversarial["audio"].cpu(), video.byte(), change.cpu().to(torch.int8), batch.labels))

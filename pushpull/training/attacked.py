@@ -36,5 +36,6 @@ def attacked(examples: Examples, network: Network, options: TrainOptions, index:
         budgets=paper_budget(injection.eps_av),
         objective=own_objective(network, options.visual_weight),
         seed=int(np.random.SeedSequence([options.seed, index, 3]).generate_state(1)[0]),
+        autocast=options.autocast(examples.labels.device),
     )
     return examples.replaced_by(found.adversarial["audio"], found.adversarial["video"])

@@ -60,6 +60,7 @@ def inject(options: TrainOptions, network: Network, pool: Corpus, out: Path, ste
             objective=own_objective(source, options.visual_weight),
             seed=(options.seed, step),
             device=device,
+            autocast=options.autocast(device),
             on_batch=done,
         )
     examples.save(set_path(out, step))

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
+import torch
+
 from pushpull.clip import FPS
 from pushpull.config import from_dict
 from pushpull.data.augment import Augmentation
@@ -190,6 +192,11 @@ class TrainOptions:
             ValueError: it holds options that this version does not know.
         """
         return from_dict(cls, modern(training) | local)
+
+    def autocast(self, device: torch.device) -> torch.dtype | None:
+        """In which the network runs on ``device``, in steps and in attacks of adversarial training; None: float32."""
+        half = self.precision == "bfloat16" or (self.precision == "auto" and device.type == "cuda")
+        return torch.bfloat16 if half else None
 
     @property
     def step_frames(self) -> int:

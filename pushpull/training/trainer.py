@@ -89,8 +89,7 @@ class Trainer:
     ):
         self.options, self.out, self.world, self.device = options, out, world, world.device
         self.progress = progress and world.leads
-        automatic = options.precision == "auto" and self.device.type == "cuda"
-        self.bfloat16 = options.precision == "bfloat16" or automatic
+        self.autocast = options.autocast(self.device)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.injected: tuple[int, AdversarialSet] | None = None  # the step at which it was made, and the set
         self.useless = 0  # steps in a row whose gradient was no number
@@ -259,7 +258,7 @@ class Trainer:
         options = self.options
         # Gradients travel between processes once a step.
         with nullcontext() if last or self.world.size == 1 else self.model.no_sync():
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                 outputs = self.model(examples.inputs)
                 weight = options.distillation.weight_at(self.step, options.steps)
                 told = distillation_loss(self.teacher, examples.own, outputs) if weight else None
