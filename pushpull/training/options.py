@@ -71,7 +71,8 @@ class TrainOptions:
             pushpull.training.prior; 0 leaves that of the training data in them, as the official code does.
         weights: how the checkpoint stores them: "float16", or "int8" for half of that size.
         device: "auto" takes CUDA, then MPS, then the CPU.
-        precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16".
+        precision: "auto" is bfloat16 autocast on CUDA and float32 elsewhere; or "float32", "bfloat16". Attacks of
+            adversarial training run in it, too.
         threads: CPU threads, 0 for torch's choice. Resuming is exact to the bit with the same number.
         workers: processes that prepare batches ahead.
         save_seconds: how much work a kill can cost.

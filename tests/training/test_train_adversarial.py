@@ -208,6 +208,15 @@ class TestEveryBatch:
         assert all(module.training for module in network.modules()) and torch.equal(torch.get_rng_state(), state)
         assert all(value.requires_grad and value.grad is None for value in network.parameters())
 
+    def test_attacks_run_in_the_precision_of_training(self, examples, network):
+        made = {}
+        for precision in ("auto", "float32", "bfloat16"):
+            options = tiny(device="cpu", precision=precision, adversarial="bim", adversarial_data="batch")
+            made[precision] = attacked(examples, network, options, 7).video
+        assert torch.equal(made["auto"], made["float32"])
+        assert not torch.equal(made["bfloat16"], made["float32"])
+        assert (made["bfloat16"] - made["float32"]).abs().max() <= 1.0, "both within half a grey level"
+
     def test_batches_are_replaced_once_the_warm_up_is_over(self, footage, tmp_path):
         path = train(tiny(row="M", adversarial="pgd", adversarial_data="batch"), tmp_path, progress=False)
         types = [set(entry["by_type"]) for entry in log_of(tmp_path) if "loss" in entry]

@@ -31,6 +31,19 @@ def test_bfloat16_begins_alike_and_keeps_float_weights(footage, tmp_path):
     assert all(torch.isfinite(value).all() for value in weights(paths["bfloat16"]).values())
 
 
+@pytest.mark.parametrize(
+    ("precision", "device", "dtype"),
+    [
+        ("auto", "cuda", torch.bfloat16),
+        ("auto", "cpu", None),
+        ("bfloat16", "cpu", torch.bfloat16),
+        ("float32", "cuda", None),
+    ],
+)
+def test_precision_of_steps_and_attacks(precision, device, dtype):
+    assert TrainOptions(precision=precision).autocast(torch.device(device)) == dtype
+
+
 def on_no_device(*shape):
     """A tensor of shape and type alone: to ask for a value of it is an error, as it is a wait on a GPU."""
     return torch.empty(*shape, device="meta")
