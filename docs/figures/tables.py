@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import detector_tables
+import seed_tables
 
 from pushpull.evaluation.paper import TABLE_1
 from pushpull.plots import save, zoo_figure
@@ -170,6 +171,9 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "detectors on GRID": ("docs/results/detectors.md", partial(detector_tables.attacked, "GRID")),
     "detectors on heads": ("docs/results/detectors.md", partial(detector_tables.attacked, "heads")),
     "detectors on a film": ("docs/results/detectors.md", partial(detector_tables.attacked, "film")),
+    "held out of seeds": ("docs/results/README.md", seed_tables.held_out),
+    "seeds at 5": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-5")),
+    "seeds at 1": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-1")),
     "transfer of detectors": ("docs/results/detectors.md", detector_tables.transfer),
 }
 

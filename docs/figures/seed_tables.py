@@ -1,0 +1,51 @@
+"""Tables of rows that were trained from several seeds, made of their cards and of the results in docs/results."""
+
+import json
+from pathlib import Path
+
+from pushpull.evaluation.written import percent, points
+
+DOCS = Path(__file__).parents[1]
+RESULTS, CARDS = DOCS / "results", DOCS / "from-scratch"
+ROWS = ("A", "D3", "B3", "E3", "M")
+KINDS = ("in_sync", "swapped", "shifted", "still")
+
+
+def held_out() -> str:
+    """Average precision on held-out clips by source and type: the mean over the seeds, the least and the most."""
+    sources = ("GRID", "heads")
+    head = ["row", *(f"{source}: {kind.replace('_', ' ')}" for source in sources for kind in KINDS)]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in ROWS:
+        paths = sorted(CARDS.glob(f"seed-?/talknet-lite-{row.lower()}.json"))
+        cards = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        cells = [row]
+        for number in range(len(sources)):
+            for kind in KINDS:
+                values = [list(card["heldout"]["sources"].values())[number][kind]["ap"] for card in cards]
+                cells.append(f"{sum(values) / len(values):.0f} ({min(values):.0f} to {max(values):.0f})")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def seeds(folder: str) -> str:
+    """What the worst case leaves of every row, seed by seed, and its differences to other rows of the same seed."""
+    found = json.loads((RESULTS / folder / "results.json").read_text(encoding="utf-8"))
+    numbers = [str(study["seed"]) for study in found["studies"]]
+    against = [name for name in found["references"] if any(f"minus {name}" in row for row in found["rows"])]
+    head = ["row", "unattacked", f"seeds {', '.join(numbers)}", "mean [95 %]"]
+    head += [*(f"minus {name}" for name in against), "AP attacked"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in found["rows"]:
+        of_seeds = row["worst_case of seeds"]
+        cells = [row["row"], percent(row["clean.frame_accuracy"])]
+        cells += [", ".join(percent(of_seeds[n]) if n in of_seeds else "-" for n in numbers)]
+        cells += [percent(row["worst_case"], interval=True)]
+        cells += [points(row[f"minus {name}"]) if f"minus {name}" in row else "" for name in against]
+        cells += [percent(row["adversarial.average_precision"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    floor = 100 * found["floor"]
+    note = f"{found['examples']} examples from {found['base_clips']} base clips, eps_av {found['eps_av']:g}; AP is at "
+    note += f"least {floor:.1f}, and the best constant answer gets {max(floor, 100 - floor):.1f} % of frames right. "
+    note += f"[All figures]({folder}/results.md)."
+    return "\n".join([*lines, "", note])
