@@ -24,7 +24,7 @@ def clean() -> str:
     """How well detectors do unattacked, on the footage of the attacks."""
     head = ["footage", "detector", "speaking found", "swapped", "shifted", "resting lips", "noise",
             "swapped: found at 5 %", "at 10 %", "at 20 %", "shifted: at 5 %", "resting: at 5 %"]  # fmt: skip
-    lines = _head(head, left=2)
+    lines = heading(head, left=2)
     for footage, folder in CLEAN.items():
         rows = {(row["model"], row["kind"]): row for row in read(folder)["rows"]}
         for name in dict.fromkeys(model for model, _ in rows):
@@ -33,7 +33,7 @@ def clean() -> str:
             cells += [percent(row["called_speaking"]) for row in of.values()]
             cells += [percent(of["swapped"][f"recall_at_{rate}"], interval=rate == 5) for rate in (5, 10, 20)]
             cells += [percent(of[kind]["recall_at_5"]) for kind in ("shifted", "still")]
-            lines.append(_line(cells))
+            lines.append(table_row(cells))
     return "\n".join(lines)
 
 
@@ -53,7 +53,7 @@ def attacked(footage: str) -> str:
     budgets = sorted({key[1] for place in rows.values() for key in place if key != "folder"})
     head = ["detector", "clean", *(f"eps_av {eps:g}" for eps in budgets), "sound alone, 5", "picture alone, 5",
             "stored, 5", "AP at 5 (floor)"]  # fmt: skip
-    lines = _head(head, left=1)
+    lines = heading(head, left=1)
     for name, place in rows.items():
         at_5 = place["both", 5.0]
         cells = [f"`{name}`", percent(at_5["clean"]["frame_accuracy"])]
@@ -65,7 +65,7 @@ def attacked(footage: str) -> str:
             cells.append(percent(here["adversarial"]["frame_accuracy"]) if here else "")
         cells.append(percent(at_5["stored"]["frame_accuracy"]))
         cells.append(f"{percent(at_5['adversarial']['average_precision'])} ({100 * at_5['floor']:.1f})")
-        lines.append(_line(cells))
+        lines.append(table_row(cells))
     return "\n".join([*lines, "", "; ".join(notes) + "."])
 
 
@@ -74,7 +74,7 @@ def transfer() -> str:
     found = read(TRANSFER)
     rows = [row for row in found["rows"] if row["set"] == "all"]
     targets = list(dict.fromkeys(row["model"] for row in rows))
-    lines = _head(["eps_av", "attack", "made on", *(f"`{name}`" for name in targets)], left=3)
+    lines = heading(["eps_av", "attack", "made on", *(f"`{name}`" for name in targets)], left=3)
     for eps_av in sorted({row["eps_av"] for row in rows}):
         at = [row for row in rows if row["eps_av"] == eps_av]
         for attack, steps in dict.fromkeys((row["attack"], row["parameters"]["steps"]) for row in at):
@@ -86,12 +86,12 @@ def transfer() -> str:
                 }
                 if len(cells) > 1:
                     shown = [f"**{cells[name]}**" if name == source else cells[name] for name in targets]
-                    lines.append(_line([f"{eps_av:g}", f"{attack.upper()}-{steps}", f"`{source}`", *shown]))
+                    lines.append(table_row([f"{eps_av:g}", f"{attack.upper()}-{steps}", f"`{source}`", *shown]))
         together = {row["model"]: percent(row["adversarial"]["frame_accuracy"]) for row in at if " + " in row["source"]}
         if together:
             steps = next(row["parameters"]["steps"] for row in at if " + " in row["source"])
             lines.append(
-                _line([f"{eps_av:g}", f"MIM-{steps}", "all others together", *(together[name] for name in targets)])
+                table_row([f"{eps_av:g}", f"MIM-{steps}", "all others together", *(together[name] for name in targets)])
             )
     bases = len({(example["source"], example["base"]) for example in found["examples"]})
     note = (
@@ -100,9 +100,9 @@ def transfer() -> str:
     return "\n".join([*lines, "", note])
 
 
-def _head(cells: list[str], left: int) -> list[str]:
-    return [_line(cells), "|" + "---|" * left + "---:|" * (len(cells) - left)]
+def heading(cells: list[str], left: int) -> list[str]:
+    return [table_row(cells), "|" + "---|" * left + "---:|" * (len(cells) - left)]
 
 
-def _line(cells: list[str]) -> str:
+def table_row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+from detector_tables import heading, read, table_row
+
 from pushpull.evaluation.written import percent, points
 
-DOCS = Path(__file__).parents[1]
-RESULTS, CARDS = DOCS / "results", DOCS / "from-scratch"
+CARDS = Path(__file__).parents[1] / "from-scratch"
 ROWS = ("A", "D3", "B3", "E3", "M")
 KINDS = ("in_sync", "swapped", "shifted", "still")
 
@@ -15,7 +16,7 @@ def held_out() -> str:
     """Average precision on held-out clips by source and type: the mean over the seeds, the least and the most."""
     sources = ("GRID", "heads")
     head = ["row", *(f"{source}: {kind.replace('_', ' ')}" for source in sources for kind in KINDS)]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines = heading(head, left=1)
     for row in ROWS:
         paths = sorted(CARDS.glob(f"seed-?/talknet-lite-{row.lower()}.json"))
         cards = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
@@ -24,18 +25,18 @@ def held_out() -> str:
             for kind in KINDS:
                 values = [list(card["heldout"]["sources"].values())[number][kind]["ap"] for card in cards]
                 cells.append(f"{sum(values) / len(values):.0f} ({min(values):.0f} to {max(values):.0f})")
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(cells))
     return "\n".join(lines)
 
 
 def seeds(folder: str) -> str:
     """What the worst case leaves of every row, seed by seed, and its differences to other rows of the same seed."""
-    found = json.loads((RESULTS / folder / "results.json").read_text(encoding="utf-8"))
+    found = read(folder)
     numbers = [str(study["seed"]) for study in found["studies"]]
     against = [name for name in found["references"] if any(f"minus {name}" in row for row in found["rows"])]
     head = ["row", "unattacked", f"seeds {', '.join(numbers)}", "mean [95 %]"]
     head += [*(f"minus {name}" for name in against), "AP attacked"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines = heading(head, left=1)
     for row in found["rows"]:
         of_seeds = row["worst_case of seeds"]
         cells = [row["row"], percent(row["clean.frame_accuracy"])]
@@ -43,7 +44,7 @@ def seeds(folder: str) -> str:
         cells += [percent(row["worst_case"], interval=True)]
         cells += [points(row[f"minus {name}"]) if f"minus {name}" in row else "" for name in against]
         cells += [percent(row["adversarial.average_precision"])]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(cells))
     floor = 100 * found["floor"]
     note = f"{found['examples']} examples from {found['base_clips']} base clips, eps_av {found['eps_av']:g}; AP is at "
     note += f"least {floor:.1f}, and the best constant answer gets {max(floor, 100 - floor):.1f} % of frames right. "

@@ -193,9 +193,13 @@ def _injection(options: ZooOptions, row: str, out: Path) -> Injection:
         return Injection()
     if ROWS[row].get("adversarial_data") == "batch":
         return Injection(restarts=1, **attacks)  # one random start, as Madry et al.
-    sets = {"frames": options.adversarial_frames, "every": options.adversarial_every}
-    sets["restarts"] = options.attack_restarts
-    return Injection(source=str(checkpoint(options, "A", out)) if fools_a(options, row) else "", **sets, **attacks)
+    return Injection(
+        source=str(checkpoint(options, "A", out)) if fools_a(options, row) else "",
+        frames=options.adversarial_frames,
+        every=options.adversarial_every,
+        restarts=options.attack_restarts,
+        **attacks,
+    )
 
 
 def fools_a(options: ZooOptions, row: str) -> bool:

@@ -146,8 +146,9 @@ def main(arguments=None) -> int:
             check_file(given.figure, PICTURES)
             if given.train_only:
                 raise ValueError("--figure shows what attacks leave: leave out --train-only")
-        how = {"robust": None} if given.train_only else {}
-        finished = build_seeds(options, given.out, progress=not given.quiet, say=partial(print, flush=True), **how)
+        robust = None if given.train_only else RobustOptions()
+        say = partial(print, flush=True)
+        finished = build_seeds(options, given.out, robust=robust, progress=not given.quiet, say=say)
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)
         return 130
@@ -163,14 +164,16 @@ def main(arguments=None) -> int:
     return 0
 
 
-def build_seeds(options: ZooOptions, out: Path, **how) -> dict[int, list[Path]]:
-    """A zoo for each of the seeds, one after the other: {seed: the weights of its rows}; ``how`` is :func:`build`'s."""
+def build_seeds(
+    options: ZooOptions, out: Path, *, robust: RobustOptions | None, progress: bool, say: Callable[[str], None]
+) -> dict[int, list[Path]]:
+    """A zoo for each of the seeds, one after the other: {seed: the weights of its rows}. Otherwise as :func:`build`."""
     found = {}
     for one in options.each_seed:
         if options.seeds:
-            how.get("say", print)(f"seed {one.seed}")
+            say(f"seed {one.seed}")
         folder = out / f"seed-{one.seed}" if options.seeds else out
-        found[one.seed] = build(one, folder, **how)
+        found[one.seed] = build(one, folder, robust=robust, progress=progress, say=say)
     return found
 
 
