@@ -295,8 +295,11 @@ def _audit(card: dict) -> list[tuple[str, str]]:
         told += f"; the best constant answer gets {100 * constant:.0f} %" if _number(constant) else ""
         lines.append(("audit: worst case", told))
     flags = audit.get("flags") if isinstance(audit.get("flags"), dict) else {}
-    raised = [name for name, flag in flags.items() if isinstance(flag, dict) and flag.get("passed") is False]
-    lines.append(("audit: not so", ", ".join(CHECKS[name][0] for name in raised if name in CHECKS)))
+    raised = {n: f for n, f in flags.items() if n in CHECKS and isinstance(f, dict) and f.get("passed") is False}
+    for words, sure in (("audit: not so", True), ("audit: perhaps not so", False)):
+        # Cards from before intervals say nothing of how sure they are.
+        found = [CHECKS[name][0] for name, flag in raised.items() if bool(flag.get("sure", True)) == sure]
+        lines.append((words, ", ".join(found)))
     return lines
 
 

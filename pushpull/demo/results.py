@@ -93,15 +93,21 @@ def _audit(folder: Path) -> Result | None:
         f"{found['paper_style']:.1f} % under the worst of BIM, MIM and PGD, {found['worst']:.1f} % under the worst "
         f"of all; the best constant answer gets {found['constant']:.1f} %."
     )
-    answers = {True: "yes", False: "no", None: "not measured"}
     lines = "".join(
-        f"<tr><th scope=row>{escape(one['title'])}</th><td>{answers[one['passed']]}</td>"
-        f"<td>{'-' if one['number'] is None else format(one['number'], '.3g')} {escape(one['unit'])}</td></tr>"
+        f"<tr><th scope=row>{escape(one['title'])}</th><td>{escape(one['answer'])}</td>"
+        f"<td>{_measured(one)} {escape(one['unit'])}</td></tr>"
         for one in found["flags"]
     )
     head = "<tr><th scope=col>question</th><th scope=col></th><th scope=col>measured</th></tr>"
     html = _heading(title, _note(folder), told) + _scroll(f"<table>{head}{lines}</table>", title)
     return Result(folder.name, title, html + _sources(folder, found["command"]))
+
+
+def _measured(flag: dict) -> str:
+    """The number of one question of an audit, with its interval where it has one."""
+    if flag["number"] is None:
+        return "-"
+    return f"{flag['number']:.3g}" + ("" if flag["low"] is None else f" [{flag['low']:.3g}, {flag['high']:.3g}]")
 
 
 def _told(folder: Path) -> Result | None:

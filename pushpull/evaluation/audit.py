@@ -8,10 +8,11 @@ import numpy as np
 
 from pushpull.attacks import APGD, BIM, MIM, PGD, Noise, Square
 from pushpull.evaluation import checks
-from pushpull.evaluation.checks import Flag, flag, left
+from pushpull.evaluation.checks import Flag, flag
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
 from pushpull.evaluation.examples import Example
 from pushpull.evaluation.records import Record
+from pushpull.evaluation.statistics import Estimate
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.summary import Subset, summarise, worst_of
 
@@ -19,6 +20,7 @@ FORMAT = "pushpull-audit/1"
 DECIDING, FLOAT64 = "BIM, deciding head", "BIM, deciding head, float64"
 UNBOUNDED = 2550.0  # eps_av: the picture may become any picture, the sound move by a quarter of full scale
 NO_FLAG, MASKED, NOT_ROBUST = "no flag", "masked in this model", "not robust"
+UNDECIDED = "undecided: too few clips"
 PAPER, STRONG, BLACK_BOX, STEPS, BUDGETS, FREE = "paper", "strong", "black box", "steps", "budgets", "unbounded"
 
 
@@ -83,13 +85,14 @@ class Audit:
 
     Args:
         subject: the detector.
-        verdict: "no flag", "masked in this model", or "not robust at eps_av E".
+        verdict: "no flag", "masked in this model", "undecided: too few clips", or "not robust at eps_av E".
         flags: every question with its answer.
         attacks: {name: figures}, each with "part" and what ``summarise`` gives; the first is the worst case.
         clean: percent of frames right, unattacked.
         paper_style: percent left by the worst of BIM, MIM and PGD with cross entropy, per clip.
         worst: percent left by the worst of all, per clip.
         constant: percent that the best constant answer gets.
+        above_constant: points that ``worst`` is above it, with an interval over base clips.
         facts: numbers that nobody need pass: typical log-odds, lengths of embeddings.
         options: how hard it tried.
         examples: how many.
@@ -104,6 +107,7 @@ class Audit:
     paper_style: float
     worst: float
     constant: float
+    above_constant: Estimate
     facts: dict
     options: AuditOptions
     examples: int
@@ -122,6 +126,7 @@ class Audit:
             "sha256": self.subject.sha256,
             "point": self.subject.point.to_dict(),
             **plain,
+            "above_constant": self.above_constant.to_dict(),
             "flags": [found.to_dict() for found in self.flags],
             "options": asdict(self.options),
             "attacks": self.attacks,
@@ -240,20 +245,20 @@ def _concluded(subject, evaluator, options, planned, records) -> Audit:
     attacks = {"worst of all": {"part": "worst"} | summarise(subset, worst)}
     attacks |= {t.name: {"part": t.part} | _told(t.condition) | summarise(subset, records[t.name]) for t in planned}
     own = [records[t.name] for t in planned if t.part in (PAPER, STRONG) and not t.condition.begin]
-    flags = _flags(subject, evaluator, options, planned, records, worst_of(own), of(BLACK_BOX))
+    flags = _flags(subject, evaluator, options, planned, records, worst_of(own), of(BLACK_BOX), subset.clusters)
     labels = np.concatenate([record.labels for record in worst])
-    clean = 100 * float(np.mean(np.concatenate([(r.clean > 0) == (r.labels == 1) for r in worst])))
     found = {
-        "clean": clean,
-        "paper_style": left(paper_style),
-        "worst": left(worst),
+        "paper_style": checks.left(subset.clusters, paper_style).value,
         "constant": 100 * float(max(labels.mean(), 1 - labels.mean())),
+        "above_constant": checks.above_constant(subset.clusters, worst),
     }
     return Audit(
         subject=subject,
-        verdict=verdict(flags, found, options.eps_av),
+        verdict=verdict(flags, **found, eps_av=options.eps_av),
         flags=flags,
         attacks=attacks,
+        clean=100 * float(np.mean(np.concatenate([(r.clean > 0) == (r.labels == 1) for r in worst]))),
+        worst=checks.left(subset.clusters, worst).value,
         **found,
         facts={
             "median_log_odds": float(np.median(np.abs(np.concatenate([record.clean for record in worst])))),
@@ -267,43 +272,58 @@ def _concluded(subject, evaluator, options, planned, records) -> Audit:
     )
 
 
-def verdict(flags: Sequence[Flag], found: dict[str, float], eps_av: float) -> str:
+def verdict(
+    flags: Sequence[Flag], *, paper_style: float, constant: float, above_constant: Estimate, eps_av: float
+) -> str:
     """What is to be said of a detector.
 
     Where attacks as the paper's leave no more than a constant answer gets, nothing is masked: it is not robust. Where
-    they leave more and a flag is up, their figures are not to be believed.
+    they leave more and a flag is surely up, their figures are not to be believed. Praise wants more than blame: a flag
+    that is up on clips too few to be sure of it, or a worst case that may be no better than a constant answer, leaves
+    the question open.
+
+    Args:
+        flags: all questions.
+        paper_style: percent left by the paper's attacks.
+        constant: percent that the best constant answer gets.
+        above_constant: points by which the worst case is better than it.
+        eps_av: the budget.
     """
     not_robust = f"{NOT_ROBUST} at eps_av {eps_av:g}"
-    if found["paper_style"] <= found["constant"]:
+    if paper_style <= constant:
         return not_robust
-    if any(one.passed is False for one in flags):
+    raised = [one for one in flags if one.passed is False]
+    if any(one.sure for one in raised):
         return MASKED
-    return not_robust if found["worst"] <= found["constant"] else NO_FLAG
+    if above_constant.value <= 0:
+        return not_robust
+    # An interval of one base clip has no bounds, and nothing is more than nan.
+    return NO_FLAG if not raised and above_constant.low > 0 else UNDECIDED
 
 
-def _flags(subject, evaluator, options, planned, records, white_box, black_box) -> list[Flag]:
-    def after(name: str) -> float:
-        return left(records[name])
+def _flags(subject, evaluator, options, planned, records, white_box, black_box, clusters) -> list[Flag]:
+    def gained(before: str, after: str) -> Estimate | None:
+        return checks.gained(clusters, records[before], records[after]) if after in records else None
 
-    ladder = [after(t.name) for t in planned if t.part == STEPS]
-    budgets = {
-        modality: [records[t.name] for t in planned if t.part == BUDGETS and t.condition.modality == modality]
+    ladder = [t.name for t in planned if t.part == STEPS]
+    budgets = [
+        [records[t.name] for t in planned if t.part == BUDGETS and t.condition.modality == modality]
         for modality in ("both", "video", "audio")
-    }
+    ]
     zero = [r.zero_gradients for r in records[DECIDING] if r.zero_gradients is not None]
-    ce, all_heads = after(DECIDING), "BIM, all heads"
+    cut = evaluator.cuts[evaluator.crop_of(subject.name)]
     return [
-        flag("random", checks.randomness(subject, evaluator.cuts[evaluator.crop_of(subject.name)])),
-        flag("lying_gradients", checks.slope_error(subject, evaluator.cuts[evaluator.crop_of(subject.name)])),
+        flag("random", checks.randomness(subject, cut)),
+        flag("lying_gradients", checks.slope_error(subject, cut)),
         flag("zero_gradients", max(zero) if zero else None),
-        flag("more_steps", ladder[-2] - ladder[-1]),
-        flag("margin_beats_ce", ce - after("BIM, margin")),
-        flag("scaled_beats_ce", ce - after("BIM, scaled")),
-        flag("float64_helps", ce - after(FLOAT64)),
-        flag("all_heads_beat_one", ce - after(all_heads) if all_heads in records else None),
-        flag("black_box_wins", checks.clips_won(black_box, white_box)),
-        flag("unbounded", after("BIM, margin, unbounded")),
-        flag("not_monotone", max(checks.won_back(found) for found in budgets.values())),
+        flag("more_steps", gained(*ladder[-2:])),
+        flag("margin_beats_ce", gained(DECIDING, "BIM, margin")),
+        flag("scaled_beats_ce", gained(DECIDING, "BIM, scaled")),
+        flag("float64_helps", gained(DECIDING, FLOAT64)),
+        flag("all_heads_beat_one", gained(DECIDING, "BIM, all heads")),
+        flag("black_box_wins", checks.clips_won(clusters, black_box, white_box)),
+        flag("unbounded", checks.left(clusters, records["BIM, margin, unbounded"])),
+        flag("not_monotone", checks.won_back(clusters, budgets)),
     ]
 
 

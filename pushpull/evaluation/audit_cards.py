@@ -9,7 +9,7 @@ from pushpull.files import read_text
 
 COMMAND = "python -m pushpull.audit"
 LENGTHS = ("steps", "restarts", "queries", "draws")  # of attacks: fewer than the usual number make an audit a quick one
-OF_FLAGS = ("number", "limit", "passed")
+OF_FLAGS = ("number", "low", "high", "limit", "passed", "sure")
 
 
 def read_audit(path: Path) -> dict:
@@ -50,7 +50,7 @@ def audit_from(found: dict, place: str = "") -> dict:
         "verdict"; "point", where the detector decided; "quick", whether attacks were shorter than an audit's usually
         are; "examples" and "base_clips"; "clean" and "worst", shares of frames right with 95 % intervals, unattacked
         and under the worst of all attacks; "paper_style" and "constant", shares without one; "flags", {name: number,
-        limit, passed}; and by what it can be made again.
+        its interval, limit, passed, sure}; and by what it can be made again.
     """
     options, worst = found["options"], found["attacks"]["worst of all"]
     usual = AuditOptions()

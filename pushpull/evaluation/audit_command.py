@@ -116,7 +116,9 @@ def main(arguments: list[str] | None = None) -> int:
             )
             for flag in found.flags:
                 if flag.passed is False:
-                    print(f"  not so: {flag.title} ({flag.number:.3g} {flag.unit}, limit {flag.limit:g})")
+                    bounds = "" if flag.low is None else f" [{flag.low:.3g}, {flag.high:.3g}]"
+                    told = f"{flag.number:.3g}{bounds} {flag.unit}, limit {flag.limit:g}"
+                    print(f"  {'not so' if flag.sure else 'perhaps not so'}: {flag.title} ({told})")
     except (ValueError, CheckpointError, MediaError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

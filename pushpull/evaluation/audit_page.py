@@ -4,11 +4,13 @@ import base64
 import html
 import io
 import json
+from math import isnan
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pushpull.evaluation.audit import MASKED, NO_FLAG, Audit
+from pushpull.evaluation.audit import MASKED, NO_FLAG, UNDECIDED, Audit
+from pushpull.evaluation.statistics import Estimate
 from pushpull.files import replacing
 from pushpull.plots.audit import attacks_figure, ladders_figure
 
@@ -17,6 +19,9 @@ SAID = {
     "not a proof of robustness: an attack that nobody has tried may do better.",
     MASKED: "Attacks as the paper's leave more than a constant answer gets, and a sign of masked gradients is there. "
     "Their figures say how hard this detector is to attack with its own gradients, not how robust it is.",
+    UNDECIDED: "Attacks leave more frames right than the best constant answer, but these clips are too few to tell "
+    "that, or a question that is answered with perhaps not, from chance. Audit it again with more examples and long "
+    "attacks.",
     "": "Attacks leave no more frames right than the best constant answer: within this budget the detector can be made "
     "to say what the attacker likes.",
 }
@@ -31,7 +36,8 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top:
 .verdict { font-size: 1.25rem; font-weight: 600; } .muted { color: var(--muted); } .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; } th, td { text-align: left; padding: .35rem .5rem;
   border-bottom: 1px solid var(--line); vertical-align: top; } td.n { text-align: right; white-space: nowrap; }
-.pass { color: var(--good); font-weight: 600; } .fail { color: var(--bad); font-weight: 600; }
+.pass { color: var(--good); font-weight: 600; } .fail, .perhaps { color: var(--bad); font-weight: 600; }
+.perhaps { font-weight: 400; }
 img { max-width: 100%; } code { overflow-wrap: anywhere; }
 """
 
@@ -71,8 +77,11 @@ decides at {html.escape(str(audit.subject.point))}; eps_av
 <p>{said}</p>
 <p>Frames decided right: {audit.clean:.1f} % unattacked, {audit.paper_style:.1f} % under the worst of BIM, MIM and PGD
 with cross entropy, {audit.worst:.1f} % under the worst of all attacks; the best constant answer gets
-{audit.constant:.1f} %. Worst cases are taken clip by clip.</p>
-<h2>Questions</h2><div class="scroll"><table><tr><th>question</th><th></th><th>measured</th><th>limit</th>
+{audit.constant:.1f} %; the worst of all is {_apart(audit.above_constant)} points from it. Worst cases are taken clip by
+clip.</p>
+<h2>Questions</h2><p class="muted">In brackets: 95 % intervals over base clips. A number past its limit whose interval
+reaches below it may be these clips' luck: its answer is <em>perhaps not</em>.</p><div class="scroll"><table><tr>
+<th>question</th><th></th><th>measured</th><th>limit</th>
 <th>if not</th></tr>{"".join(_question(one) for one in audit.flags)}</table></div>
 {"".join(_picture(title, figure) for title, figure in pictures.items())}
 <h2>Attacks</h2><div class="scroll"><table><tr><th>attack</th><th>frames right (%)</th><th>95 % interval</th>
@@ -86,13 +95,20 @@ with cross entropy, {audit.worst:.1f} % under the worst of all attacks; the best
 
 
 def _question(flag) -> str:
-    answer = {True: '<span class="pass">yes</span>', False: '<span class="fail">no</span>', None: "not measured"}
+    kind = {"yes": "pass", "no": "fail", "perhaps not": "perhaps"}.get(flag.answer, "muted")
     limit = "" if flag.limit is None else f"{flag.limit:g}"
+    bounds = "" if flag.low is None else f" [{_number(flag.low)}, {_number(flag.high)}]"
+    unit = f'<span class="muted">{html.escape(flag.unit)}</span>'
     return (
-        f"<tr><td>{html.escape(flag.title)}</td><td>{answer[flag.passed]}</td><td>{_number(flag.number)} "
-        f'<span class="muted">{html.escape(flag.unit)}</span></td><td class="n">{limit}</td>'
+        f'<tr><td>{html.escape(flag.title)}</td><td class="{kind}">{flag.answer}</td>'
+        f'<td>{_number(flag.number)}{bounds} {unit}</td><td class="n">{limit}</td>'
         f'<td class="muted">{html.escape(flag.meaning)}</td></tr>'
     )
+
+
+def _apart(estimate: Estimate) -> str:
+    bounds = "" if isnan(estimate.low) else f" [{estimate.low:+.1f}, {estimate.high:+.1f}]"
+    return f"{estimate.value:+.1f}{bounds}"
 
 
 def _attack(name: str, found: dict) -> str:

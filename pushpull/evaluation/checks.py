@@ -3,10 +3,15 @@
 Athalye et al. 2018 and Carlini et al. 2019 list the signs: more steps go on helping, another objective does far better,
 black-box attacks beat white-box ones, a budget without bounds does not win, gradients are zero, lie, or differ from
 call to call.
+
+Most numbers are counted in frames of a few clips, so each has an interval over base clips: a flag that is up by one
+clip's luck is not the same as one that is up on all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+from math import isnan
 
 import numpy as np
 import torch
@@ -14,6 +19,7 @@ import torch
 from pushpull.attacks.objectives import inference_aware
 from pushpull.evaluation.examples import Example
 from pushpull.evaluation.records import Record
+from pushpull.evaluation.statistics import Clusters, Estimate
 from pushpull.evaluation.subjects import Subject
 
 SMALL_STEP = {"audio": 1e-6, "video": 1e-3}  # full scale and grey levels: far below any budget of interest
@@ -28,8 +34,11 @@ class Flag:
         name: in code and JSON.
         title: for people.
         number: what was measured; None where it could not be.
+        low, high: its 95 % interval over base clips; None where it was read off the detector itself, and where there
+            are fewer than two base clips.
         limit: the largest number that passes.
         passed: None where it could not be measured, or where there is nothing to pass.
+        sure: whether other clips would hardly answer otherwise: the interval lies on one side of the limit.
         unit: of number and limit.
         meaning: what a number above the limit says.
     """
@@ -37,13 +46,23 @@ class Flag:
     name: str
     title: str
     number: float | None
+    low: float | None
+    high: float | None
     limit: float | None
     passed: bool | None
+    sure: bool
     unit: str
     meaning: str
 
+    @property
+    def answer(self) -> str:
+        """For people: "yes", "no", "perhaps not" where a number past its limit may be chance, or "not measured"."""
+        if self.passed is None:
+            return "not measured"
+        return "yes" if self.passed else "no" if self.sure else "perhaps not"
+
     def to_dict(self) -> dict:
-        return asdict(self)
+        return asdict(self) | {"answer": self.answer}
 
 
 # name: (title, limit, unit, meaning of a number above the limit)
@@ -95,32 +114,67 @@ CHECKS: dict[str, tuple[str, float, str, str]] = {
 }  # fmt: skip
 
 
-def flag(name: str, number: float | None) -> Flag:
-    """The answer to a question of ``CHECKS``."""
+def flag(name: str, measured: float | Estimate | None) -> Flag:
+    """The answer to a question of ``CHECKS``.
+
+    Args:
+        name: of the question.
+        measured: a number counted over clips, with its interval; one of the detector itself, without; or None.
+    """
     title, limit, unit, meaning = CHECKS[name]
-    passed = None if number is None else bool(number <= limit)
-    return Flag(name, title, None if number is None else float(number), limit, passed, unit, meaning)
+    number = measured.value if isinstance(measured, Estimate) else measured
+    if number is None:
+        return Flag(name, title, None, None, None, limit, None, False, unit, meaning)
+    passed, low, high = bool(number <= limit), None, None
+    sure = not isinstance(measured, Estimate)
+    if isinstance(measured, Estimate) and not isnan(measured.low):
+        low, high = measured.low, measured.high
+        sure = high <= limit if passed else low > limit
+    return Flag(name, title, float(number), low, high, limit, passed, sure, unit, meaning)
 
 
-def left(records: Sequence[Record]) -> float:
+def left(clusters: Clusters, records: Sequence[Record]) -> Estimate:
     """Percent of frames right at the end of an attack."""
-    right = [((r.adversarial > 0) == (r.labels == 1)).sum() for r in records]
-    return 100 * float(np.sum(right)) / sum(len(r.labels) for r in records)
+    return _percent(clusters, _right(records), records)
 
 
-def clips_won(weak: Sequence[Sequence[Record]], strong: Sequence[Record]) -> int:
+def gained(clusters: Clusters, before: Sequence[Record], after: Sequence[Record]) -> Estimate:
+    """Points of accuracy by which ``after`` leaves less than ``before``, clip beside clip."""
+    return _percent(clusters, _right(before) - _right(after), before)
+
+
+def clips_won(clusters: Clusters, weak: Sequence[Sequence[Record]], strong: Sequence[Record]) -> Estimate:
     """Clips on which one of some attacks leaves fewer frames right than ``strong``, the worst case of others."""
-
-    def right(record):
-        return int(((record.adversarial > 0) == (record.labels == 1)).sum())
-
-    return sum(min(map(right, together)) < right(best) for *together, best in zip(*weak, strong, strict=True))
+    won = np.min([_right(records) for records in weak], axis=0) < _right(strong)
+    return clusters.interval(clusters.weights @ won, float(won.sum()))
 
 
-def won_back(ladder: Sequence[Sequence[Record]]) -> float:
-    """Largest rise of the percent left right from one budget to the next; ``ladder`` in rising order of budgets."""
-    percents = [left(records) for records in ladder]
-    return max([after - before for before, after in zip(percents, percents[1:], strict=False)] + [0.0])
+def won_back(clusters: Clusters, ladders: Iterable[Sequence[Sequence[Record]]]) -> Estimate:
+    """The largest rise of the percent left right from one budget to the next; each ladder in rising order of budgets.
+
+    Its interval is that of the one step where it is largest. 0 where nothing rises.
+    """
+    rises = [gained(clusters, after, before) for ladder in ladders for before, after in pairwise(ladder)]
+    largest = max(rises, key=lambda rise: rise.value)
+    return largest if largest.value > 0 else Estimate(0.0, 0.0, 0.0, largest.clusters)
+
+
+def above_constant(clusters: Clusters, records: Sequence[Record]) -> Estimate:
+    """Points of accuracy by which an attacked detector beats the constant answer that is best on these clips."""
+    lengths = np.array([len(record.labels) for record in records])
+    speaking = np.array([record.labels.sum() for record in records])
+    constant = speaking if 2 * speaking.sum() >= lengths.sum() else lengths - speaking
+    return _percent(clusters, _right(records) - constant, records)
+
+
+def _right(records: Sequence[Record]) -> np.ndarray:
+    """(examples,) frames right at the end of an attack."""
+    return np.array([((r.adversarial > 0) == (r.labels == 1)).sum() for r in records], dtype=np.float64)
+
+
+def _percent(clusters, frames, records) -> Estimate:
+    value, replicates = clusters.ratio(frames, [len(record.labels) for record in records])
+    return clusters.interval(100 * replicates, 100 * value)
 
 
 def randomness(subject: Subject, examples: Sequence[Example]) -> float:

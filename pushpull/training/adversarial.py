@@ -59,6 +59,8 @@ class Injection:
         restarts: random starts of pgd.
         source: the checkpoint (name or path) that the first set fools; "" for the model in training.
         every: epochs after which the set is made anew, against the model in training; 0 for never, as in the paper.
+        rise: share of the training, from the end of the warm-up on, over which the budget of attacks on every batch
+            rises from 0 to eps_av in a straight line; 0: the whole budget at once. For adversarial_data "batch" alone.
 
     Raises:
         ValueError: a number is out of range.
@@ -71,8 +73,11 @@ class Injection:
     restarts: int = 3
     source: str = ""
     every: int = 0
+    rise: float = 0.0
 
     def __post_init__(self):
+        if not 0 <= self.rise <= 1:
+            raise ValueError(f"injection.rise is a share of the training, 0 to 1, got {self.rise}")
         if not self.share > 0:
             raise ValueError(f"injection.share is adversarial examples per example, above 0, got {self.share}")
         if min(self.frames, self.attack_steps, self.restarts) < 1 or not 0 <= self.eps_av < math.inf or self.every < 0:
@@ -81,6 +86,12 @@ class Injection:
     def attack(self, name: str) -> Attack:
         """The attack ``name`` of ADVERSARIAL."""
         return paper_attack(name, steps=self.attack_steps, restarts=self.restarts)
+
+    def budget_at(self, step: int, first: int, steps: int) -> float:
+        """eps_av of attacks on the batches of ``step``, the first of which is at ``first``, of ``steps`` in all."""
+        rising = self.rise * (steps - first)
+        # One is added: an attack of no budget at all is work for nothing.
+        return self.eps_av * min(1.0, (step + 1 - first) / rising) if rising else self.eps_av
 
     def made_at(self, step: int, first: int, epoch_steps: int) -> int | None:
         """The step at whose beginning the set that ``step`` uses was made; None while there is none."""

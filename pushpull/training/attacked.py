@@ -24,16 +24,17 @@ def attacked(examples: Examples, network: Network, options: TrainOptions, index:
     its running averages lag behind the weights.
 
     Args:
-        index: number of the batch; it seeds the random starts.
+        index: number of the batch; it seeds the random starts, and decides the budget where that rises.
     """
     victim = copy.deepcopy(network)
     recalibrate(victim, [examples.inputs])
     injection = options.injection
+    eps_av = injection.budget_at(index // options.accumulate, options.warmup_steps, options.steps)
     found = injection.attack(options.adversarial).run(
         attack_copy(victim),
         examples.inputs,
         examples.labels,
-        budgets=paper_budget(injection.eps_av),
+        budgets=paper_budget(eps_av),
         objective=own_objective(network, options.visual_weight),
         seed=int(np.random.SeedSequence([options.seed, index, 3]).generate_state(1)[0]),
         autocast=options.autocast(examples.labels.device),

@@ -157,6 +157,10 @@ class TrainOptions:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if min(self.lambdas) < 0:
             raise ValueError(f"the lambdas must not be negative, got {self.lambdas}")
+        if self.injection.rise and self.adversarial_data != "batch":
+            raise ValueError(
+                "injection.rise is of attacks on every batch: give adversarial_data 'batch', or leave it at 0"
+            )
         if self.accumulate < 1:
             raise ValueError(f"accumulate counts batches and is at least 1, got {self.accumulate}")
         if self.recalibration < 0:

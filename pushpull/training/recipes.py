@@ -43,6 +43,7 @@ class ZooOptions:
         adversarial_frames, attack_steps: size of the adversarial sets of rows B and E, and gradient steps, of M's
             attacks too.
         attack_restarts: random starts of PGD in those sets; M has one.
+        attack_rise: share of M's training over which its budget rises from 0, see pushpull.train's injection.rise.
         adversarial_every: epochs after which these sets are made anew, against the model in training; 0: they fool row
             A and are made once.
         batch_frames: video frames in a batch: one step of any of the runs.
@@ -75,6 +76,7 @@ class ZooOptions:
     adversarial_frames: int = 8_000
     attack_steps: int = 7
     attack_restarts: int = 3
+    attack_rise: float = 0.0
     adversarial_every: int = 0
     batch_frames: int = 1000
     sound_early: int = 0
@@ -192,7 +194,7 @@ def _injection(options: ZooOptions, row: str, out: Path) -> Injection:
     if not ROWS[row].get("adversarial"):
         return Injection()
     if ROWS[row].get("adversarial_data") == "batch":
-        return Injection(restarts=1, **attacks)  # one random start, as Madry et al.
+        return Injection(restarts=1, rise=options.attack_rise, **attacks)  # one random start, as Madry et al.
     return Injection(
         source=str(checkpoint(options, "A", out)) if fools_a(options, row) else "",
         frames=options.adversarial_frames,

@@ -99,6 +99,12 @@ AUDIT = {
         ({}, "not robust at eps_av 5: a first look, 12 examples and short attacks; ", "the same input"),
         ({}, "6 % (0 to 18) of frames right under the worst of all attacks, 94 % (88 to 98) unattacked", "None"),
         ({}, "<dd>more steps do not go on helping</dd>", "unheard_of"),
+        ({}, "<dt>audit: not so</dt>", "audit: perhaps not so"),
+        (
+            {"flags": {"more_steps": {"passed": False, "sure": False}}},
+            "<dt>audit: perhaps not so</dt>",
+            "audit: not so",
+        ),
         ({}, 'href="audits/audit-a"', "docs/results"),
         ({"quick": False, "examples": 99}, "a first look, 99 examples; ", "short"),
         ({"quick": False, "examples": 100}, "<dd>not robust at eps_av 5</dd>", "first look"),

@@ -1,17 +1,25 @@
 """An audit tells detectors that mask their gradients on purpose from those that do not, and says why."""
 
 import json
+import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from evaluation_support import Toy, toy_example, toy_examples
 
 import pushpull as pp
-from pushpull.evaluation.audit import MASKED, NO_FLAG, AuditOptions, audit, verdict
+from pushpull.evaluation import checks
+from pushpull.evaluation.audit import MASKED, NO_FLAG, UNDECIDED, AuditOptions, audit, verdict
 from pushpull.evaluation.audit_page import audit_page, write_audit
 from pushpull.evaluation.checks import CHECKS, Flag, flag
+from pushpull.evaluation.statistics import Clusters, Estimate
 
 QUICK = AuditOptions.quick(steps=4, ladder="2,4", budgets="1,20", queries=6, draws=4)
+
+KEPT_NOTHING, KEPT_MUCH = Estimate(-45.0, -50.0, -40.0, 12), Estimate(35.0, 20.0, 45.0, 12)
+SURELY_UP, PERHAPS_UP = Estimate(30.0, 12.0, 44.0, 12), Estimate(1.7, 0.0, 4.0, 12)
 
 
 class Quantised(Toy):
@@ -81,18 +89,66 @@ def test_another_models_perturbation_is_tried_and_beats_gradients_that_are_none(
 
 
 @pytest.mark.parametrize(
-    "found, up, said",
+    "paper_style, above, unbounded, said",
     [
-        ({"paper_style": 20, "worst": 5, "constant": 50}, True, "not robust at eps_av 5"),
-        ({"paper_style": 90, "worst": 5, "constant": 50}, True, MASKED),
-        ({"paper_style": 90, "worst": 5, "constant": 50}, False, "not robust at eps_av 5"),
-        ({"paper_style": 90, "worst": 85, "constant": 50}, False, NO_FLAG),
-        ({"paper_style": 90, "worst": 85, "constant": 50}, True, MASKED),
+        (20, KEPT_NOTHING, 30.0, "not robust at eps_av 5"),
+        (90, KEPT_NOTHING, SURELY_UP, MASKED),
+        (90, KEPT_NOTHING, PERHAPS_UP, "not robust at eps_av 5"),
+        (90, KEPT_NOTHING, 0.0, "not robust at eps_av 5"),
+        (90, KEPT_MUCH, 0.0, NO_FLAG),
+        (90, KEPT_MUCH, SURELY_UP, MASKED),
+        (90, KEPT_MUCH, PERHAPS_UP, UNDECIDED),
+        (90, Estimate(3.0, -2.0, 8.0, 12), 0.0, UNDECIDED),
+        (90, Estimate(35.0, math.nan, math.nan, 1), 0.0, UNDECIDED),
     ],
 )
-def test_the_verdict_follows_figures_and_flags(found, up, said):
-    flags = [flag("unbounded", 30.0 if up else 0.0), flag("zero_gradients", None)]
-    assert verdict(flags, found, 5.0) == said
+def test_the_verdict_follows_figures_and_flags_and_how_sure_they_are(paper_style, above, unbounded, said):
+    flags = [flag("unbounded", unbounded), flag("zero_gradients", None)]
+    assert verdict(flags, paper_style=paper_style, constant=50, above_constant=above, eps_av=5.0) == said
+
+
+@pytest.mark.parametrize(
+    "measured, passed, sure, answer",
+    [
+        (None, None, False, "not measured"),
+        (0.5, True, True, "yes"),
+        (1.7, False, True, "no"),
+        (Estimate(1.7, 0.0, 4.0, 12), False, False, "perhaps not"),
+        (Estimate(6.0, 1.2, 9.0, 12), False, True, "no"),
+        (Estimate(0.3, 0.0, 0.9, 12), True, True, "yes"),
+        (Estimate(0.3, 0.0, 2.0, 12), True, False, "yes"),
+        (Estimate(6.0, math.nan, math.nan, 1), False, False, "perhaps not"),
+    ],
+)
+def test_a_flag_knows_whether_other_clips_might_answer_otherwise(measured, passed, sure, answer):
+    found = flag("unbounded", measured)
+    assert (found.passed, found.sure, found.answer) == (passed, sure, answer)
+
+
+def left_right(*counts, frames=10):
+    """One record a clip, all frames speaking, of which so many are still right."""
+    return [
+        SimpleNamespace(labels=np.ones(frames, int), adversarial=np.where(np.arange(frames) < n, 1.0, -1.0))
+        for n in counts
+    ]
+
+
+def test_intervals_are_over_base_clips_and_pair_attacks_on_the_same_clip():
+    clusters = Clusters([f"c{i}" for i in range(8)])
+    even, one = left_right(*[5] * 8), left_right(*[5] * 7, 9)
+    assert checks.left(clusters, even) == Estimate(50.0, 50.0, 50.0, 8)
+    # All of 5 points come from one clip of eight: without it, nothing.
+    lucky = checks.gained(clusters, one, even)
+    assert lucky.value == 5 and lucky.low == 0 < lucky.high
+    # Clips differ by much, but the attacks by the same on each: paired, that is certain.
+    apart = checks.gained(clusters, left_right(*range(1, 9)), left_right(*range(8)))
+    assert (apart.value, apart.low, apart.high) == (10, 10, 10)
+    won = checks.clips_won(clusters, [even, left_right(*[4] * 6, 9, 9)], one)
+    assert won.value == 7 and won.low > 0
+    assert checks.won_back(clusters, [[one, even], [even, even]]).value == 0
+    assert checks.won_back(clusters, [[one, even], [even, one]]).value == 5
+    # Every frame speaks, so that "always speaking" is always right.
+    assert checks.above_constant(clusters, even).value == -50
 
 
 def test_every_question_has_a_limit_and_a_meaning():

@@ -217,6 +217,18 @@ class TestEveryBatch:
         assert not torch.equal(made["bfloat16"], made["float32"])
         assert (made["bfloat16"] - made["float32"]).abs().max() <= 1.0, "both within half a grey level"
 
+    def test_the_budget_rises_where_it_is_asked_to(self, examples, network):
+        rising = Injection(attack_steps=3, eps_av=5, rise=0.5)
+        budgets = [rising.budget_at(step, first=2, steps=10) for step in range(2, 10)]
+        assert budgets == [1.25, 2.5, 3.75, 5, 5, 5, 5, 5]
+        assert Injection(eps_av=5).budget_at(2, first=2, steps=10) == 5
+        options = tiny(adversarial="bim", adversarial_data="batch", injection=rising, frames=600, warmup_frames=60)
+        largest = []
+        for step in (2, 19):
+            made = attacked(examples, network, options, step * options.accumulate)
+            largest.append((made.video - examples.video).abs().max().item())
+        assert 0 < largest[0] < 0.5 * largest[1] <= 0.25 + 1e-4
+
     def test_batches_are_replaced_once_the_warm_up_is_over(self, footage, tmp_path):
         path = train(tiny(row="M", adversarial="pgd", adversarial_data="batch"), tmp_path, progress=False)
         types = [set(entry["by_type"]) for entry in log_of(tmp_path) if "loss" in entry]

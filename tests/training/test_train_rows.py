@@ -47,6 +47,8 @@ def test_names_of_checkpoints_are_different():
         (["--adversarial", "fgsm"], "adversarial is one of bim, mim, pgd or nothing"),
         (["--lambda2", "-1"], "lambdas must not be negative"),
         (["--injection.share", "0"], "injection.share"),
+        (["--injection.rise", "2"], "injection.rise is a share"),
+        (["--row", "B1", "--injection.rise", "0.5"], "injection.rise is of attacks on every batch"),
         (["--accumulate", "0"], "accumulate counts batches"),
         (["--start", "nowhere"], "no detector is called 'nowhere'"),
     ],

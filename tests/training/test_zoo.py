@@ -85,7 +85,9 @@ SCRATCH_ZOO = dataclasses.replace(TINY, begin=SCRATCH, rows="A,E3,M,nc", base_ra
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row not in ("nc", "spec")])
 def test_rows_from_scratch_have_their_loss_for_the_whole_training(row, tmp_path):
-    options = dataclasses.replace(SCRATCH_ZOO, base_warmup=1000, adversarial_every=2, harder=Augmentation(grain=0.5))
+    options = dataclasses.replace(
+        SCRATCH_ZOO, base_warmup=1000, adversarial_every=2, attack_rise=0.5, harder=Augmentation(grain=0.5)
+    )
     made, a = recipe(options, row, tmp_path), recipe(options, "A", tmp_path)
     assert (made.start, made.injection.source) == ("", "") and made.steps == a.steps
     assert (made.frames, made.warmup_frames, made.learning_rate, made.seed) == (3000, 1000, 2e-3, 4)
@@ -96,7 +98,7 @@ def test_rows_from_scratch_have_their_loss_for_the_whole_training(row, tmp_path)
     )
     made_anew = {"set": 2 if made.adversarial else 0, "batch": 0}
     assert made.injection.every == made_anew[made.adversarial_data]
-    assert made.injection.restarts == (1 if row == "M" else 3)
+    assert (made.injection.restarts, made.injection.rise) == ((1, 0.5) if row == "M" else (3, 0.0))
 
 
 def test_rows_from_scratch_need_no_base_and_no_row_that_they_do_not_fool(tmp_path, monkeypatch):
