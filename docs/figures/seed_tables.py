@@ -5,6 +5,7 @@ from pathlib import Path
 
 from detector_tables import heading, read, table_row
 
+from pushpull.evaluation.seeds import seeds_of
 from pushpull.evaluation.written import percent, points
 
 CARDS = Path(__file__).parents[1] / "from-scratch"
@@ -32,7 +33,7 @@ def held_out() -> str:
 def seeds(folder: str) -> str:
     """What the worst case leaves of every row, seed by seed, and its differences to other rows of the same seed."""
     found = read(folder)
-    numbers = [str(study["seed"]) for study in found["studies"]]
+    numbers = [str(seed) for seed in seeds_of(found)]
     against = [name for name in found["references"] if any(f"minus {name}" in row for row in found["rows"])]
     head = ["row", "unattacked", f"seeds {', '.join(numbers)}", "mean [95 %]"]
     head += [*(f"minus {name}" for name in against), "AP attacked"]

@@ -2,9 +2,10 @@
 
 python -m pushpull.evaluate seeds results/seed-0 results/seed-1 results/seed-2 --out results/seeds
 
-Takes finished studies with worst cases (table1) of the same examples and attacks, one for each training seed. Rows are
-matched by their names in the paper's Table 1; every seed stands by itself, with its interval over base clips, and the
-interval of a mean is over the seeds alone (Student's t): seeds are never pooled into one interval with clips.
+Takes finished studies with worst cases (table1) of the same examples and attacks, of two training seeds or more. A
+seed's rows may lie in several folders: rows that were trained later need no second run of the others. Rows are matched
+by their names in the paper's Table 1; every seed stands by itself, with its interval over base clips, and the interval
+of a mean is over the seeds alone (Student's t): seeds are never pooled into one interval with clips.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pushpull.evaluation.studies import WORST
 from pushpull.evaluation.written import percent, points, write_tables
 from pushpull.files import check_folder, read_text
 from pushpull.plots.seeds import seeds_figure
+from pushpull.training.rows import ROWS
 
 NAME, TITLE = "seeds", "Training seeds: what a row's loss does, and what is luck"
 FORMAT = "pushpull-seeds/1"
@@ -78,14 +80,33 @@ def read_study(folder: Path) -> dict:
         found = json.loads(read_text(path))
         worst = [row for row in found["rows"] if row["attack"] == WORST and row["set"] == "all"]
         seeds = {model["seed"] for model in found["models"]}
+        weights = {model["row"]: model["sha256"] for model in found["models"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no results of python -m pushpull.evaluate table1 ({error})") from error
     if not worst or len({row["eps_av"] for row in worst}) != 1:
         raise ValueError(f"{folder} has no worst cases at one budget: make it with python -m pushpull.evaluate table1")
     if len(seeds) != 1 or None in seeds:
         raise ValueError(f"the detectors of {folder} were trained from seeds {seeds}: give a folder for each seed")
-    rows = {row["row"]: row for row in worst if row["row"]}
+    rows = {row["row"]: row | {"sha256": weights[row["row"]]} for row in worst if row["row"]}
     return {"folder": folder.name, "seed": seeds.pop(), "rows": rows, "document": found}
+
+
+def rows_of_seeds(studies: Sequence[dict]) -> dict[int, dict[str, dict]]:
+    """{seed: {row: figures}} of the studies of :func:`read_study`, which may hold one row of a seed in several folders.
+
+    Raises:
+        ValueError: a row of one seed is two detectors.
+    """
+    found: dict[int, dict[str, dict]] = {}
+    for study in studies:
+        rows = found.setdefault(study["seed"], {})
+        for name, row in study["rows"].items():
+            if rows.setdefault(name, row)["sha256"] != row["sha256"]:
+                raise ValueError(
+                    f"row {name} of seed {study['seed']} is another detector in {study['folder']} than in a folder "
+                    "before it: leave one of them out"
+                )
+    return found
 
 
 def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCES) -> dict:
@@ -94,21 +115,22 @@ def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCE
     Rows that not every seed has are told of those that have them.
 
     Raises:
-        ValueError: a folder is none, two of one seed, or they differ in examples or attacks.
+        ValueError: a folder is none, all are of one seed, or they differ in examples or attacks.
     """
     studies = sorted((read_study(Path(folder)) for folder in folders), key=lambda study: study["seed"])
     _check_alike(studies)
-    names = list(dict.fromkeys(name for study in studies for name in study["rows"]))
+    seeds = rows_of_seeds(studies)
+    known = {name for rows in seeds.values() for name in rows}
     rows = []
-    for name in names:
-        of_seed = {study["seed"]: study["rows"][name] for study in studies if name in study["rows"]}
+    for name in sorted(known, key=lambda name: (list(ROWS).index(name) if name in ROWS else len(ROWS), name)):
+        of_seed = {seed: rows[name] for seed, rows in seeds.items() if name in rows}
         row = {"row": name, "seeds": list(of_seed)}
         for measure in MEASURES:
             values = {seed: _value(found, measure) for seed, found in of_seed.items()}
             row[measure] = Mean.of([value["value"] for value in values.values()]).to_dict()
             row[f"{measure} of seeds"] = {str(seed): value for seed, value in values.items()}
         for reference in references:
-            pairs = [s["rows"] for s in studies if {name, reference} <= set(s["rows"]) and name != reference]
+            pairs = [rows for rows in seeds.values() if {name, reference} <= set(rows) and name != reference]
             if pairs:
                 gains = [_worst(pair[name]) - _worst(pair[reference]) for pair in pairs]
                 row[f"minus {reference}"] = Mean.of(gains).to_dict() | {"of seeds": gains}
@@ -139,9 +161,9 @@ def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCE
 
 
 def _check_alike(studies):
-    seeds = [study["seed"] for study in studies]
-    if len(studies) < 2 or len(set(seeds)) < len(seeds):
-        raise ValueError(f"give results of two seeds or more, each once; got {', '.join(map(str, seeds)) or 'none'}")
+    seeds = sorted({study["seed"] for study in studies})
+    if len(seeds) < 2:
+        raise ValueError(f"give results of two seeds or more; got {', '.join(map(str, seeds)) or 'none'}")
     first, *others = (study["document"] for study in studies)
     for other in others:
         for key in ("set", "study"):
@@ -161,9 +183,14 @@ def _worst(row: dict) -> float:
     return row["worst_case"]["value"]
 
 
+def seeds_of(found: dict) -> list[int]:
+    """The training seeds of a comparison, each once."""
+    return list(dict.fromkeys(study["seed"] for study in found["studies"]))
+
+
 def as_markdown(found: dict) -> str:
     """The table as people read it."""
-    seeds = [study["seed"] for study in found["studies"]]
+    seeds = seeds_of(found)
     told = [f"minus {name}" for name in found["references"] if any(f"minus {name}" in row for row in found["rows"])]
     head = ["row", *(f"seed {seed}: worst case" for seed in seeds), "mean over seeds", "clean", "AP clean", *told]
     lines = [
@@ -197,7 +224,9 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", nargs="+", type=Path, help="results of table1, one folder for each training seed")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, help="results of table1, one folder or several for each training seed"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the comparison")
     parser.add_argument(
         "--against", default=",".join(REFERENCES), help="rows to subtract, comma-separated [%(default)s]"

@@ -37,5 +37,10 @@ def seeds_figure(found: dict) -> Figure:
         axes.grid(axis="y", visible=False)
         figure.legend(loc="outside upper right", ncols=4)
         told = f"{found['examples']} examples, eps_av {found['eps_av']:g}; a dot for each of "
-        axes.set_title(told + f"{len(found['studies'])} training seeds", fontsize=10, color=MUTED, loc="left")
+        axes.set_title(
+            told + f"{len({study['seed'] for study in found['studies']})} training seeds",
+            fontsize=10,
+            color=MUTED,
+            loc="left",
+        )
     return figure

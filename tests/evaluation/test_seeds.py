@@ -8,7 +8,7 @@ from evaluation_support import Toy, toy_examples
 
 from pushpull.evaluation import command
 from pushpull.evaluation.command import main
-from pushpull.evaluation.seeds import Mean, compare_seeds
+from pushpull.evaluation.seeds import Mean, as_markdown, compare_seeds, seeds_of
 from pushpull.evaluation.subjects import Subject
 
 FEW = ["--attacks.steps", "2", "--attacks.restarts", "1", "--quiet", "--data", "footage"]
@@ -59,6 +59,24 @@ def test_every_seed_is_told_by_itself_and_rows_are_paired_within_it(three, tmp_p
     assert (tmp_path / "all" / "figure.png").stat().st_size > 5000
 
 
+def test_a_seeds_rows_may_lie_in_several_folders(three, monkeypatch, tmp_path):
+    later = [study(monkeypatch, tmp_path / f"later-{seed}", seed, rows=("C1",)) for seed in (0, 1)]
+    again = study(monkeypatch, tmp_path / "again", 2, rows=("A", "C1"))
+    found = compare_seeds([*later, *three, again])
+    assert seeds_of(found) == [0, 1, 2] and len(found["studies"]) == 6
+    rows = {row["row"]: row for row in found["rows"]}
+    assert list(rows) == ["A", "C1", "D3"], "in the paper's order"
+    assert rows["C1"]["minus A"]["of seeds"] == [0, 0, 0] and rows["C1"]["seeds"] == [0, 1, 2]
+    assert as_markdown({"command": ""} | found).count(": worst case") == 3, (
+        "a column for each seed, not for each folder"
+    )
+    document = json.loads((again / "results.json").read_text())
+    document["models"][0]["sha256"] = "another"
+    (again / "results.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="row A of seed 2 is another detector in"):
+        compare_seeds([*three, again])
+
+
 def test_an_interval_of_a_mean_is_students():
     found = Mean.of([0.1, 0.2, 0.3])
     assert (found.low, found.high) == pytest.approx((0.2 - 4.303 * 0.1 / 3**0.5, 0.2 + 4.303 * 0.1 / 3**0.5), abs=1e-4)
@@ -68,7 +86,7 @@ def test_an_interval_of_a_mean_is_students():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"seed": 0}, "each once"),
+        ({"seed": 0}, "two seeds or more; got 0"),
         ({"seed": 1, "eps": "1"}, "how strongly"),
         ({"seed": 1, "examples": 6}, "differ in set"),
         ({"seed": None}, "a folder for each seed"),
