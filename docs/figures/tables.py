@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import audit_tables
 import detector_tables
 import seed_tables
 
@@ -174,6 +175,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "held out of seeds": ("docs/results/README.md", seed_tables.held_out),
     "seeds at 5": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-5")),
     "seeds at 1": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-1")),
+    "audits": ("docs/results/README.md", audit_tables.shipped),
     "transfer of detectors": ("docs/results/detectors.md", detector_tables.transfer),
 }
 

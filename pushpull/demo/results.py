@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from pushpull.evaluation.audit import FORMAT as AUDIT
 from pushpull.files import read_text
 
 WORST = "worst case"
@@ -41,7 +42,10 @@ def read_results(folder: Path) -> list[Result]:
     """Every result in ``folder``, in the order of its README's links, the others by name; damaged ones are left out."""
     found = {}
     for path in sorted(folder.glob("*")) if folder.is_dir() else []:
-        result = _study(path) or _audit(path) or _told(path)
+        try:
+            result = _study(path) or _audit(path) or _told(path)
+        except (KeyError, TypeError, IndexError, ValueError):
+            continue  # of an older version, or damaged: one folder must not cost the others
         if result is not None:
             found[path.name] = result
     listed = read_text(folder / "README.md") if (folder / "README.md").is_file() else ""
@@ -85,7 +89,7 @@ def _study(folder: Path) -> Result | None:
 def _audit(folder: Path) -> Result | None:
     """A folder of ``python -m pushpull.audit``."""
     found = _load(folder / "audit.json")
-    if found is None or found.get("format") != "pushpull-audit/1":
+    if found is None or found.get("format") != AUDIT:
         return None
     title = f"Audit of {found['model']}: {found['verdict']}"
     told = (

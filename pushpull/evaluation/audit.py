@@ -16,7 +16,7 @@ from pushpull.evaluation.statistics import Estimate
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.summary import Subset, summarise, worst_of
 
-FORMAT = "pushpull-audit/1"
+FORMAT = "pushpull-audit/2"
 DECIDING, FLOAT64 = "BIM, deciding head", "BIM, deciding head, float64"
 UNBOUNDED = 2550.0  # eps_av: the picture may become any picture, the sound move by a quarter of full scale
 NO_FLAG, MASKED, NOT_ROBUST = "no flag", "masked in this model", "not robust"
@@ -278,9 +278,9 @@ def verdict(
     """What is to be said of a detector.
 
     Where attacks as the paper's leave no more than a constant answer gets, nothing is masked: it is not robust. Where
-    they leave more and a flag is surely up, their figures are not to be believed. Praise wants more than blame: a flag
-    that is up on clips too few to be sure of it, or a worst case that may be no better than a constant answer, leaves
-    the question open.
+    they leave more and a flag is surely up, their figures are not to be believed. Praise wants more than blame: a
+    flag that is up, or down, on clips too few to be sure of it, or a worst case that may be no better than a constant
+    answer, leaves the question open.
 
     Args:
         flags: all questions.
@@ -292,13 +292,13 @@ def verdict(
     not_robust = f"{NOT_ROBUST} at eps_av {eps_av:g}"
     if paper_style <= constant:
         return not_robust
-    raised = [one for one in flags if one.passed is False]
-    if any(one.sure for one in raised):
+    if any(one.sure for one in flags if one.passed is False):
         return MASKED
     if above_constant.value <= 0:
         return not_robust
     # An interval of one base clip has no bounds, and nothing is more than nan.
-    return NO_FLAG if not raised and above_constant.low > 0 else UNDECIDED
+    certain = all(one.sure for one in flags if one.passed is not None)
+    return NO_FLAG if certain and above_constant.low > 0 else UNDECIDED
 
 
 def _flags(subject, evaluator, options, planned, records, white_box, black_box, clusters) -> list[Flag]:
@@ -310,12 +310,11 @@ def _flags(subject, evaluator, options, planned, records, white_box, black_box, 
         [records[t.name] for t in planned if t.part == BUDGETS and t.condition.modality == modality]
         for modality in ("both", "video", "audio")
     ]
-    zero = [r.zero_gradients for r in records[DECIDING] if r.zero_gradients is not None]
     cut = evaluator.cuts[evaluator.crop_of(subject.name)]
     return [
         flag("random", checks.randomness(subject, cut)),
         flag("lying_gradients", checks.slope_error(subject, cut)),
-        flag("zero_gradients", max(zero) if zero else None),
+        flag("zero_gradients", checks.zero_gradients(clusters, subject, cut)),
         flag("more_steps", gained(*ladder[-2:])),
         flag("margin_beats_ce", gained(DECIDING, "BIM, margin")),
         flag("scaled_beats_ce", gained(DECIDING, "BIM, scaled")),

@@ -20,7 +20,7 @@ SAID = {
     MASKED: "Attacks as the paper's leave more than a constant answer gets, and a sign of masked gradients is there. "
     "Their figures say how hard this detector is to attack with its own gradients, not how robust it is.",
     UNDECIDED: "Attacks leave more frames right than the best constant answer, but these clips are too few to tell "
-    "that, or a question that is answered with perhaps not, from chance. Audit it again with more examples and long "
+    "that from chance, or to answer every question with yes or no. Audit it again with at least 100 examples and long "
     "attacks.",
     "": "Attacks leave no more frames right than the best constant answer: within this budget the detector can be made "
     "to say what the attacker likes.",
@@ -79,8 +79,8 @@ decides at {html.escape(str(audit.subject.point))}; eps_av
 with cross entropy, {audit.worst:.1f} % under the worst of all attacks; the best constant answer gets
 {audit.constant:.1f} %; the worst of all is {_apart(audit.above_constant)} points from it. Worst cases are taken clip by
 clip.</p>
-<h2>Questions</h2><p class="muted">In brackets: 95 % intervals over base clips. A number past its limit whose interval
-reaches below it may be these clips' luck: its answer is <em>perhaps not</em>.</p><div class="scroll"><table><tr>
+<h2>Questions</h2><p class="muted">In brackets: 95 % intervals over base clips. Where one holds the limit, other clips
+may well say otherwise: the answer is <em>perhaps</em>, or <em>perhaps not</em>.</p><div class="scroll"><table><tr>
 <th>question</th><th></th><th>measured</th><th>limit</th>
 <th>if not</th></tr>{"".join(_question(one) for one in audit.flags)}</table></div>
 {"".join(_picture(title, figure) for title, figure in pictures.items())}

@@ -56,10 +56,10 @@ class Flag:
 
     @property
     def answer(self) -> str:
-        """For people: "yes", "no", "perhaps not" where a number past its limit may be chance, or "not measured"."""
+        """For people: "yes" or "no", "perhaps" or "perhaps not" where other clips may say otherwise, "not measured"."""
         if self.passed is None:
             return "not measured"
-        return "yes" if self.passed else "no" if self.sure else "perhaps not"
+        return ("yes" if self.passed else "no") if self.sure else ("perhaps" if self.passed else "perhaps not")
 
     def to_dict(self) -> dict:
         return asdict(self) | {"answer": self.answer}
@@ -76,7 +76,7 @@ CHECKS: dict[str, tuple[str, float, str, str]] = {
         "the function does not do what its gradient says (a quantiser whose gradient was made up, a detached branch)",
     ),
     "zero_gradients": (
-        "gradients are not zero", 0.01, "share of elements that are exactly zero under cross entropy",
+        "gradients are not zero", 0.01, "share of elements that are exactly zero under cross entropy, mean over clips",
         "steps have no direction: saturated logits, a hard decision or a rounding in the way",
     ),
     "more_steps": (
@@ -100,7 +100,7 @@ CHECKS: dict[str, tuple[str, float, str, str]] = {
         "the gradient of the deciding head is worse than that of heads that decide nothing",
     ),
     "black_box_wins": (
-        "no black-box attack beats all white-box ones", 0.0, "clips on which one leaves fewer frames right",
+        "no black-box attack beats all white-box ones", 5.0, "percent of clips on which one leaves fewer frames right",
         "white-box gradients are worth less than none: another model's perturbation, queries or noise do better",
     ),
     "unbounded": (
@@ -138,25 +138,29 @@ def left(clusters: Clusters, records: Sequence[Record]) -> Estimate:
     return _percent(clusters, _right(records), records)
 
 
-def gained(clusters: Clusters, before: Sequence[Record], after: Sequence[Record]) -> Estimate:
+def gained(clusters: Clusters, before: Sequence[Record], after: Sequence[Record], *, comparisons: int = 1) -> Estimate:
     """Points of accuracy by which ``after`` leaves less than ``before``, clip beside clip."""
-    return _percent(clusters, _right(before) - _right(after), before)
+    return _percent(clusters, _right(before) - _right(after), before, comparisons=comparisons)
 
 
 def clips_won(clusters: Clusters, weak: Sequence[Sequence[Record]], strong: Sequence[Record]) -> Estimate:
-    """Clips on which one of some attacks leaves fewer frames right than ``strong``, the worst case of others."""
-    won = np.min([_right(records) for records in weak], axis=0) < _right(strong)
-    return clusters.interval(clusters.weights @ won, float(won.sum()))
+    """Percent of base clips on which one of some attacks leaves fewer frames right than ``strong``, a worst case."""
+    won = clusters.share(np.min([_right(records) for records in weak], axis=0) < _right(strong))
+    return Estimate(100 * won.value, 100 * won.low, 100 * won.high, won.clusters)
 
 
 def won_back(clusters: Clusters, ladders: Iterable[Sequence[Sequence[Record]]]) -> Estimate:
     """The largest rise of the percent left right from one budget to the next; each ladder in rising order of budgets.
 
-    Its interval is that of the one step where it is largest. 0 where nothing rises.
+    It is the largest of many, so its bounds are the largest of bounds that hold for all of them together. 0 where
+    nothing rises.
     """
-    rises = [gained(clusters, after, before) for ladder in ladders for before, after in pairwise(ladder)]
-    largest = max(rises, key=lambda rise: rise.value)
-    return largest if largest.value > 0 else Estimate(0.0, 0.0, 0.0, largest.clusters)
+    steps = [(after, before) for ladder in ladders for before, after in pairwise(ladder)]
+    rises = [gained(clusters, *step, comparisons=len(steps)) for step in steps]
+    value, low, high = (max(0.0, *(getattr(rise, name) for rise in rises)) for name in ("value", "low", "high"))
+    if clusters.count < 2:
+        low = high = np.nan
+    return Estimate(value, low, high, clusters.count)
 
 
 def above_constant(clusters: Clusters, records: Sequence[Record]) -> Estimate:
@@ -172,9 +176,9 @@ def _right(records: Sequence[Record]) -> np.ndarray:
     return np.array([((r.adversarial > 0) == (r.labels == 1)).sum() for r in records], dtype=np.float64)
 
 
-def _percent(clusters, frames, records) -> Estimate:
+def _percent(clusters, frames, records, *, comparisons=1) -> Estimate:
     value, replicates = clusters.ratio(frames, [len(record.labels) for record in records])
-    return clusters.interval(100 * replicates, 100 * value)
+    return clusters.interval(100 * replicates, 100 * value, comparisons=comparisons)
 
 
 def randomness(subject: Subject, examples: Sequence[Example]) -> float:
@@ -186,6 +190,48 @@ def randomness(subject: Subject, examples: Sequence[Example]) -> float:
             first, second = (subject.fast(inputs).margin for _ in range(2))
         largest = max(largest, (first - second).abs().max().item())
     return largest
+
+
+def zero_gradients(clusters: Clusters, subject: Subject, examples: Sequence[Example]) -> Estimate | None:
+    """Share of gradient elements that are exactly zero under cross entropy; of every clip, its worse modality's.
+
+    What says nothing of masking is left out: a modality of a clip that does not change at all (digital silence, a
+    black picture), and pixels that the detector never looks at, which no clip's margin has a gradient of.
+    """
+    unseen = None  # the same pixels in every clip; sound has no places
+    for example in examples:
+        dark = (_gradient(subject, example, "video", _margin) == 0).all(dim=0)
+        unseen = dark if unseen is None else unseen & dark
+    # A detector that has no gradient anywhere has not looked away: it hides.
+    seen = torch.ones_like(unseen) if unseen.all() else ~unseen
+    told = []
+    for example in examples:
+        shares = [np.nan]
+        for name in SMALL_STEP:
+            if np.ptp(getattr(example.clip, name)) > 0:
+                zero = _gradient(subject, example, name, inference_aware) == 0
+                shares.append(float((zero[:, seen] if name == "video" else zero).float().mean()))
+        told.append(np.nanmax(shares) if len(shares) > 1 else np.nan)
+    there = ~np.isnan(told)
+    if not there.any():
+        return None
+    value, replicates = clusters.ratio(np.nan_to_num(told), there)
+    return clusters.interval(replicates, value)
+
+
+def _margin(outputs, labels):
+    return outputs.margin.sum()
+
+
+def _gradient(subject: Subject, example: Example, name: str, loss) -> torch.Tensor:
+    """Of one modality of one clip, zeros where the loss does not depend on it."""
+    inputs = example.clip.inputs(subject.device)
+    leaf = inputs[name].clone().requires_grad_(True)
+    labels = torch.from_numpy(example.clip.labels)[None].to(subject.device)
+    with torch.enable_grad():
+        value = loss(subject.fast(inputs | {name: leaf}), labels).sum()
+        slope = torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
+    return torch.zeros_like(leaf)[0] if slope is None else slope[0]
 
 
 def slope_error(subject: Subject, examples: Sequence[Example]) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import beta
 
 REPLICATES = 2000
 LEVEL = 0.95
@@ -56,14 +57,20 @@ class Clusters:
         self.count, self.examples = len(order), len(names)
         draws = np.random.default_rng(seed).integers(self.count, size=(replicates, self.count))
         times = np.stack([np.bincount(draw, minlength=self.count) for draw in draws])
+        self.owner = inverse  # (examples,) number of the base clip of each
         self.weights = times[:, inverse]  # (replicates, examples): how often each example was drawn
 
-    def interval(self, replicates: np.ndarray, value: float) -> Estimate:
-        """Percentile interval of a number's replicates; those that are nan (nothing was drawn) are left out."""
+    def interval(self, replicates: np.ndarray, value: float, *, comparisons: int = 1) -> Estimate:
+        """Percentile interval of a number's replicates; those that are nan (nothing was drawn) are left out.
+
+        Args:
+            comparisons: how many intervals are to hold together (Bonferroni).
+        """
         known = replicates[~np.isnan(replicates)]
         if self.count < 2 or not len(known):
             return Estimate(value, np.nan, np.nan, self.count)
-        low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        outside = (1 - LEVEL) / 2 / comparisons
+        low, high = np.quantile(known, [outside, 1 - outside])
         return Estimate(value, float(low), float(high), self.count)
 
     def ratio(self, top: np.ndarray, bottom: np.ndarray) -> tuple[float, np.ndarray]:
@@ -72,6 +79,22 @@ class Clusters:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = top.sum() / bottom.sum() if bottom.sum() else np.nan
             return float(value), (self.weights @ top) / (self.weights @ bottom)
+
+    def share(self, there: np.ndarray) -> Estimate:
+        """Share of base clips of which any example is marked, with its exact interval (Clopper, Pearson 1934).
+
+        A bootstrap of no event, or of one, knows nothing of how rare it is.
+
+        Args:
+            there: (examples,) bool.
+        """
+        found = len(np.unique(self.owner[np.asarray(there, dtype=bool)]))
+        if self.count < 2:
+            return Estimate(found / self.count, np.nan, np.nan, self.count)
+        tail = (1 - LEVEL) / 2
+        low = beta.ppf(tail, found, self.count - found + 1) if found else 0.0
+        high = beta.ppf(1 - tail, found + 1, self.count - found) if found < self.count else 1.0
+        return Estimate(found / self.count, float(low), float(high), self.count)
 
     def average_precision(self, scores: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
         """AVA's average precision over all frames of all examples (``pushpull.metrics``): value and replicates."""
