@@ -176,7 +176,7 @@ def embedding_rows(spaces: dict[str, Space], clusters: Clusters) -> list[dict]:
     first, *others = spaces
     for column in COLUMNS if others else ():
         for key, base in measured[first][column].items():
-            apart = differences(clusters, base, {name: measured[name][column][key] for name in others})
+            apart = differences(clusters, {name: (base, measured[name][column][key]) for name in others})
             for row in rows[1:]:
                 row.setdefault(f"minus {first}", {}).setdefault(column, {})[key] = apart[row["model"]].to_dict()
     return rows

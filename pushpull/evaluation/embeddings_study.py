@@ -177,4 +177,4 @@ def _differences(rows: list[dict]) -> list[str]:
 
 def _difference(figure: dict) -> str:
     text = f"{figure['value']:+.2f}"
-    return f"**{text}**" if figure["p_holm"] < 0.05 else text
+    return f"**{text}**" if figure["p_holm"] is not None and figure["p_holm"] < 0.05 else text

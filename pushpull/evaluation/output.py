@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pushpull.detectors.points import OWN
 from pushpull.evaluation.crafting import FLOAT32, Evaluator
 from pushpull.evaluation.studies import WORST, Study
-from pushpull.evaluation.written import percent, points
+from pushpull.evaluation.written import p_value, percent, points
 
 FORMAT = "pushpull-evaluation/1"
 
@@ -138,7 +138,7 @@ def _differences(rows: Sequence[dict]) -> list[str]:
             never = row[key]["worst_case"]
             lines.append(
                 f"| {row['model']} {key} | {row['modality']} | {row['eps_av']:g} | {points(found)} "
-                f"| {found['p_holm']:.3f} | {points(never)} | {never['p_holm']:.3f} |"
+                f"| {p_value(found['p_holm'])} | {points(never)} | {p_value(never['p_holm'])} |"
             )
     if not lines:
         return []

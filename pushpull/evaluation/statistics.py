@@ -3,14 +3,16 @@
 A base clip is one stretch of footage; every example made from it is drawn or left out with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import beta
+from scipy.stats import t as student
 
 REPLICATES = 2000
 LEVEL = 0.95
+FEW = 30  # base clips, below which a bootstrap's p-values are too small
 AT_ONCE = 1 << 21  # weights of frames in one go: more only takes memory
 
 
@@ -127,8 +129,8 @@ class Difference:
 
     Args:
         estimate: of the difference, paired over base clips.
-        p: two-sided bootstrap p-value of "no difference".
-        p_holm: the same after Holm's correction over all rows of a table.
+        p: two-sided p-value of "no difference"; nan where fewer than two base clips gave something.
+        p_holm: the same after Holm's correction over all that it was compared with.
     """
 
     estimate: Estimate
@@ -136,31 +138,44 @@ class Difference:
     p_holm: float
 
     def to_dict(self) -> dict:
-        return self.estimate.to_dict() | {"p": self.p, "p_holm": self.p_holm}
+        """JSON has no nan: what is not defined is None."""
+        told = {name: None if np.isnan(p) else p for name, p in (("p", self.p), ("p_holm", self.p_holm))}
+        return self.estimate.to_dict() | told
 
 
-def differences(
-    clusters: Clusters, base: tuple[float, np.ndarray], others: dict[str, tuple[float, np.ndarray]]
-) -> dict[str, Difference]:
-    """Every one of ``others`` minus ``base``, all measured on the examples of ``clusters``.
+Measured = tuple[float, np.ndarray]  # a value and its replicates
 
-    Args:
-        base, others: a value and its replicates, of the same ``Clusters``.
+
+def differences(clusters: Clusters, pairs: dict[Hashable, tuple[Measured, Measured]]) -> dict[Hashable, Difference]:
+    """Of every pair the second minus the first, all measured on the examples of ``clusters``.
+
+    p is the bootstrap's. Below ``FEW`` base clips that is too small (at 12 it calls 12 % of differences that are none
+    significant at .05, at 4 22 %): it is then no smaller than Student's, of the bootstrap's standard error, and than a
+    test that flips the signs of so few differences can give.
     """
     found = {}
-    for name, (value, replicates) in others.items():
-        change = replicates - base[1]
-        known = change[~np.isnan(change)]
-        p = 1.0
-        if len(known):
-            # One is added to both: a p-value of 0 cannot be had from finitely many replicates.
-            p = min(1.0, 2 * (min((known <= 0).sum(), (known >= 0).sum()) + 1) / (len(known) + 1))
-        found[name] = (clusters.interval(change, value - base[0]), float(p))
-    corrected = holm({name: p for name, (_, p) in found.items()})
-    return {name: Difference(estimate, p, corrected[name]) for name, (estimate, p) in found.items()}
+    for key, ((before, of_before), (after, of_after)) in pairs.items():
+        change = of_after - of_before
+        found[key] = clusters.interval(change, after - before), _p_value(clusters, after - before, change)
+    corrected = holm({key: p for key, (_, p) in found.items() if not np.isnan(p)})
+    return {key: Difference(estimate, p, corrected.get(key, np.nan)) for key, (estimate, p) in found.items()}
 
 
-def holm(p: dict[str, float]) -> dict[str, float]:
+def _p_value(clusters, value, change) -> float:
+    known = change[~np.isnan(change)]
+    if clusters.count < 2 or not len(known):
+        return np.nan
+    # One is added to both: a p-value of 0 cannot be had from finitely many replicates.
+    p = min(1.0, 2 * (min((known <= 0).sum(), (known >= 0).sum()) + 1) / (len(known) + 1))
+    if clusters.count < FEW and value:
+        # A bootstrap's spread is that of the sample itself: n in place of n - 1.
+        error = known.std() * np.sqrt(clusters.count / (clusters.count - 1))
+        of_student = 2 * student.sf(abs(value) / error, clusters.count - 1) if error else 0.0
+        p = max(p, float(of_student), 2.0 ** (1 - clusters.count))
+    return float(p)
+
+
+def holm(p: dict[Hashable, float]) -> dict[Hashable, float]:
     """Holm's step-down correction (Holm 1979): p-values that hold for all comparisons together."""
     corrected, highest = {}, 0.0
     for rank, name in enumerate(sorted(p, key=p.get)):

@@ -285,14 +285,13 @@ def _worst_rows(evaluator, conditions, records, subset) -> list[dict]:
         rows.append(head | summarise(subset, worst) | {"paper": None})
         measured[name, modality, eps_av] = _compared(subset, subset.of_records(worst))
     first = next(iter(evaluator.subjects))
-    for modality, eps_av in dict.fromkeys((row["modality"], row["eps_av"]) for row in rows):
-        here = {key[0]: found for key, found in measured.items() if key[1:] == (modality, eps_av)}
-        base = here.pop(first)
-        for measure in base:
-            others = {name: found[measure] for name, found in here.items()}
-            for name, found in differences(subset.clusters, base[measure], others).items():
-                row = next(r for r in rows if (r["model"], r["modality"], r["eps_av"]) == (name, modality, eps_av))
-                row.setdefault(f"minus {first}", {})[measure] = found.to_dict()
+    others = [key for key in measured if key[0] != first]
+    for measure in measured[next(iter(measured))]:
+        # All of a table together: its p-values are corrected for every budget and modality as well.
+        pairs = {key: (measured[(first, *key[1:])][measure], measured[key][measure]) for key in others}
+        for key, found in differences(subset.clusters, pairs).items():
+            row = next(r for r in rows if (r["model"], r["modality"], r["eps_av"]) == key)
+            row.setdefault(f"minus {first}", {})[measure] = found.to_dict()
     return rows
 
 

@@ -1,12 +1,11 @@
 """A detector under evaluation: where it decides, the copy that attacks run on, and its hash."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.detectors import (
@@ -24,6 +23,7 @@ from pushpull.detectors import (
     undecided,
 )
 from pushpull.detectors.points import OWN
+from pushpull.evaluation.fingerprint import fingerprint
 
 ALIKE = 1e-3  # of log-odds, absolute and relative: float32 rounding is some 1e-5
 
@@ -72,15 +72,8 @@ class Subject:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file that it came from; of one that came from no file, of its weights."""
-        if stated := self.card.get("sha256"):
-            return stated
-        network = undecided(self.detector)
-        digest = hashlib.sha256(type(network).__qualname__.encode())
-        state = network.state_dict() if isinstance(network, nn.Module) else {}
-        for key in sorted(state):
-            digest.update(key.encode() + state[key].detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """Of the file that it came from; of one that came from no file, of its weights, its settings and its code."""
+        return self.card.get("sha256") or fingerprint(undecided(self.detector))
 
     @property
     def point(self) -> Point:

@@ -66,6 +66,11 @@ def _flat(row: dict, prefix: str = "") -> dict:
     return found
 
 
+def p_value(p: float | None) -> str:
+    """Three digits, "-" where it is not defined."""
+    return "-" if p is None else f"{p:.3f}"
+
+
 def percent(figure: dict | None, *, interval: bool = False) -> str:
     """A share as percent, "-" where it is not defined."""
     if figure is None or figure["value"] is None:

@@ -44,10 +44,30 @@ def test_paired_difference_is_sharper_than_its_parts():
     easy = rng.random(50)  # how easy each clip is, for both models
     clusters = Clusters([f"clip{i}" for i in range(50)])
     base, better = clusters.ratio(easy, np.ones(50)), clusters.ratio(easy + 0.05, np.ones(50))
-    found = differences(clusters, base, {"better": better, "same": base})
+    found = differences(clusters, {"better": (base, better), "same": (base, base)})
     assert found["better"].estimate.low == pytest.approx(0.05) == found["better"].estimate.high
     assert found["better"].p < 0.01 and found["same"].p == 1.0
     assert clusters.interval(base[1], base[0]).high - clusters.interval(base[1], base[0]).low > 0.1
+
+
+@pytest.mark.parametrize(("count", "allowed"), [(4, 0.07), (8, 0.08), (12, 0.08), (29, 0.09)])
+def test_few_base_clips_do_not_make_differences_that_are_none_significant(count, allowed):
+    rng, found = np.random.default_rng(count), []
+    clusters = Clusters([f"clip{i}" for i in range(count)], replicates=500)
+    for _ in range(200):
+        one, other = (clusters.ratio(rng.normal(0.5, 0.1, count), np.ones(count)) for _ in range(2))
+        found.append(differences(clusters, {"other": (one, other)})["other"].p)
+    assert np.mean(np.array(found) < 0.05) <= allowed
+
+
+def test_one_base_clip_gives_no_p_and_alike_few_no_smaller_one_than_flipped_signs():
+    def compared(count):
+        clusters = Clusters([f"clip{i}" for i in range(count)])
+        base, better = (clusters.ratio(np.full(count, value), np.ones(count)) for value in (0.5, 0.75))
+        return differences(clusters, {"better": (base, better)})["better"]
+
+    assert compared(1).to_dict() == {"value": 0.25, "low": None, "high": None, "clusters": 1, "p": None, "p_holm": None}
+    assert compared(5).p == 2**-4 and compared(40).p < 0.01
 
 
 def test_holm_multiplies_by_what_is_left_and_never_falls():
