@@ -5,7 +5,7 @@ from pathlib import Path
 
 from detector_tables import heading, read, table_row
 
-from pushpull.evaluation.seeds import seeds_of
+from pushpull.evaluation.seeds import WORST_CLIP, seeds_of
 from pushpull.evaluation.written import percent, points
 
 CARDS = Path(__file__).parents[1] / "from-scratch"
@@ -39,10 +39,10 @@ def seeds(folder: str) -> str:
     head += [*(f"minus {name}" for name in against), "AP attacked"]
     lines = heading(head, left=1)
     for row in found["rows"]:
-        of_seeds = row["worst_case of seeds"]
+        of_seeds = row[f"{WORST_CLIP} of seeds"]
         cells = [row["row"], percent(row["clean.frame_accuracy"])]
         cells += [", ".join(percent(of_seeds[n]) if n in of_seeds else "-" for n in numbers)]
-        cells += [percent(row["worst_case"], interval=True)]
+        cells += [percent(row[WORST_CLIP], interval=True)]
         cells += [points(row[f"minus {name}"]) if f"minus {name}" in row else "" for name in against]
         cells += [percent(row["adversarial.average_precision"])]
         lines.append(table_row(cells))

@@ -30,8 +30,10 @@ from pushpull.training.rows import ROWS
 NAME, TITLE = "seeds", "Training seeds: what a row's loss does, and what is luck"
 FORMAT = "pushpull-seeds/1"
 REFERENCES = ("A", "B3", "M")
+WORST_CLIP = "adversarial.frame_accuracy"  # of the row of worst cases: of every clip the attack that did most
 MEASURES = {
-    "worst_case": "worst case",
+    WORST_CLIP: "worst case",
+    "worst_case": "never wrong",
     "clean.frame_accuracy": "clean",
     "clean.average_precision": "AP clean",
     "adversarial.average_precision": "AP attacked",
@@ -180,7 +182,7 @@ def _value(row: dict, measure: str) -> dict:
 
 
 def _worst(row: dict) -> float:
-    return row["worst_case"]["value"]
+    return _value(row, WORST_CLIP)["value"]
 
 
 def seeds_of(found: dict) -> list[int]:
@@ -192,23 +194,33 @@ def as_markdown(found: dict) -> str:
     """The table as people read it."""
     seeds = seeds_of(found)
     told = [f"minus {name}" for name in found["references"] if any(f"minus {name}" in row for row in found["rows"])]
-    head = ["row", *(f"seed {seed}: worst case" for seed in seeds), "mean over seeds", "clean", "AP clean", *told]
+    head = [
+        "row",
+        *(f"seed {seed}: worst case" for seed in seeds),
+        "mean over seeds",
+        "never wrong",
+        "clean",
+        "AP clean",
+        *told,
+    ]
     lines = [
         f"# {found['title']}",
         "",
         *("```sh", *(study["command"] for study in found["studies"]), found["command"], "```", ""),
         f"{found['examples']} examples from {found['base_clips']} base clips, the same for all seeds (set "
-        f"{', '.join(found['set'].values())}), eps_av {found['eps_av']:g}. Percent of frames right in the worst case "
-        "over all attacks and objectives, with 95 % intervals: of a seed by bootstrap over base clips, of a mean and "
+        f"{', '.join(found['set'].values())}), eps_av {found['eps_av']:g}. Percent of frames right in the worst case: "
+        "of every clip the attack that left the fewest; *never wrong* are those that no iterate of any attack decided "
+        "wrongly. With 95 % intervals: of a seed by bootstrap over base clips, of a mean and "
         "of a difference by Student's t over the seeds. Differences, in points, are of rows of one seed.",
         "",
         "| " + " | ".join(head) + " |",
         "|---" * len(head) + "|",
     ]
     for row in found["rows"]:
-        each = row["worst_case of seeds"]
+        each = row[f"{WORST_CLIP} of seeds"]
         cells = [row["row"], *(percent(each.get(str(seed)), interval=True) for seed in seeds)]
-        cells += [percent(row["worst_case"], interval=True), percent(row["clean.frame_accuracy"])]
+        cells += [percent(row[WORST_CLIP], interval=True), percent(row["worst_case"])]
+        cells += [percent(row["clean.frame_accuracy"])]
         cells += [percent(row["clean.average_precision"]), *(points(row[name]) if name in row else "" for name in told)]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## Checkpoints", "", "| seed | row | SHA-256 |", "|---|---|---|"]

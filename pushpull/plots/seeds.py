@@ -18,7 +18,7 @@ def seeds_figure(found: dict) -> Figure:
     if not rows:
         raise ValueError("a figure of seeds needs at least one row")
     floor = found["floor"]  # the share of frames that speak: what "speaking" for all of them gets right
-    looks = (("clean.frame_accuracy", BLUE, "unattacked"), ("worst_case", VERMILLION, "worst case"))
+    looks = (("clean.frame_accuracy", BLUE, "unattacked"), ("adversarial.frame_accuracy", VERMILLION, "worst case"))
     with new_figure(7.6, 0.5 * len(rows) + 1.9) as figure:
         axes = figure.subplots()
         for measure, colour, label in looks:

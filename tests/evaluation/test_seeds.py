@@ -45,11 +45,15 @@ def test_every_seed_is_told_by_itself_and_rows_are_paired_within_it(three, tmp_p
     }
     for name, row in rows.items():
         worst = [
-            next(r for r in one if (r["row"], r["attack"], r["set"]) == (name, "worst case", "all"))["worst_case"]
+            next(r for r in one if (r["row"], r["attack"], r["set"]) == (name, "worst case", "all"))
             for one in each[name]
         ]
-        assert [row["worst_case of seeds"][str(seed)]["value"] for seed in range(3)] == [w["value"] for w in worst]
-        assert row["worst_case"]["value"] == pytest.approx(np.mean([w["value"] for w in worst]))
+        for measure, value in (
+            ("adversarial.frame_accuracy", [w["adversarial"]["frame_accuracy"]["value"] for w in worst]),
+            ("worst_case", [w["worst_case"]["value"] for w in worst]),
+        ):
+            assert [row[f"{measure} of seeds"][str(seed)]["value"] for seed in range(3)] == value
+            assert row[measure]["value"] == pytest.approx(np.mean(value))
     gains = rows["D3"]["minus A"]["of seeds"]
     assert gains == sorted(gains) and gains[0] < gains[-1]
     assert found["references"] == ["A", "B3", "M"]
