@@ -93,7 +93,7 @@ def _audit(folder: Path) -> Result | None:
         return None
     title = f"Audit of {found['model']}: {found['verdict']}"
     told = (
-        f"{found['examples']} examples. Frames decided right: {found['clean']:.1f} % unattacked, "
+        f"{found['examples']} examples from {found['attacks']['worst of all']['base_clips']} base clips. Frames decided right: {found['clean']:.1f} % unattacked, "
         f"{found['paper_style']:.1f} % under the worst of BIM, MIM and PGD, {found['worst']:.1f} % under the worst "
         f"of all; the best constant answer gets {found['constant']:.1f} %."
     )
