@@ -92,8 +92,10 @@ def _audit(folder: Path) -> Result | None:
     if found is None or found.get("format") != AUDIT:
         return None
     title = f"Audit of {found['model']}: {found['verdict']}"
+    bases = found["attacks"]["worst of all"]["base_clips"]
     told = (
-        f"{found['examples']} examples from {found['attacks']['worst of all']['base_clips']} base clips. Frames decided right: {found['clean']:.1f} % unattacked, "
+        f"{found['examples']} examples from {bases} base clips. "
+        f"Frames decided right: {found['clean']:.1f} % unattacked, "
         f"{found['paper_style']:.1f} % under the worst of BIM, MIM and PGD, {found['worst']:.1f} % under the worst "
         f"of all; the best constant answer gets {found['constant']:.1f} %."
     )

@@ -70,7 +70,8 @@ def audit_page(audit: Audit, command: str) -> str:
 <title>Audit of {name}: {html.escape(audit.verdict)}</title><style>{STYLE}</style></head><body>
 <h1>Audit of {name}</h1>
 <p class="muted">SHA-256 <code>{audit.subject.sha256}</code>; {audit.examples} examples from
-{audit.attacks["worst of all"]["base_clips"]} base clips, set {audit.set_hash}; it decides at {html.escape(str(audit.subject.point))}; eps_av
+{audit.attacks["worst of all"]["base_clips"]} base clips, set {audit.set_hash}; it decides at
+{html.escape(str(audit.subject.point))}; eps_av
 {audit.options.eps_av:g}: sound moves by up to {audit.options.eps_av * 1e-4:g} of full scale, the picture by up to
 {audit.options.eps_av * 0.1:g} grey levels.</p>
 <p class="verdict">Verdict: {html.escape(audit.verdict)}</p>
