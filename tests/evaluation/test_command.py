@@ -97,11 +97,17 @@ def test_survival_goes_on_with_the_examples_that_are_missing(toys, tmp_path, mon
     assert [row["channel"] for row in found["rows"]] == ["float", few[0].name]
     assert found["rows"][0]["attacked"]["value"] == 0 and found["rows"][0]["clean"]["value"] == 1
     assert (tmp_path / "A.png").exists() and few[0].title in (tmp_path / "results.md").read_text()
-    path = next((tmp_path / "records").glob("survival-A.jsonl"))
+    path = next((tmp_path / "records").glob("survival-*.jsonl"))
     path.write_text(path.read_text()[:-20])
     main(arguments("survival", tmp_path, models="A", eps="3"))
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["rows"] == found["rows"]
+    kept = path.read_text()
+    main(arguments("survival", tmp_path, "--point", "speaking", models="A", eps="3"))
+    moved = json.loads((tmp_path / "results.json").read_text())
+    assert (moved["models"][0]["point"], moved["models"][0]["threshold"]) == ("speaking", -9)
+    assert moved["rows"][0]["clean"]["value"] == 0.5, "far below all scores everybody speaks"
+    assert path.read_text() == kept and "operating point 'speaking'" in (tmp_path / "results.md").read_text()
 
 
 def test_clean_figures_tell_recall_at_false_alarm_rates_by_kind(toys, tmp_path, capsys, monkeypatch):
