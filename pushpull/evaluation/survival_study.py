@@ -92,6 +92,8 @@ def _facts(evaluator: Evaluator, subject: Subject, setting: Setting) -> dict:
         "sha256": subject.sha256,
         **moved,
         "set": evaluator.hashes[evaluator.crop_of(subject.name)],
+        # The set's hash does not say in which order its examples are, and a line is told by its number alone.
+        "examples": [example.name for example in evaluator.examples],
         "own_labels": evaluator.own_labels,
         "attack": asdict(setting.attack),
         "eps_avs": setting.eps_avs,
@@ -122,9 +124,9 @@ def as_markdown(found: dict) -> str:
     lines += [
         f"{first['clips']} examples from {first['bases']} base clips, {first['frames']} frames, "
         f"set {', '.join(found['set'].values())}; BIM-{steps}, sound and picture, white-box. Percent of frames decided "
-        f"right at {decided_at(found)}, with 95 % intervals by bootstrap over base clips. What a channel does to clean clips stands beside "
-        "what it leaves of the attack; *survives* is the attack's harm through the channel relative to its harm in "
-        "floating point.",
+        f"right at {decided_at(found)}, with 95 % intervals by bootstrap over base clips. What a channel does to "
+        "clean clips stands beside what it leaves of the attack; *survives* is the attack's harm through the channel "
+        "relative to its harm in floating point.",
         "",
     ]
     for model in found["models"]:

@@ -88,10 +88,16 @@ def test_a_detector_without_heads_is_attacked_by_the_head_it_has(toys, tmp_path)
     assert {r["objective"] for r in rows if r["model"] == "A"} == {"training_aware", "inference_aware"}
 
 
-def test_survival_goes_on_with_the_examples_that_are_missing(toys, tmp_path, monkeypatch):
+@pytest.fixture
+def few(monkeypatch):
+    """One channel in place of all."""
     few = survival_study.Setting(attack=survival_study.BIM(), channels=None).channels[:1]
     make = survival_study.Setting
     monkeypatch.setattr(survival_study, "Setting", lambda **k: make(**{"channels": few} | k))
+    return few
+
+
+def test_survival_goes_on_with_the_examples_that_are_missing(toys, few, tmp_path):
     assert main(arguments("survival", tmp_path, models="A", eps="3")) == 0
     found = json.loads((tmp_path / "results.json").read_text())
     assert [row["channel"] for row in found["rows"]] == ["float", few[0].name]
@@ -108,6 +114,20 @@ def test_survival_goes_on_with_the_examples_that_are_missing(toys, tmp_path, mon
     assert (moved["models"][0]["point"], moved["models"][0]["threshold"]) == ("speaking", -9)
     assert moved["rows"][0]["clean"]["value"] == 0.5, "far below all scores everybody speaks"
     assert path.read_text() == kept and "operating point 'speaking'" in (tmp_path / "results.md").read_text()
+
+
+def test_survival_pairs_examples_in_another_order_with_their_own_base_clips(toys, few, tmp_path, monkeypatch):
+    """Each source may be named first: the set and its hash are the same."""
+    found = {}
+    made = toy_examples(4)
+    for order in (1, -1):
+        examples = {"talknet_demo": made[::order]}
+        monkeypatch.setattr(command, "held_out_examples", lambda *a, examples=examples, **k: examples)
+        assert main(arguments("survival", tmp_path, models="A", eps="0")) == 0
+        lines = [path.read_text().splitlines()[1:] for path in (tmp_path / "records").glob("survival-*.jsonl")]
+        found[order] = [[json.loads(line)["clip"] for line in part] for part in lines]
+    names = [example.clip.name for example in made]
+    assert found[1] == [names] and sorted(found[-1]) == [names, names[::-1]]
 
 
 def test_clean_figures_tell_recall_at_false_alarm_rates_by_kind(toys, tmp_path, capsys, monkeypatch):
