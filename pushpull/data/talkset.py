@@ -169,7 +169,9 @@ def prepare(
         speaker = path.parent.relative_to(folder).as_posix()
         split = _split(digest if options.split_by == "file" else speaker, options)
         for clip in index["clips"]:
-            name = path.stem if len(index["clips"]) == 1 else f"{path.stem}-{clip['start']}"
+            # Corpora have a folder a speaker, and the same sentences in each.
+            stem = path.relative_to(folder).with_suffix("").as_posix()
+            name = stem if len(index["clips"]) == 1 else f"{stem}-{clip['start']}"
             crops = store.folder / clip["file"]
             pieces[split].append(Piece(crops, path, name, speaker, split, clip["start"], clip["frames"]))
     return {split: TalkSet(found) for split, found in pieces.items()}, left_out

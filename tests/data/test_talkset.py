@@ -141,7 +141,8 @@ def test_prepare_says_what_it_made_and_what_it_left_out(footage, tmp_path, one_f
     assert "not a video" in why["broken.mp4"]
 
     one, two = splits["train"][0], splits["train"][1]
-    assert one.name == "one" and one.frames == two.frames == 40 == splits["train"].pieces[0].frames
+    assert [clip.name for clip in splits["train"]] == ["anna/one", "anna/two", "bert/one"], "speakers say the same"
+    assert one.frames == two.frames == 40 == splits["train"].pieces[0].frames
     assert one.labels.tolist() == [0] * 10 + [1] * 20 + [0] * 10, "from its alignment"
     assert two.labels.sum() == 0, "a steady tone is no voice"
     assert one.video.dtype == np.uint8 and one.audio.std() > 0
