@@ -22,6 +22,7 @@ from tqdm import tqdm
 from pushpull.clip import Clip
 from pushpull.data.ava import AvaOptions, read_ava
 from pushpull.data.cached import CachedPool
+from pushpull.data.mix import base_clip
 from pushpull.data.talkheads.pool import HeadPool, crop_used, read_pool
 from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, default_cache, prepare
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
@@ -71,6 +72,11 @@ class Corpus(Sequence):
         if stop - start < 2 or rng.random() >= SAME_SOURCE:
             start, stop = 0, len(self)
         return self[start + int((index - start + rng.integers(1, stop - start)) % (stop - start))]
+
+    def base(self, index: int) -> str:
+        """The base clip of a clip, see :func:`pushpull.data.mix.base_clip`."""
+        which, place = self._place(index)
+        return base_clip(self._pools[which].pool, place)
 
     def first(self, count: int) -> "Corpus":
         """About ``count`` clips in sync: the first of every source, by its share; what is finished if all is."""

@@ -12,7 +12,7 @@ from pushpull.data.sources import Corpus, Part
 from pushpull.detectors import at_point
 from pushpull.evaluation import points_command, points_rows
 from pushpull.evaluation.command import main
-from pushpull.evaluation.kind_scores import IN_SYNC, SILENT_KINDS, KindScores, base_of, score_kinds
+from pushpull.evaluation.kind_scores import IN_SYNC, SILENT_KINDS, KindScores, score_kinds
 from pushpull.evaluation.points import Rule, choose, clusters_of, measure
 
 FRAMES = 24
@@ -89,9 +89,10 @@ def test_every_clip_is_scored_as_every_kind_and_read_again_only_for_the_same(tmp
         score_kinds(toy, pool(1))
 
 
-@pytest.mark.parametrize("name, base", [("12", "12"), ("12-250", "12"), ("a-b", "a-b"), ("-3", "-3")])
-def test_pieces_of_a_file_are_one_base_clip(name, base):
-    assert base_of(name) == base
+def test_pieces_of_a_file_are_one_base_clip():
+    clips = pool()
+    clips.base = lambda number: "ab"[number // 2]
+    assert score_kinds(Toy(heads=False), clips).bases == ("a", "a", "b", "b")
 
 
 @pytest.fixture
