@@ -11,7 +11,7 @@ Stopped and started again with the same command, it goes on with the examples th
 import argparse
 import shlex
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -49,7 +49,7 @@ from pushpull.runs.run import environment
 CLEAN, SURVIVAL, EMBEDDINGS = "clean", "survival", "embeddings"
 ALONE = (points_command, seeds)  # commands whose options are their own
 USUAL = {CLEAN: "5", SURVIVAL: EPS_AV, EMBEDDINGS: "5"}  # budgets of the others
-QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}
+QUICK = {"set": {"examples": 24, "frames": 25}, "attacks": {"steps": 10, "restarts": 1}}
 QUICK_ROWS = ("A", "B3", "D3", "E3")
 
 
@@ -195,10 +195,11 @@ def _examples(options: EvaluateOptions, subjects: list[Subject], progress: bool)
     return held_out_examples(options.data, options.set, [subject.crop for subject in subjects], progress=bar)
 
 
-def _quick(options: EvaluateOptions) -> EvaluateOptions:
-    few = replace(options.set, examples=QUICK["examples"], frames=QUICK["frames"])
-    weak = replace(options.attacks, steps=QUICK["steps"], restarts=QUICK["restarts"])
-    return replace(options, set=few, attacks=weak)
+def _usual(given: argparse.Namespace) -> dict:
+    """What holds for a study, and for a quick look at it, where nothing else is given."""
+    eps_av = STUDIES[given.study].eps_av if given.study in STUDIES else USUAL[given.study]
+    quick = QUICK if given.quick else {}
+    return quick | {"attacks": quick.get("attacks", {}) | {"eps_av": eps_av}}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -217,13 +218,11 @@ def main(arguments: list[str] | None = None) -> int:
     titles |= {other.NAME: f"{other.TITLE} (options of its own: {other.NAME} --help)" for other in ALONE}
     parser.add_argument("study", choices=titles, help="; ".join(f"{name}: {title}" for name, title in titles.items()))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")
+    parser.add_argument(
+        "--quick", action="store_true", help="24 examples of a second, few rows, unless given: minutes on two cores"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    options, given = parse_options(EvaluateOptions, arguments, parser)
-    if not any(a.partition("=")[0] == "--attacks.eps-av" for a in arguments) and not given.config:
-        usual = STUDIES[given.study].eps_av if given.study in STUDIES else USUAL[given.study]
-        options = replace(options, attacks=replace(options.attacks, eps_av=usual))
-    options = _quick(options) if given.quick else options
+    options, given = parse_options(EvaluateOptions, arguments, parser, beneath=_usual)
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"
     try:
         found = run_study(given.study, options, given.out, command=command, quick=given.quick, progress=not given.quiet)

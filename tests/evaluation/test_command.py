@@ -5,6 +5,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,6 +162,51 @@ def test_figures_are_of_the_point_that_was_asked_for(toys, tmp_path):
         assert right == (1.0 if point == "own" else 0.5), "far below all scores everybody speaks"
 
 
+FILE = {"attacks": {"steps": 4}, "batch": 3}
+
+
+@pytest.mark.parametrize(
+    "more, file, told",
+    [
+        ([], None, (450, 50, 10, 5, "0.5,1,2,5,10")),
+        (["--quick"], None, (24, 25, 10, 1, "0.5,1,2,5,10")),
+        (["--quick", "--set.examples", "4", "--attacks.steps", "3"], None, (4, 25, 3, 1, "0.5,1,2,5,10")),
+        (["--quick", "--attacks.eps-av=3"], FILE, (24, 25, 4, 1, "3")),
+        ([], FILE, (450, 50, 4, 5, "0.5,1,2,5,10")),
+        ([], {"attacks": {"eps_av": "7"}}, (450, 50, 10, 5, "7")),
+    ],
+)
+def test_quick_and_usual_numbers_hold_where_no_others_are_given(more, file, told, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(command, "run_study", lambda study, options, *_, **__: seen.append(options))
+    if file:
+        (tmp_path / "some.json").write_text(json.dumps(file))
+        more = [*more, "--config", str(tmp_path / "some.json")]
+    assert main(["detectors", "--data", "d", "--out", str(tmp_path), *more]) == 0
+    chosen, attacks = seen[0].set, seen[0].attacks
+    assert (chosen.examples, chosen.frames, attacks.steps, attacks.restarts, attacks.eps_av) == told
+
+
+@pytest.mark.parametrize(
+    "more, told",
+    [
+        ([], (100, 50, 5000, 5.0)),
+        (["--set.frames", "9"], (100, 9, 5000, 5.0)),
+        (["--quick", "--attacks.eps-av", "2"], (12, 25, 100, 2.0)),
+        (["--quick", "--set.examples", "2", "--attacks.queries", "7"], (2, 25, 7, 5.0)),
+    ],
+)
+def test_a_quick_audit_keeps_what_is_given(more, told, toys, tmp_path, monkeypatch):
+    seen = []
+    told_of = SimpleNamespace(verdict="", clean=0, paper_style=0, worst=0, constant=0, flags=[])
+    monkeypatch.setattr(
+        audit_command, "audit_one", lambda subject, cuts, options, *_, **__: seen.append(options) or told_of
+    )
+    assert audit_command.main(["A", "--data", "d", "--out", str(tmp_path), *more]) == 0
+    chosen, attacks = seen[0].set, seen[0].attacks
+    assert (chosen.examples, chosen.frames, attacks.queries, attacks.eps_av) == told
+
+
 @pytest.mark.parametrize("rate, recall", [(0.0, 0.5), (0.24, 0.5), (0.25, 0.75), (1.0, 1.0)])
 def test_recall_at_a_false_alarm_rate_is_counted(rate, recall):
     clusters = Clusters(["a", "b"], replicates=5)
@@ -187,6 +233,8 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
         (["table1", "--out", "x", "--data", "d", "--attacks.precision", "half"], "float32 or bfloat16"),
         (["survival", "--out", "x", "--data", "d", "--attacks.precision", "bfloat16"], "in float32"),
         (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "-1"], "eps_av"),
+        (["table1", "--out", "x", "--data", "d", "--attacks.eps", "3"], "unrecognized arguments: --attacks.eps 3"),
+        (["points", "--out", "x", "--data", "d", "--else", "e"], "unrecognized arguments: --else e"),
         (["table1", "--out", "x", "--data", "d", "--point", "loud"], "one of speaking, strict_sync, own"),
         (["table1", "--out", "x", "--data", "/nowhere", "--models", "lite"], "/nowhere"),
         (["table1", "--out", "x", "--data", "d", "--models", "no-such-model"], "no-such-model"),
