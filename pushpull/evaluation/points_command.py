@@ -10,6 +10,7 @@ detectors that are missing.
 """
 
 import argparse
+import re
 import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +29,7 @@ from pushpull.evaluation.points import RULES
 from pushpull.evaluation.points_cards import card_points, file_to_write, write_points
 from pushpull.evaluation.points_output import document, write_results
 from pushpull.evaluation.points_rows import DEVELOPMENT, ELSEWHERE, Footage, rows_of
-from pushpull.evaluation.subjects import without_rows
+from pushpull.evaluation.subjects import Subject, without_rows
 from pushpull.files import check_folder
 from pushpull.runs.run import environment
 
@@ -112,11 +113,12 @@ def run_points(options: PointsOptions, out: Path, *, command: str, write: bool =
     rows, models, footage, ran = [], [], {}, {}
     for name in names:
         detector = open_detector(name, device, OWN)
-        card = card_of(detector)
+        # What a .py file made has no file of weights, and is told by the weights themselves.
+        card = replace(card_of(detector), sha256=Subject.of(detector).sha256)
         scored = []
         for place in places.of(card.crop):
             facts = {"sha256": card.sha256, "set": place.pool.fingerprint, "seed": options.seed}
-            path = out / "records" / f"{card.name}-{place.role}-{place.name.replace(':', '-')}.npz"
+            path = out / "records" / f"{card.name}-{place.role}-{re.sub('[:/]', '-', place.name)}.npz"
             scores = KindScores.read(path, facts)
             if scores is None:
                 bar = partial(tqdm, unit="clip", desc=f"{card.name} on {place.name}", disable=not progress)
@@ -129,7 +131,7 @@ def run_points(options: PointsOptions, out: Path, *, command: str, write: bool =
         rows, ran = rows + found, environment(detector)
         models.append({"name": card.name, "sha256": card.sha256, "crop": card.crop, "operating_points": points})
         if write:
-            write_points(files[name], points, sha256=str(card.sha256))
+            write_points(files[name], points, sha256=card.sha256)
     told = {"command": command, "options": asdict(replace(options, models=",".join(names))), "environment": ran}
     found = document(TITLE, told, RULES, list(footage.values()), models, rows)
     write_results(out, found)

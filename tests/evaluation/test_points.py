@@ -156,6 +156,21 @@ def test_the_command_tells_what_points_give_where_they_were_chosen_and_elsewhere
         assert said["command"].endswith("--write")
 
 
+def test_a_detector_that_comes_from_no_file_of_weights_is_told_by_its_weights(toys, tmp_path, monkeypatch):
+    made = Toy("script", heads=False)
+    monkeypatch.setattr(points_command, "open_detector", lambda name, device, point: at_point(made, point))
+    arguments = ["points", "--models", "mine.py", "--data", "talkset:strangers", "--out", str(tmp_path), "--quiet"]
+    hashes, thresholds = [], []
+    for gain in (1.0, 2.0):
+        made.gain.data[1] = gain
+        assert main(arguments) == 0
+        found = json.loads((tmp_path / "results.json").read_text())
+        hashes.append(found["models"][0]["sha256"])
+        thresholds.append(found["models"][0]["operating_points"]["speaking"]["threshold"])
+        assert f"| script | talknet_demo | `{hashes[-1][:16]}` |" in (tmp_path / "results.md").read_text()
+    assert hashes[0] != hashes[1] and thresholds[0] != thresholds[1], "other weights are scored anew"
+
+
 @pytest.mark.parametrize(
     "more, message",
     [([], "say what to choose the points on"), (["--data", "talkheads:heads", "--models", "boxed"], "can be cut as")],
