@@ -35,6 +35,7 @@ from pushpull.evaluation.embeddings_study import (
     write_embeddings,
 )
 from pushpull.evaluation.examples import SetOptions
+from pushpull.evaluation.finished import check_finished
 from pushpull.evaluation.output import as_markdown, document
 from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
 from pushpull.evaluation.studies import STUDIES, WORST, Study, StudyOptions, study_rows
@@ -88,6 +89,11 @@ class EvaluateOptions:
         check_point(self.point)
 
 
+DEFAULTS = asdict(EvaluateOptions(data="any"))
+# What the hashes of models and set say better, and what no number depends on.
+FREE = ("models", "data", "videos", "set", "device", "batch")
+
+
 def default_models(study: str, *, quick: bool = False) -> list[str]:
     """The shipped lite checkpoints that a study is about."""
     if study == "fig3a":
@@ -112,15 +118,23 @@ def run_study(
     *,
     command: str = "",
     quick: bool = False,
+    overwrite: bool = False,
     progress: bool = False,
 ) -> dict:
     """Run a study and write its files into ``out``.
+
+    Args:
+        command: what the results say that they were made by.
+        quick: fewer rows where no models are named.
+        overwrite: replace finished results of something else in ``out``.
+        progress: show a bar.
 
     Returns:
         What results.json holds; see ``pushpull.evaluation.output.document``.
 
     Raises:
-        ValueError, CheckpointError, MediaError: options, detectors or data do not fit; the message says which.
+        ValueError, CheckpointError, MediaError: options, detectors or data do not fit, or ``out`` holds other results;
+            the message says which.
         KeyboardInterrupt: stopped; what is done stays in ``out`` and the same call goes on.
     """
     if study in (CLEAN, SURVIVAL) and options.attacks.precision != FLOAT32:
@@ -143,6 +157,7 @@ def run_study(
             shards=world.size,
             on_examples=bar.update,
         )
+        check_finished(out, _asked(study, evaluator, options), defaults=DEFAULTS, free=FREE, overwrite=overwrite)
         told = {"command": command, "options": asdict(options), "environment": environment(subjects[0].detector)}
         if study == CLEAN:
             return run_clean(evaluator, out, told, options.attacks.seed) if world.leads else {}
@@ -169,6 +184,16 @@ def run_study(
         found = document(study, evaluator, rows, told)
         write_tables(out, found, as_markdown(found), study_figure(study, rows))
         return found
+
+
+def _asked(study: str, evaluator: Evaluator, options: EvaluateOptions) -> dict:
+    """What tells these results from others, as results.json says it."""
+    return {
+        "study": study,
+        "models": [{"name": name, "sha256": subject.sha256} for name, subject in evaluator.subjects.items()],
+        "set": evaluator.hashes,
+        "options": asdict(options),
+    }
 
 
 def study_figure(study: Study, rows: list[dict]):
@@ -221,11 +246,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="24 examples of a second, few rows, unless given: minutes on two cores"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace other results that are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options, given = parse_options(EvaluateOptions, arguments, parser, beneath=_usual)
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"
     try:
-        found = run_study(given.study, options, given.out, command=command, quick=given.quick, progress=not given.quiet)
+        found = run_study(
+            given.study,
+            options,
+            given.out,
+            command=command,
+            quick=given.quick,
+            overwrite=given.overwrite,
+            progress=not given.quiet,
+        )
     except (ValueError, CheckpointError, MediaError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from pushpull.data.sources import Corpus, crops_of, read_sources
 from pushpull.data.talkset import TalkSetOptions, cores
 from pushpull.detectors import CheckpointError, card_of, open_detector, resolve_device
 from pushpull.detectors.points import OWN
+from pushpull.evaluation.finished import check_finished
 from pushpull.evaluation.kind_scores import KindScores, score_kinds
 from pushpull.evaluation.points import RULES
 from pushpull.evaluation.points_cards import card_points, file_to_write, write_points
@@ -97,24 +98,42 @@ class Places:
         return self._read[text, crop]
 
 
-def run_points(options: PointsOptions, out: Path, *, command: str, write: bool = False, progress: bool = False) -> dict:
+def run_points(
+    options: PointsOptions,
+    out: Path,
+    *,
+    command: str,
+    write: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> dict:
     """Choose the points of every detector, write the results into ``out`` and, if asked for, the cards.
+
+    Args:
+        command: what the results say that they were made by.
+        write: whether to write the cards.
+        overwrite: replace finished results of something else in ``out``.
+        progress: show bars.
 
     Returns:
         What results.json holds.
 
     Raises:
-        ValueError, CheckpointError, FileNotFoundError: detectors or footage do not fit; the message says which.
+        ValueError, CheckpointError, FileNotFoundError: detectors or footage do not fit, or ``out`` holds other results;
+            the message says which.
     """
     check_folder(out)
     names = without_rows([name.strip() for name in options.models.split(",") if name.strip()])
     files = {name: file_to_write(name) for name in names} if write else {}
+    told = asdict(replace(options, models=",".join(names)))
     device, places = resolve_device(options.device), Places(options, progress)
+    detectors = [open_detector(name, device, OWN) for name in names]
+    # What a .py file made has no file of weights, and is told by the weights themselves.
+    cards = [replace(card_of(detector), sha256=Subject.of(detector).sha256) for detector in detectors]
+    asked = {"study": NAME, "options": told, "models": [{"name": c.name, "sha256": c.sha256} for c in cards]}
+    check_finished(out, asked, defaults=asdict(options), free=("models", "device"), overwrite=overwrite)
     rows, models, footage, ran = [], [], {}, {}
-    for name in names:
-        detector = open_detector(name, device, OWN)
-        # What a .py file made has no file of weights, and is told by the weights themselves.
-        card = replace(card_of(detector), sha256=Subject.of(detector).sha256)
+    for name, detector, card in zip(names, detectors, cards, strict=True):
         scored = []
         for place in places.of(card.crop):
             facts = {"sha256": card.sha256, "set": place.pool.fingerprint, "seed": options.seed}
@@ -132,7 +151,7 @@ def run_points(options: PointsOptions, out: Path, *, command: str, write: bool =
         models.append({"name": card.name, "sha256": card.sha256, "crop": card.crop, "operating_points": points})
         if write:
             write_points(files[name], points, sha256=card.sha256)
-    told = {"command": command, "options": asdict(replace(options, models=",".join(names))), "environment": ran}
+    told = {"command": command, "options": told, "environment": ran}
     found = document(TITLE, told, RULES, list(footage.values()), models, rows)
     write_results(out, found)
     return found
@@ -148,11 +167,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--write", action="store_true", help="put the points into the detectors' cards")
+    parser.add_argument("--overwrite", action="store_true", help="replace other results that are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options, given = parse_options(PointsOptions, arguments, parser)
     command = f"python -m pushpull.evaluate {NAME} {shlex.join(arguments)}"
     try:
-        run_points(options, given.out, command=command, write=given.write, progress=not given.quiet)
+        run_points(
+            options,
+            given.out,
+            command=command,
+            write=given.write,
+            overwrite=given.overwrite,
+            progress=not given.quiet,
+        )
     except (ValueError, CheckpointError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

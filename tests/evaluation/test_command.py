@@ -82,6 +82,47 @@ def test_the_same_command_again_attacks_nothing(toys, tmp_path, monkeypatch):
     assert (tmp_path / "results.md").read_text() == before
 
 
+@pytest.mark.parametrize(
+    "study, more, models, eps, message",
+    [
+        ("fig3b", (), "A", "0", "results of fig3c, not of fig3b"),
+        ("clean", (), "A", "0", "results of fig3c, not of clean"),
+        ("fig3c", (), "A,D3", "0", "results with other models (A aaaaaaaaaaaaaaaa -> A aaaaaaaaaaaaaaaa, D3 "),
+        ("fig3c", (), "A", "1", "results with other attacks.eps_av (0 -> 1)"),
+        ("fig3c", ("--point", "speaking"), "A", "0", "results with other point (own -> speaking)"),
+        ("fig3c", ("--device", "cpu", "--batch", "2", "--data", "elsewhere"), "A", "0", None),
+        ("fig3b", ("--overwrite",), "A", "0", None),
+    ],
+)
+def test_finished_results_of_something_else_are_not_replaced(study, more, models, eps, message, toys, tmp_path, capsys):
+    assert main(arguments("fig3c", tmp_path, models="A", eps="0")) == 0
+    before = (tmp_path / "results.json").read_bytes()
+    if message is None:
+        assert main(arguments(study, tmp_path, *more, models=models, eps=eps)) == 0
+        return
+    with pytest.raises(SystemExit):
+        main(arguments(study, tmp_path, *more, models=models, eps=eps))
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert message in told and "give another folder, or allow to overwrite them with --overwrite" in told
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_results_of_other_examples_and_of_older_versions_are_known(toys, tmp_path, monkeypatch, capsys):
+    main(arguments("fig3c", tmp_path, models="A", eps="0"))
+    path = tmp_path / "results.json"
+    found = json.loads(path.read_text())
+    for name in ("precision", "long_steps"):  # options that older results do not know
+        found["options"]["attacks"].pop(name)
+    path.write_text(json.dumps(found))
+    assert main(arguments("fig3c", tmp_path, models="A", eps="0")) == 0
+    monkeypatch.setattr(command, "held_out_examples", lambda *a, **k: {"talknet_demo": toy_examples(5)})
+    for text, message in ((None, "results with other set ("), ("{}", "of no evaluation"), ("[", "of no evaluation")):
+        path.write_text(path.read_text() if text is None else text)
+        with pytest.raises(SystemExit):
+            main(arguments("fig3c", tmp_path, models="A", eps="0"))
+        assert message in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_a_detector_without_heads_is_attacked_by_the_head_it_has(toys, tmp_path):
     main(arguments("fig4", tmp_path, models="A,nc", eps="3"))
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
@@ -110,7 +151,7 @@ def test_survival_goes_on_with_the_examples_that_are_missing(toys, few, tmp_path
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["rows"] == found["rows"]
     kept = path.read_text()
-    main(arguments("survival", tmp_path, "--point", "speaking", models="A", eps="3"))
+    main(arguments("survival", tmp_path, "--point", "speaking", "--overwrite", models="A", eps="3"))
     moved = json.loads((tmp_path / "results.json").read_text())
     assert (moved["models"][0]["point"], moved["models"][0]["threshold"]) == ("speaking", -9)
     assert moved["rows"][0]["clean"]["value"] == 0.5, "far below all scores everybody speaks"

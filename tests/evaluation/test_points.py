@@ -142,6 +142,9 @@ def test_the_command_tells_what_points_give_where_they_were_chosen_and_elsewhere
     assert "operating_points" not in json.loads(toys["mine"].read_text()), "nobody asked for it"
 
     monkeypatch.setattr(points_command, "score_kinds", lambda *_, **__: pytest.fail("scored again"))
+    with pytest.raises(SystemExit):
+        main([*arguments, "--seed", "1"])
+    assert "results with other seed (0 -> 1); give another folder" in capsys.readouterr().err.replace("\n", " ")
     assert main([*arguments, "--write"]) == 0
     card = json.loads(toys["mine"].read_text())
     assert card["title"] == "kept"
@@ -160,6 +163,7 @@ def test_a_detector_that_comes_from_no_file_of_weights_is_told_by_its_weights(to
     made = Toy("script", heads=False)
     monkeypatch.setattr(points_command, "open_detector", lambda name, device, point: at_point(made, point))
     arguments = ["points", "--models", "mine.py", "--data", "talkset:strangers", "--out", str(tmp_path), "--quiet"]
+    arguments += ["--overwrite"]
     hashes, thresholds = [], []
     for gain in (1.0, 2.0):
         made.gain.data[1] = gain
