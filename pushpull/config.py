@@ -48,18 +48,23 @@ def parse_options(
     parser: argparse.ArgumentParser,
     *,
     complete: Callable[[dict], dict] | None = None,
-) -> tuple[T, object]:
+    beneath: Callable[[argparse.Namespace], dict] | None = None,
+) -> tuple[T, argparse.Namespace]:
     """Options from ``--config FILE.json`` and flags, flags winning; a nested option's flag is ``--outer.inner-name``.
 
     Each flag's help is what the dataclass says of the field in the ``Args`` of its docstring; the flags of a nested
-    dataclass stand together under the first line of its own.
+    dataclass stand together under the first line of its own. Flags are written out: an abbreviation is refused.
 
     Args:
         complete: gets the values that were given, and returns them with what follows from them.
+        beneath: gets the namespace that is returned, and returns values, nested, that hold in place of the dataclass's
+            own defaults where neither file nor flags give any.
 
     Returns:
         (options, the namespace with whatever other flags ``parser`` had).
     """
+    # An option that was given by half of its name would look as if it was not given.
+    parser.allow_abbrev = False
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON file of options; flags override it")
     paths = _add_flags(parser, cls, "")
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -71,6 +76,8 @@ def parse_options(
         for path in paths:
             if hasattr(given, path):
                 _put(values, path.split("."), getattr(given, path))
+        if beneath and isinstance(values, dict):
+            values = _over(beneath(given), values)
         return from_dict(cls, complete(values) if complete and isinstance(values, dict) else values), given
     except (OSError, ValueError, TypeError) as error:
         parser.error(str(error))
@@ -140,6 +147,15 @@ def _add_flags(parser, cls, prefix):
     for field in (field for field in fields(cls) if is_dataclass(field.type)):
         paths += _add_flags(parser, field.type, f"{prefix}{field.name}.")
     return paths
+
+
+def _over(defaults, values):
+    """``values`` with those of ``defaults`` that they lack, at any depth."""
+    found = dict(defaults)
+    for key, value in values.items():
+        both = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[key] = _over(found[key], value) if both else value
+    return found
 
 
 def _put(values, path, value):

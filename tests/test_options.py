@@ -61,6 +61,26 @@ def config(tmp_path, values):
     return str(path)
 
 
+def test_defaults_lie_beneath_what_file_and_flags_give(tmp_path):
+    path = config(tmp_path, {"paint": {"coats": 4}})
+
+    def asked(*arguments):
+        beneath = {"rooms": 7, "paint": {"coats": 9, "litres": 9.5}} if "there" in arguments else {}
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--out", default="here")
+        return parse_options(House, arguments, parser, beneath=lambda given: beneath if given.out == "there" else {})[0]
+
+    assert asked("--out", "there") == House(rooms=7, paint=Paint(coats=9, litres=9.5))
+    assert asked("--out", "there", "--config", path, "--rooms", "1") == House(1, Paint(coats=4, litres=9.5))
+    assert asked("--out", "elsewhere") == House()
+
+
+def test_a_flag_is_not_known_by_half_of_its_name(capsys):
+    with pytest.raises(SystemExit):
+        parse_options(House, ["--paint.coat", "3"], argparse.ArgumentParser())
+    assert "unrecognized arguments: --paint.coat" in capsys.readouterr().err
+
+
 def test_from_dict_keeps_what_is_not_given():
     assert from_dict(House, {"paint": {"coats": 3}}) == House(paint=Paint(coats=3))
     assert from_dict(House, {}) == House()

@@ -183,6 +183,14 @@ def other_clip(pool, index: int, rng: np.random.Generator) -> Clip:
     return pool[int((index + rng.integers(1, len(pool))) % len(pool))]
 
 
+def base_clip(pool, index: int) -> str:
+    """What footage clip number ``index`` was cut from: where the pool knows it (``pool.base``), a file, else the clip.
+
+    Pieces of one file show one person in one place, so that they are not independent.
+    """
+    return pool.base(index) if hasattr(pool, "base") else pool[index].name
+
+
 def still_segment(clip: Clip) -> tuple[int, int] | None:
     """(start, stop) of the longest stretch of at least 5 frames in which the lips rest, 3 frames away from speech."""
     best = None

@@ -3,6 +3,8 @@
 A source is ``KIND:FOLDER``, several are separated by commas: ``talkset:grid_s1,talkheads:heads``. A bare folder is
 ``talkset``. ``*WEIGHT`` behind a source says how often one of its clips is drawn, relative to one of another source.
 ``talkheads:300`` stands for 300 talking heads that are made first, in the user's cache.
+
+A source is called after its folder. Folders of one name are told apart by as much of their path as that takes.
 """
 
 import hashlib
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from pushpull.clip import Clip
 from pushpull.data.ava import AvaOptions, read_ava
 from pushpull.data.cached import CachedPool
+from pushpull.data.mix import base_clip
 from pushpull.data.talkheads.pool import HeadPool, crop_used, read_pool
 from pushpull.data.talkset import SPLITS, TalkSet, TalkSetOptions, default_cache, prepare
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
@@ -69,6 +72,11 @@ class Corpus(Sequence):
         if stop - start < 2 or rng.random() >= SAME_SOURCE:
             start, stop = 0, len(self)
         return self[start + int((index - start + rng.integers(1, stop - start)) % (stop - start))]
+
+    def base(self, index: int) -> str:
+        """The base clip of a clip, see :func:`pushpull.data.mix.base_clip`."""
+        which, place = self._place(index)
+        return base_clip(self._pools[which].pool, place)
 
     def first(self, count: int) -> "Corpus":
         """About ``count`` clips in sync: the first of every source, by its share; what is finished if all is."""
@@ -164,9 +172,11 @@ def parse_sources(text: str) -> list[Source]:
 
 
 def source_names(text: str) -> str:
-    """The sources without their folders' parents: what a card says of where its data lay."""
+    """The sources as they are called: what a card says of where its data lay, which is no path of this machine's."""
+    sources = parse_sources(text)
     return ",".join(
-        _name(source) + (f"*{source.weight:g}" if source.weight != 1 else "") for source in parse_sources(text)
+        name + (f"*{source.weight:g}" if source.weight != 1 else "")
+        for name, source in zip(_names(sources), sources, strict=True)
     )
 
 
@@ -175,11 +185,11 @@ def crops_of(text: str, footage: TalkSetOptions) -> dict[str, str]:
 
     AVA's are its annotated boxes; a folder of talking heads has one crop or two; all else is cut as ``footage`` says.
     """
-    found = {}
-    for source in parse_sources(text):
+    found, sources = {}, parse_sources(text)
+    for name, source in zip(_names(sources), sources, strict=True):
         made = source.kind == "talkheads" and (source.folder / "manifest.json").is_file()
         own = crop_used(source.folder, footage.crop) if made else footage.crop
-        found[_name(source)] = FACE_BOX if source.kind == "ava" else own
+        found[name] = FACE_BOX if source.kind == "ava" else own
     return found
 
 
@@ -202,10 +212,12 @@ def read_sources(
         left_out: told of every file of footage that gave no clip, and why.
 
     Raises:
-        ValueError, FileNotFoundError: no such kind or folder, nothing in it, or its manifest is damaged.
+        ValueError, FileNotFoundError: no such kind or folder, nothing in it, its manifest is damaged, or a folder is
+            named twice.
     """
     parts: dict[str, list[Part]] = {split: [] for split in SPLITS}
-    for source in parse_sources(text):
+    sources = parse_sources(text)
+    for name, source in zip(_names(sources), sources, strict=True):
         pools, finished = {}, {}
         if source.kind == "talkset":
             pools, missing = prepare(source.folder, footage, workers=workers, progress=progress)
@@ -224,12 +236,34 @@ def read_sources(
             # AVA would not fit into memory, and gives windows of its clips.
             keep = CachedPool if source.kind != "ava" else lambda pool: pool
             pool, rest = (keep(x[split]) if split in x else None for x in (pools, finished))
-            parts[split].append(Part(_name(source), pool, rest, source.weight))
+            parts[split].append(Part(name, pool, rest, source.weight))
     return {split: Corpus(parts[split]) for split in SPLITS}
 
 
-def _name(source: Source) -> str:
-    name = f"{source.made}" if source.made else source.folder.resolve().name
+def _names(sources: Sequence[Source]) -> list[str]:
+    """What each source is called, no two alike.
+
+    Raises:
+        ValueError: the same folder twice.
+    """
+    paths = [(str(source.made),) if source.made else source.folder.resolve().parts for source in sources]
+    lengths = [1] * len(sources)  # of the end of the path that is told
+    while True:
+        names = [_name(source, path[-n:]) for source, path, n in zip(sources, paths, lengths, strict=True)]
+        alike = [number for number, name in enumerate(names) if names.count(name) > 1]
+        if not alike:
+            return names
+        longer = [number for number in alike if lengths[number] < len(paths[number])]
+        if not longer:
+            raise ValueError(
+                f"{names[alike[0]]} is named twice: give each source once, with *WEIGHT if it is to count more"
+            )
+        for number in longer:
+            lengths[number] += 1
+
+
+def _name(source: Source, told: Sequence[str]) -> str:
+    name = Path(*told).as_posix()
     return name if source.kind == "talkset" else f"{source.kind}:{name}"
 
 

@@ -72,7 +72,10 @@ class TalkSetOptions:
 
 @dataclass(frozen=True)
 class Piece:
-    """A cached stretch of one face: where its crops lie, and where it came from."""
+    """A cached stretch of one face: where its crops lie, and where it came from.
+
+    ``base`` is what its file is called: all pieces of a file share it.
+    """
 
     crops: Path
     source: Path
@@ -81,6 +84,7 @@ class Piece:
     split: str
     start: int
     frames: int
+    base: str
 
 
 class TalkSet(Sequence):
@@ -100,6 +104,10 @@ class TalkSet(Sequence):
         aligned = align.exists()
         speech = read_align(align, piece.start + piece.frames)[piece.start :] if aligned else detect_speech(audio)
         return Clip(audio=audio, video=video, labels=speech.astype(np.int64), name=piece.name)
+
+    def base(self, index: int) -> str:
+        """The base clip of a clip: its file."""
+        return self.pieces[index].base
 
     def first(self, count: int) -> "TalkSet":
         """Its first ``count`` clips."""
@@ -169,9 +177,11 @@ def prepare(
         speaker = path.parent.relative_to(folder).as_posix()
         split = _split(digest if options.split_by == "file" else speaker, options)
         for clip in index["clips"]:
-            name = path.stem if len(index["clips"]) == 1 else f"{path.stem}-{clip['start']}"
+            # Corpora have a folder a speaker, and the same sentences in each.
+            stem = path.relative_to(folder).with_suffix("").as_posix()
+            name = stem if len(index["clips"]) == 1 else f"{stem}-{clip['start']}"
             crops = store.folder / clip["file"]
-            pieces[split].append(Piece(crops, path, name, speaker, split, clip["start"], clip["frames"]))
+            pieces[split].append(Piece(crops, path, name, speaker, split, clip["start"], clip["frames"], stem))
     return {split: TalkSet(found) for split, found in pieces.items()}, left_out
 
 

@@ -10,7 +10,7 @@ Stopped and started again with the same command, it goes on where it stopped.
 import argparse
 import shlex
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -28,7 +28,8 @@ from pushpull.evaluation.subjects import Subject
 from pushpull.files import check_folder
 from pushpull.media import MediaError
 
-QUICK_SET = {"examples": 12, "frames": 25}
+SET = {"examples": 100}
+QUICK = {"set": {"examples": 12, "frames": 25}, "attacks": asdict(AuditOptions.quick())}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class AuditCommandOptions:
     batch: int = BATCH
     device: str = "auto"
     point: str = OWN
-    set: SetOptions = field(default_factory=lambda: SetOptions(examples=100))
+    set: SetOptions = field(default_factory=lambda: SetOptions(**SET))
     attacks: AuditOptions = field(default_factory=AuditOptions)
 
     def __post_init__(self):
@@ -88,6 +89,11 @@ def audit_one(
     return found
 
 
+def _usual(given: argparse.Namespace) -> dict:
+    """What holds where nothing else is given."""
+    return QUICK if given.quick else {"set": SET}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -96,12 +102,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="names, paths, or rows of Table 1 (A, D3)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results; several get one each in it")
-    parser.add_argument("--quick", action="store_true", help="12 examples of a second and short attacks: minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="12 examples of a second and short attacks, unless given: minutes"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    options, given = parse_options(AuditCommandOptions, arguments, parser)
-    if given.quick:
-        few = AuditOptions.quick(eps_av=options.attacks.eps_av, seed=options.attacks.seed)
-        options = replace(options, set=replace(options.set, **QUICK_SET), attacks=few)
+    options, given = parse_options(AuditCommandOptions, arguments, parser, beneath=_usual)
     command = f"python -m pushpull.audit {shlex.join(arguments)}"
     try:
         subjects = load_subjects(given.models, options.device, options.point)

@@ -11,7 +11,7 @@ Stopped and started again with the same command, it goes on with the examples th
 import argparse
 import shlex
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from pushpull.evaluation.embeddings_study import (
     write_embeddings,
 )
 from pushpull.evaluation.examples import SetOptions
+from pushpull.evaluation.finished import check_finished
 from pushpull.evaluation.output import as_markdown, document
 from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
 from pushpull.evaluation.studies import STUDIES, WORST, Study, StudyOptions, study_rows
@@ -49,7 +50,7 @@ from pushpull.runs.run import environment
 CLEAN, SURVIVAL, EMBEDDINGS = "clean", "survival", "embeddings"
 ALONE = (points_command, seeds)  # commands whose options are their own
 USUAL = {CLEAN: "5", SURVIVAL: EPS_AV, EMBEDDINGS: "5"}  # budgets of the others
-QUICK = {"examples": 24, "frames": 25, "steps": 10, "restarts": 1}
+QUICK = {"set": {"examples": 24, "frames": 25}, "attacks": {"steps": 10, "restarts": 1}}
 QUICK_ROWS = ("A", "B3", "D3", "E3")
 
 
@@ -88,6 +89,11 @@ class EvaluateOptions:
         check_point(self.point)
 
 
+DEFAULTS = asdict(EvaluateOptions(data="any"))
+# What the hashes of models and set say better, and what no number depends on.
+FREE = ("models", "data", "videos", "set", "device", "batch")
+
+
 def default_models(study: str, *, quick: bool = False) -> list[str]:
     """The shipped lite checkpoints that a study is about."""
     if study == "fig3a":
@@ -112,15 +118,23 @@ def run_study(
     *,
     command: str = "",
     quick: bool = False,
+    overwrite: bool = False,
     progress: bool = False,
 ) -> dict:
     """Run a study and write its files into ``out``.
+
+    Args:
+        command: what the results say that they were made by.
+        quick: fewer rows where no models are named.
+        overwrite: replace finished results of something else in ``out``.
+        progress: show a bar.
 
     Returns:
         What results.json holds; see ``pushpull.evaluation.output.document``.
 
     Raises:
-        ValueError, CheckpointError, MediaError: options, detectors or data do not fit; the message says which.
+        ValueError, CheckpointError, MediaError: options, detectors or data do not fit, or ``out`` holds other results;
+            the message says which.
         KeyboardInterrupt: stopped; what is done stays in ``out`` and the same call goes on.
     """
     if study in (CLEAN, SURVIVAL) and options.attacks.precision != FLOAT32:
@@ -143,6 +157,7 @@ def run_study(
             shards=world.size,
             on_examples=bar.update,
         )
+        check_finished(out, _asked(study, evaluator, options), defaults=DEFAULTS, free=FREE, overwrite=overwrite)
         told = {"command": command, "options": asdict(options), "environment": environment(subjects[0].detector)}
         if study == CLEAN:
             return run_clean(evaluator, out, told, options.attacks.seed) if world.leads else {}
@@ -171,6 +186,16 @@ def run_study(
         return found
 
 
+def _asked(study: str, evaluator: Evaluator, options: EvaluateOptions) -> dict:
+    """What tells these results from others, as results.json says it."""
+    return {
+        "study": study,
+        "models": [{"name": name, "sha256": subject.sha256} for name, subject in evaluator.subjects.items()],
+        "set": evaluator.hashes,
+        "options": asdict(options),
+    }
+
+
 def study_figure(study: Study, rows: list[dict]):
     """The figure of a study, of the first set of examples that its rows are told of: all."""
     shown = [row for row in rows if row["set"] == rows[0]["set"]]
@@ -195,10 +220,11 @@ def _examples(options: EvaluateOptions, subjects: list[Subject], progress: bool)
     return held_out_examples(options.data, options.set, [subject.crop for subject in subjects], progress=bar)
 
 
-def _quick(options: EvaluateOptions) -> EvaluateOptions:
-    few = replace(options.set, examples=QUICK["examples"], frames=QUICK["frames"])
-    weak = replace(options.attacks, steps=QUICK["steps"], restarts=QUICK["restarts"])
-    return replace(options, set=few, attacks=weak)
+def _usual(given: argparse.Namespace) -> dict:
+    """What holds for a study, and for a quick look at it, where nothing else is given."""
+    eps_av = STUDIES[given.study].eps_av if given.study in STUDIES else USUAL[given.study]
+    quick = QUICK if given.quick else {}
+    return quick | {"attacks": quick.get("attacks", {}) | {"eps_av": eps_av}}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -217,16 +243,23 @@ def main(arguments: list[str] | None = None) -> int:
     titles |= {other.NAME: f"{other.TITLE} (options of its own: {other.NAME} --help)" for other in ALONE}
     parser.add_argument("study", choices=titles, help="; ".join(f"{name}: {title}" for name, title in titles.items()))
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--quick", action="store_true", help="24 examples of a second, few rows: minutes on two cores")
+    parser.add_argument(
+        "--quick", action="store_true", help="24 examples of a second, few rows, unless given: minutes on two cores"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace other results that are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    options, given = parse_options(EvaluateOptions, arguments, parser)
-    if not any(a.partition("=")[0] == "--attacks.eps-av" for a in arguments) and not given.config:
-        usual = STUDIES[given.study].eps_av if given.study in STUDIES else USUAL[given.study]
-        options = replace(options, attacks=replace(options.attacks, eps_av=usual))
-    options = _quick(options) if given.quick else options
+    options, given = parse_options(EvaluateOptions, arguments, parser, beneath=_usual)
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"
     try:
-        found = run_study(given.study, options, given.out, command=command, quick=given.quick, progress=not given.quiet)
+        found = run_study(
+            given.study,
+            options,
+            given.out,
+            command=command,
+            quick=given.quick,
+            overwrite=given.overwrite,
+            progress=not given.quiet,
+        )
     except (ValueError, CheckpointError, MediaError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ The four quantities are those that the losses L1 to L4 act on (paper, section 3.
 all frames of all examples. Intervals are over base clips: class centres are computed anew in every replicate.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pushpull.evaluation.crafting import Condition, Evaluator
+from pushpull.evaluation.examples import Example
 from pushpull.evaluation.records import RecordStore
 from pushpull.evaluation.statistics import Clusters, differences
 from pushpull.files import replacing
@@ -69,7 +71,7 @@ def store_of(evaluator: Evaluator, condition: Condition) -> Path:
 def missing(evaluator: Evaluator, condition: Condition) -> set[str]:
     """Names of the examples whose attacked embeddings are not on disk yet."""
     folder = store_of(evaluator, condition)
-    return {e.name for i, e in enumerate(evaluator.examples) if not (folder / f"{i}.npz").exists()}
+    return {example.name for example in evaluator.examples if not _file(folder, example).exists()}
 
 
 def embed(evaluator: Evaluator, condition: Condition) -> None:
@@ -86,7 +88,7 @@ def embed(evaluator: Evaluator, condition: Condition) -> None:
         _, result = evaluator.craft(condition, indices)
         said = subject.score(result.adversarial)
         for row, index in enumerate(indices):
-            with replacing(folder / f"{index}.npz") as file:
+            with replacing(_file(folder, evaluator.examples[index])) as file:
                 np.savez(file, **{m: _array(said, m)[row] for m in MODALITIES})
         evaluator.on_examples(len(indices))
 
@@ -100,12 +102,17 @@ def read_space(evaluator: Evaluator, condition: Condition) -> Space:
     if left := missing(evaluator, condition):
         raise ValueError(f"{len(left)} examples of {condition.source} are not attacked yet: run the same command again")
     name, folder = condition.source, store_of(evaluator, condition)
-    attacked = [dict(np.load(folder / f"{index}.npz")) for index in range(len(evaluator.examples))]
+    attacked = [dict(np.load(_file(folder, example))) for example in evaluator.examples]
     return Space(
         [evaluator.labels(name, index) for index in range(len(evaluator.examples))],
         {m: [_array(said, m)[0] for said in evaluator.clean(name)] for m in MODALITIES},
         {m: [found[m] for found in attacked] for m in MODALITIES},
     )
+
+
+def _file(folder: Path, example: Example) -> Path:
+    """By the example's name and not its number: the folder's name says which examples, and not in which order."""
+    return folder / f"{hashlib.sha256(example.name.encode()).hexdigest()[:16]}.npz"
 
 
 def _array(said, modality: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 
 from pushpull.clip import Clip
-from pushpull.data.mix import NoStillLips, make_example, other_clip
+from pushpull.data.mix import NoStillLips, base_clip, make_example, other_clip
 from pushpull.data.sources import Corpus
 
 SPEAKING = "in_sync"
@@ -27,8 +27,9 @@ class Example:
     Args:
         clip: with its labels.
         kind: "in_sync", "swapped", ... as in ``pushpull.data.mix``, or "film" for footage taken as it is.
-        base: the base clip that it was made from.
+        base: the base clip that it was made from: intervals are over these.
         source: where that came from.
+        piece: the stretch of the base clip, where that has several.
 
     Raises:
         ValueError: the clip has no labels.
@@ -38,6 +39,7 @@ class Example:
     kind: str
     base: str
     source: str
+    piece: str = ""
 
     def __post_init__(self):
         if self.clip.labels is None:
@@ -45,7 +47,7 @@ class Example:
 
     @property
     def name(self) -> str:
-        return f"{self.source}/{self.base}/{self.kind}"
+        return f"{self.source}/{self.piece or self.base}/{self.kind}"
 
     @property
     def digest(self) -> str:
@@ -88,7 +90,8 @@ class SetOptions:
 def make_examples(pool: Corpus, options: SetOptions) -> list[Example]:
     """Examples of every source, half of them speaking, in an order that mixes sources and kinds.
 
-    A base clip gives at most one speaking and one not-speaking example. The first n examples of a longer list are those
+    A clip gives at most one speaking and one not-speaking example; clips that were cut from one file are one base clip.
+    The first n examples of a longer list are those
     of a shorter one with the same seed.
 
     Args:
@@ -142,7 +145,7 @@ def _in_turn(drawn, count):
 
 
 def _of_source(name, part, options, speaking):
-    """Examples of one source as they come, each from another base clip."""
+    """Examples of one source as they come, each from another clip."""
     if len(part) < 2:
         return
     order = np.random.default_rng([options.seed, crc32(name.encode())]).permutation(len(part))
@@ -164,7 +167,7 @@ def _of_source(name, part, options, speaking):
             continue
         if speaking and not made.labels.mean() >= max(options.speech, 1 / options.frames):
             continue
-        yield Example(made, kind, clip.name, name)
+        yield Example(made, kind, base_clip(part, index), name, piece=clip.name)
 
 
 def _most_speech(clip, frames):

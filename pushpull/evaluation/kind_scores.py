@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pushpull.clip import Clip
-from pushpull.data.mix import ExampleMix, NoStillLips, make_example, other_clip
+from pushpull.data.mix import ExampleMix, NoStillLips, base_clip, make_example, other_clip
 from pushpull.detectors import attack_copy, device_of
 from pushpull.files import replacing
 
@@ -97,15 +97,9 @@ def score_kinds(
         said = _scores(network, {kind: clip for kind, clip in made.items() if clip is not None}, device)
         for kind, column in scores.items():
             column.append(said.get(kind, np.zeros(0, np.float32)))
-        bases.append(base_of(pool[number].name))
+        bases.append(base_clip(pool, number))
         labels.append(made[IN_SYNC].labels == 1)
     return KindScores(tuple(bases), tuple(labels), {kind: tuple(parts) for kind, parts in scores.items()})
-
-
-def base_of(name: str) -> str:
-    """The file that a clip was cut from: pieces are called FILE-FRAME, see ``pushpull.data.talkset``."""
-    stem, _, start = name.rpartition("-")
-    return stem if stem and start.isdecimal() else name
 
 
 def _example(pool: Sequence[Clip], number: int, kind: str, seed: int) -> Clip | None:

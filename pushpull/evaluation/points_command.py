@@ -10,6 +10,7 @@ detectors that are missing.
 """
 
 import argparse
+import re
 import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -23,12 +24,13 @@ from pushpull.data.sources import Corpus, crops_of, read_sources
 from pushpull.data.talkset import TalkSetOptions, cores
 from pushpull.detectors import CheckpointError, card_of, open_detector, resolve_device
 from pushpull.detectors.points import OWN
+from pushpull.evaluation.finished import check_finished
 from pushpull.evaluation.kind_scores import KindScores, score_kinds
 from pushpull.evaluation.points import RULES
 from pushpull.evaluation.points_cards import card_points, file_to_write, write_points
 from pushpull.evaluation.points_output import document, write_results
 from pushpull.evaluation.points_rows import DEVELOPMENT, ELSEWHERE, Footage, rows_of
-from pushpull.evaluation.subjects import without_rows
+from pushpull.evaluation.subjects import Subject, without_rows
 from pushpull.files import check_folder
 from pushpull.runs.run import environment
 
@@ -96,27 +98,46 @@ class Places:
         return self._read[text, crop]
 
 
-def run_points(options: PointsOptions, out: Path, *, command: str, write: bool = False, progress: bool = False) -> dict:
+def run_points(
+    options: PointsOptions,
+    out: Path,
+    *,
+    command: str,
+    write: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> dict:
     """Choose the points of every detector, write the results into ``out`` and, if asked for, the cards.
+
+    Args:
+        command: what the results say that they were made by.
+        write: whether to write the cards.
+        overwrite: replace finished results of something else in ``out``.
+        progress: show bars.
 
     Returns:
         What results.json holds.
 
     Raises:
-        ValueError, CheckpointError, FileNotFoundError: detectors or footage do not fit; the message says which.
+        ValueError, CheckpointError, FileNotFoundError: detectors or footage do not fit, or ``out`` holds other results;
+            the message says which.
     """
     check_folder(out)
     names = without_rows([name.strip() for name in options.models.split(",") if name.strip()])
     files = {name: file_to_write(name) for name in names} if write else {}
+    told = asdict(replace(options, models=",".join(names)))
     device, places = resolve_device(options.device), Places(options, progress)
+    detectors = [open_detector(name, device, OWN) for name in names]
+    # What a .py file made has no file of weights, and is told by the weights themselves.
+    cards = [replace(card_of(detector), sha256=Subject.of(detector).sha256) for detector in detectors]
+    asked = {"study": NAME, "options": told, "models": [{"name": c.name, "sha256": c.sha256} for c in cards]}
+    check_finished(out, asked, defaults=asdict(options), free=("models", "device"), overwrite=overwrite)
     rows, models, footage, ran = [], [], {}, {}
-    for name in names:
-        detector = open_detector(name, device, OWN)
-        card = card_of(detector)
+    for name, detector, card in zip(names, detectors, cards, strict=True):
         scored = []
         for place in places.of(card.crop):
             facts = {"sha256": card.sha256, "set": place.pool.fingerprint, "seed": options.seed}
-            path = out / "records" / f"{card.name}-{place.role}-{place.name.replace(':', '-')}.npz"
+            path = out / "records" / f"{card.name}-{place.role}-{re.sub('[:/]', '-', place.name)}.npz"
             scores = KindScores.read(path, facts)
             if scores is None:
                 bar = partial(tqdm, unit="clip", desc=f"{card.name} on {place.name}", disable=not progress)
@@ -129,8 +150,8 @@ def run_points(options: PointsOptions, out: Path, *, command: str, write: bool =
         rows, ran = rows + found, environment(detector)
         models.append({"name": card.name, "sha256": card.sha256, "crop": card.crop, "operating_points": points})
         if write:
-            write_points(files[name], points, sha256=str(card.sha256))
-    told = {"command": command, "options": asdict(replace(options, models=",".join(names))), "environment": ran}
+            write_points(files[name], points, sha256=card.sha256)
+    told = {"command": command, "options": told, "environment": ran}
     found = document(TITLE, told, RULES, list(footage.values()), models, rows)
     write_results(out, found)
     return found
@@ -146,11 +167,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--write", action="store_true", help="put the points into the detectors' cards")
+    parser.add_argument("--overwrite", action="store_true", help="replace other results that are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options, given = parse_options(PointsOptions, arguments, parser)
     command = f"python -m pushpull.evaluate {NAME} {shlex.join(arguments)}"
     try:
-        run_points(options, given.out, command=command, write=given.write, progress=not given.quiet)
+        run_points(
+            options,
+            given.out,
+            command=command,
+            write=given.write,
+            overwrite=given.overwrite,
+            progress=not given.quiet,
+        )
     except (ValueError, CheckpointError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pushpull.attacks import BIM
 from pushpull.evaluation.crafting import Evaluator
+from pushpull.evaluation.output import decided_at
+from pushpull.evaluation.records import RecordStore
 from pushpull.evaluation.studies import StudyOptions
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.survival import BATCH, Setting, measure, tabulate
@@ -43,7 +45,15 @@ def run_survival(
         **told,
         "own_labels": evaluator.own_labels,
         "set": {crop or "as given": digest for crop, digest in evaluator.hashes.items()},
-        "models": [{"name": name, "sha256": subject.sha256} for name, subject in evaluator.subjects.items()],
+        "models": [
+            {
+                "name": name,
+                "sha256": subject.sha256,
+                "threshold": subject.point.threshold,
+                "point": subject.point.name,
+            }
+            for name, subject in evaluator.subjects.items()
+        ],
         "attack": {"name": "bim"} | asdict(setting.attack),
         "rows": rows,
     }
@@ -53,19 +63,9 @@ def run_survival(
 
 def _measured(evaluator: Evaluator, subject: Subject, setting: Setting, out: Path, on_examples) -> list[dict]:
     """Every example of one detector, those on disk read; batches are those of a run without interruption."""
-    key = json.dumps(
-        {
-            "sha256": subject.sha256,
-            "set": evaluator.hashes[evaluator.crop_of(subject.name)],
-            "own_labels": evaluator.own_labels,
-            "attack": asdict(setting.attack),
-            "eps_avs": setting.eps_avs,
-            "channels": [channel.name for channel in setting.channels],
-            "seed": setting.seed,
-        },
-        sort_keys=True,
-    )
-    path = out / "records" / f"survival-{subject.name}.jsonl"
+    facts = _facts(evaluator, subject, setting)
+    key = json.dumps(facts, sort_keys=True)
+    path = out / "records" / f"survival-{RecordStore(None, facts).name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     found = _stored(path, key)
     examples = evaluator.cuts[evaluator.crop_of(subject.name)]
@@ -82,6 +82,24 @@ def _measured(evaluator: Evaluator, subject: Subject, setting: Setting, out: Pat
             file.flush()
             on_examples(1)
     return found
+
+
+def _facts(evaluator: Evaluator, subject: Subject, setting: Setting) -> dict:
+    """Everything that the numbers of one detector depend on."""
+    # What is not used is not told, as in Evaluator.key.
+    moved = {"threshold": subject.point.threshold} if subject.point.threshold else {}
+    return {
+        "sha256": subject.sha256,
+        **moved,
+        "set": evaluator.hashes[evaluator.crop_of(subject.name)],
+        # The set's hash does not say in which order its examples are, and a line is told by its number alone.
+        "examples": [example.name for example in evaluator.examples],
+        "own_labels": evaluator.own_labels,
+        "attack": asdict(setting.attack),
+        "eps_avs": setting.eps_avs,
+        "channels": [channel.name for channel in setting.channels],
+        "seed": setting.seed,
+    }
 
 
 def _stored(path: Path, key: str) -> list[dict]:
@@ -106,9 +124,9 @@ def as_markdown(found: dict) -> str:
     lines += [
         f"{first['clips']} examples from {first['bases']} base clips, {first['frames']} frames, "
         f"set {', '.join(found['set'].values())}; BIM-{steps}, sound and picture, white-box. Percent of frames decided "
-        "right, with 95 % intervals by bootstrap over base clips. What a channel does to clean clips stands beside "
-        "what it leaves of the attack; *survives* is the attack's harm through the channel relative to its harm in "
-        "floating point.",
+        f"right at {decided_at(found)}, with 95 % intervals by bootstrap over base clips. What a channel does to "
+        "clean clips stands beside what it leaves of the attack; *survives* is the attack's harm through the channel "
+        "relative to its harm in floating point.",
         "",
     ]
     for model in found["models"]:

@@ -15,7 +15,7 @@ from pushpull.detectors import Outputs
 from pushpull.files import PARTIAL, replacing
 from pushpull.training.avil import NAMES
 from pushpull.training.examples import Examples
-from pushpull.training.options import TrainOptions, modern
+from pushpull.training.options import BEGUN_WITH, TrainOptions, modern
 
 
 class Totals:
@@ -111,7 +111,8 @@ def save_state(path: Path, state: dict) -> None:
 def load_state(path: Path, identity: dict, device: torch.device) -> dict:
     """What :func:`save_state` wrote.
 
-    A run that is older than an option goes on while the option is at its default, which leaves training as it was.
+    A run that is older than an option goes on while the option is at its default, which leaves training as it was. One
+    that did not keep what checkpoints it began with goes on with those that it finds.
 
     Raises:
         ValueError: it cannot be read, or is of a run with another identity; the message names what differs.
@@ -123,7 +124,8 @@ def load_state(path: Path, identity: dict, device: torch.device) -> dict:
         raise ValueError(f"{path} cannot be read ({why}): remove it to begin anew, or give another --out") from error
     now = _flat(identity)
     default = {k: v for k, v in _flat(asdict(TrainOptions())).items() if k in now}
-    before = default | _flat(modern(state["identity"]))
+    found = {} if BEGUN_WITH in state["identity"] else {k: v for k, v in now.items() if k.startswith(f"{BEGUN_WITH}.")}
+    before = default | found | _flat(modern(state["identity"]))
     changed = [f"{k} ({before.get(k)} -> {now.get(k)})" for k in sorted(before | now) if before.get(k) != now.get(k)]
     if changed:
         raise ValueError(

@@ -1,5 +1,6 @@
 """The networks that can be trained: built by the name of their architecture, read from files and written to them."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -16,6 +17,9 @@ from pushpull.detectors import (
     save_detector,
     undecided,
 )
+from pushpull.detectors.checkpoint import REFERENCE
+from pushpull.detectors.load import file_of
+from pushpull.detectors.state import read_state
 from pushpull.detectors.streams import TwoStreams
 from pushpull.detectors.windowed import Windowed
 
@@ -74,6 +78,20 @@ def load_network(name_or_path: str | Path, device: str | torch.device = "auto") 
             f"{name_or_path} is a {type(network).__name__}; what can be trained is {', '.join(ARCHITECTURES)}"
         )
     return network
+
+
+def weights_sha256(name_or_path: str | Path) -> str:
+    """Hexadecimal SHA-256 of the tensors in a detector's file: it stays when the file's card changes, as by an attack.
+
+    Raises:
+        CheckpointError: as :func:`pushpull.detectors.load_detector`.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(read_state(file_of(name_or_path)).items()):
+        if not name.startswith(REFERENCE):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_network(path: str | Path, network: Network, card: dict, *, weights: str) -> Path:

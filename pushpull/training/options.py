@@ -16,11 +16,12 @@ from pushpull.detectors.checkpoint import NAME
 from pushpull.detectors.stored import STORED
 from pushpull.training.adversarial import ADVERSARIAL, ADVERSARIAL_DATA, Injection
 from pushpull.training.distillation import Distillation
-from pushpull.training.networks import check_architecture
+from pushpull.training.networks import check_architecture, weights_sha256
 from pushpull.training.rows import complete, row_settings
 
 WARMUP_MIX = ExampleMix(in_sync=0.5, swapped=0, shifted=0, still=0.5, frozen=0, silence=0, noise=0)
 WARMUP_SECONDS = 1.0
+BEGUN_WITH = "begun_with"  # in a run's identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +232,24 @@ def modern(training: dict) -> dict:
 
 
 def identity(options: TrainOptions, pool) -> dict:
-    """What must be the same for a run to go on: the options that decide its steps, and the very clips."""
+    """What must be the same for a run to go on: the options that decide its steps, the very clips and weights."""
     # The clips' fingerprint says which tracks of AVA they are.
     free = {"data", "ava", "row", "name", "device", "threads", "workers", "save_seconds", "credit"}
     free |= {"recalibration", "prior", "weights"}  # what is done to the trained weights
-    return {k: v for k, v in asdict(options).items() if k not in free} | {"clips": pool.fingerprint}
+    kept = {k: v for k, v in asdict(options).items() if k not in free}
+    return kept | {"clips": pool.fingerprint, BEGUN_WITH: begun_with(options)}
+
+
+def begun_with(options: TrainOptions) -> dict[str, str]:
+    """SHA-256 of the weights of every checkpoint that a run takes something from: a path says nothing of the content.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is damaged.
+    """
+    injected = options.adversarial and options.adversarial_data == "set"
+    named = {
+        "start": options.start,
+        "distillation": options.distillation.source,
+        "injection": options.injection.source if injected else "",
+    }
+    return {name: weights_sha256(checkpoint) for name, checkpoint in named.items() if checkpoint}

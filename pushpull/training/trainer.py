@@ -117,6 +117,7 @@ class Trainer:
     def build(self) -> None:
         """Network, optimizer, and a teacher where there is one."""
         options = self.options
+        self.identity = identity(options, self.pool)
         torch.manual_seed(options.seed)
         self.network = build(options.architecture, options.variant, options.size).to(self.device)
         source = load_network(options.start, self.device) if options.start else None
@@ -134,18 +135,19 @@ class Trainer:
         """What an earlier run left, if it left anything."""
         path = self.out / "state.pt"
         if path.exists():
-            state = load_state(path, identity(self.options, self.pool), self.device)
+            state = load_state(path, self.identity, self.device)
             self.network.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             # The state may come from another device.
             self.optimizer.param_groups[0]["fused"] = self.device.type == "cuda"
             self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+            self.origin = state.get("origin", self.origin)  # the card of a file may have changed since
         self.world.wait()  # nobody writes a state that another has yet to read
 
     def save(self) -> None:
         if self.world.leads:
             state = {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-            state |= {"identity": identity(self.options, self.pool)}
+            state |= {"identity": self.identity, "origin": self.origin}
             state |= {"step": self.step, "seconds": self.seconds, "history": self.history}
             save_state(self.out / "state.pt", state)
         self.saved = time.monotonic()

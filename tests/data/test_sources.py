@@ -71,6 +71,28 @@ def test_cards_name_sources_without_their_parents():
     assert source_names("somewhere/grid_s1,talkheads:else/where/heads") == "grid_s1,talkheads:heads"
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("x/one/clips,talkset:x/two/clips", ["one/clips", "two/clips"]),
+        ("x/one/clips,y/one/clips,y/grid*2", ["x/one/clips", "y/one/clips", "grid"]),
+        ("x/heads,talkheads:x/heads", ["heads", "talkheads:heads"]),
+        ("talkheads:x/300,talkheads:300", ["talkheads:x/300", "talkheads:300"]),
+    ],
+)
+def test_sources_whose_folders_have_one_name_are_told_apart(text, names):
+    assert list(crops_of(text, TalkSetOptions())) == names
+    assert source_names(text) == ",".join(f"{name}*2" if name == "grid" else name for name in names)
+
+
+def test_every_source_gives_its_clips_whatever_its_folder_is_called(heads, tmp_path):
+    other = write_heads(tmp_path / "other" / "heads", ["in_sync"] * 2)
+    found = read_sources(f"talkheads:{heads},talkheads:{other}", TalkSetOptions())["train"].by_source()
+    assert [len(part) for part in found.values()] == [3, 2]
+    with pytest.raises(ValueError, match="named twice"):
+        read_sources(f"talkheads:{heads},talkheads:{heads}/../heads*2", TalkSetOptions())
+
+
 def test_every_source_says_how_its_faces_are_cut(heads):
     text = f"talkset:grid,talkheads:{heads},ava:AVA,talkheads:300"
     for crop in ("talknet_demo", "face_box"):

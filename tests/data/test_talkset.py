@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from training_support import GRID
 
 from pushpull.data import cropcache, cutting, talkset
+from pushpull.data.cached import CachedPool
 from pushpull.data.cropcache import CropCache
 from pushpull.data.cutting import cut_video, lone_faces
+from pushpull.data.sources import Corpus, Part
 from pushpull.data.talkset import TalkSetOptions, find_videos, prepare
 
 needs_grid = pytest.mark.skipif(not GRID.is_dir(), reason="needs the GRID footage in ../shared/data/grid_s1")
@@ -141,11 +144,25 @@ def test_prepare_says_what_it_made_and_what_it_left_out(footage, tmp_path, one_f
     assert "not a video" in why["broken.mp4"]
 
     one, two = splits["train"][0], splits["train"][1]
-    assert one.name == "one" and one.frames == two.frames == 40 == splits["train"].pieces[0].frames
+    assert [clip.name for clip in splits["train"]] == ["anna/one", "anna/two", "bert/one"], "speakers say the same"
+    assert one.frames == two.frames == 40 == splits["train"].pieces[0].frames
     assert one.labels.tolist() == [0] * 10 + [1] * 20 + [0] * 10, "from its alignment"
     assert two.labels.sum() == 0, "a steady tone is no voice"
     assert one.video.dtype == np.uint8 and one.audio.std() > 0
     assert [piece.speaker for piece in splits["train"].pieces] == ["anna", "anna", "bert"]
+
+
+def test_pieces_know_their_file_whatever_files_are_called(tmp_path, one_face):
+    """A name that ends in a number says nothing of pieces."""
+    for number, name in enumerate(("flat-0", "s1/same", "s2/same")):
+        write_video(tmp_path / "films" / f"{name}.mkv", seconds=1.2 + 1.2 * number)
+    options = replace(ALL_TRAIN, shortest=0.4, longest=1.3)
+    splits, _ = prepare(tmp_path / "films", options, cache=tmp_path / "cache")
+    corpus = Corpus([Part("films", CachedPool(splits["train"]))])
+    found = {corpus[number].name: corpus.base(number) for number in range(len(corpus))}
+    assert len(found) == len(corpus) > 4 and found["flat-0"] == "flat-0"
+    assert set(found.values()) == {"flat-0", "s1/same", "s2/same"}
+    assert {name for name, base in found.items() if base == "s1/same"} >= {"s1/same-0", "s1/same-32"}
 
 
 def test_a_bad_alignment_is_found_before_training(tmp_path, one_face):

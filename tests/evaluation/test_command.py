@@ -5,6 +5,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,6 +82,47 @@ def test_the_same_command_again_attacks_nothing(toys, tmp_path, monkeypatch):
     assert (tmp_path / "results.md").read_text() == before
 
 
+@pytest.mark.parametrize(
+    "study, more, models, eps, message",
+    [
+        ("fig3b", (), "A", "0", "results of fig3c, not of fig3b"),
+        ("clean", (), "A", "0", "results of fig3c, not of clean"),
+        ("fig3c", (), "A,D3", "0", "results with other models (A aaaaaaaaaaaaaaaa -> A aaaaaaaaaaaaaaaa, D3 "),
+        ("fig3c", (), "A", "1", "results with other attacks.eps_av (0 -> 1)"),
+        ("fig3c", ("--point", "speaking"), "A", "0", "results with other point (own -> speaking)"),
+        ("fig3c", ("--device", "cpu", "--batch", "2", "--data", "elsewhere"), "A", "0", None),
+        ("fig3b", ("--overwrite",), "A", "0", None),
+    ],
+)
+def test_finished_results_of_something_else_are_not_replaced(study, more, models, eps, message, toys, tmp_path, capsys):
+    assert main(arguments("fig3c", tmp_path, models="A", eps="0")) == 0
+    before = (tmp_path / "results.json").read_bytes()
+    if message is None:
+        assert main(arguments(study, tmp_path, *more, models=models, eps=eps)) == 0
+        return
+    with pytest.raises(SystemExit):
+        main(arguments(study, tmp_path, *more, models=models, eps=eps))
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert message in told and "give another folder, or allow to overwrite them with --overwrite" in told
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_results_of_other_examples_and_of_older_versions_are_known(toys, tmp_path, monkeypatch, capsys):
+    main(arguments("fig3c", tmp_path, models="A", eps="0"))
+    path = tmp_path / "results.json"
+    found = json.loads(path.read_text())
+    for name in ("precision", "long_steps"):  # options that older results do not know
+        found["options"]["attacks"].pop(name)
+    path.write_text(json.dumps(found))
+    assert main(arguments("fig3c", tmp_path, models="A", eps="0")) == 0
+    monkeypatch.setattr(command, "held_out_examples", lambda *a, **k: {"talknet_demo": toy_examples(5)})
+    for text, message in ((None, "results with other set ("), ("{}", "of no evaluation"), ("[", "of no evaluation")):
+        path.write_text(path.read_text() if text is None else text)
+        with pytest.raises(SystemExit):
+            main(arguments("fig3c", tmp_path, models="A", eps="0"))
+        assert message in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_a_detector_without_heads_is_attacked_by_the_head_it_has(toys, tmp_path):
     main(arguments("fig4", tmp_path, models="A,nc", eps="3"))
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
@@ -88,20 +130,46 @@ def test_a_detector_without_heads_is_attacked_by_the_head_it_has(toys, tmp_path)
     assert {r["objective"] for r in rows if r["model"] == "A"} == {"training_aware", "inference_aware"}
 
 
-def test_survival_goes_on_with_the_examples_that_are_missing(toys, tmp_path, monkeypatch):
+@pytest.fixture
+def few(monkeypatch):
+    """One channel in place of all."""
     few = survival_study.Setting(attack=survival_study.BIM(), channels=None).channels[:1]
     make = survival_study.Setting
     monkeypatch.setattr(survival_study, "Setting", lambda **k: make(**{"channels": few} | k))
+    return few
+
+
+def test_survival_goes_on_with_the_examples_that_are_missing(toys, few, tmp_path):
     assert main(arguments("survival", tmp_path, models="A", eps="3")) == 0
     found = json.loads((tmp_path / "results.json").read_text())
     assert [row["channel"] for row in found["rows"]] == ["float", few[0].name]
     assert found["rows"][0]["attacked"]["value"] == 0 and found["rows"][0]["clean"]["value"] == 1
     assert (tmp_path / "A.png").exists() and few[0].title in (tmp_path / "results.md").read_text()
-    path = next((tmp_path / "records").glob("survival-A.jsonl"))
+    path = next((tmp_path / "records").glob("survival-*.jsonl"))
     path.write_text(path.read_text()[:-20])
     main(arguments("survival", tmp_path, models="A", eps="3"))
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["rows"] == found["rows"]
+    kept = path.read_text()
+    main(arguments("survival", tmp_path, "--point", "speaking", "--overwrite", models="A", eps="3"))
+    moved = json.loads((tmp_path / "results.json").read_text())
+    assert (moved["models"][0]["point"], moved["models"][0]["threshold"]) == ("speaking", -9)
+    assert moved["rows"][0]["clean"]["value"] == 0.5, "far below all scores everybody speaks"
+    assert path.read_text() == kept and "operating point 'speaking'" in (tmp_path / "results.md").read_text()
+
+
+def test_survival_pairs_examples_in_another_order_with_their_own_base_clips(toys, few, tmp_path, monkeypatch):
+    """Each source may be named first: the set and its hash are the same."""
+    found = {}
+    made = toy_examples(4)
+    for order in (1, -1):
+        examples = {"talknet_demo": made[::order]}
+        monkeypatch.setattr(command, "held_out_examples", lambda *a, examples=examples, **k: examples)
+        assert main(arguments("survival", tmp_path, models="A", eps="0")) == 0
+        lines = [path.read_text().splitlines()[1:] for path in (tmp_path / "records").glob("survival-*.jsonl")]
+        found[order] = [[json.loads(line)["clip"] for line in part] for part in lines]
+    names = [example.clip.name for example in made]
+    assert found[1] == [names] and sorted(found[-1]) == [names, names[::-1]]
 
 
 def test_clean_figures_tell_recall_at_false_alarm_rates_by_kind(toys, tmp_path, capsys, monkeypatch):
@@ -135,6 +203,51 @@ def test_figures_are_of_the_point_that_was_asked_for(toys, tmp_path):
         assert right == (1.0 if point == "own" else 0.5), "far below all scores everybody speaks"
 
 
+FILE = {"attacks": {"steps": 4}, "batch": 3}
+
+
+@pytest.mark.parametrize(
+    "more, file, told",
+    [
+        ([], None, (450, 50, 10, 5, "0.5,1,2,5,10")),
+        (["--quick"], None, (24, 25, 10, 1, "0.5,1,2,5,10")),
+        (["--quick", "--set.examples", "4", "--attacks.steps", "3"], None, (4, 25, 3, 1, "0.5,1,2,5,10")),
+        (["--quick", "--attacks.eps-av=3"], FILE, (24, 25, 4, 1, "3")),
+        ([], FILE, (450, 50, 4, 5, "0.5,1,2,5,10")),
+        ([], {"attacks": {"eps_av": "7"}}, (450, 50, 10, 5, "7")),
+    ],
+)
+def test_quick_and_usual_numbers_hold_where_no_others_are_given(more, file, told, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(command, "run_study", lambda study, options, *_, **__: seen.append(options))
+    if file:
+        (tmp_path / "some.json").write_text(json.dumps(file))
+        more = [*more, "--config", str(tmp_path / "some.json")]
+    assert main(["detectors", "--data", "d", "--out", str(tmp_path), *more]) == 0
+    chosen, attacks = seen[0].set, seen[0].attacks
+    assert (chosen.examples, chosen.frames, attacks.steps, attacks.restarts, attacks.eps_av) == told
+
+
+@pytest.mark.parametrize(
+    "more, told",
+    [
+        ([], (100, 50, 5000, 5.0)),
+        (["--set.frames", "9"], (100, 9, 5000, 5.0)),
+        (["--quick", "--attacks.eps-av", "2"], (12, 25, 100, 2.0)),
+        (["--quick", "--set.examples", "2", "--attacks.queries", "7"], (2, 25, 7, 5.0)),
+    ],
+)
+def test_a_quick_audit_keeps_what_is_given(more, told, toys, tmp_path, monkeypatch):
+    seen = []
+    told_of = SimpleNamespace(verdict="", clean=0, paper_style=0, worst=0, constant=0, flags=[])
+    monkeypatch.setattr(
+        audit_command, "audit_one", lambda subject, cuts, options, *_, **__: seen.append(options) or told_of
+    )
+    assert audit_command.main(["A", "--data", "d", "--out", str(tmp_path), *more]) == 0
+    chosen, attacks = seen[0].set, seen[0].attacks
+    assert (chosen.examples, chosen.frames, attacks.queries, attacks.eps_av) == told
+
+
 @pytest.mark.parametrize("rate, recall", [(0.0, 0.5), (0.24, 0.5), (0.25, 0.75), (1.0, 1.0)])
 def test_recall_at_a_false_alarm_rate_is_counted(rate, recall):
     clusters = Clusters(["a", "b"], replicates=5)
@@ -161,6 +274,8 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
         (["table1", "--out", "x", "--data", "d", "--attacks.precision", "half"], "float32 or bfloat16"),
         (["survival", "--out", "x", "--data", "d", "--attacks.precision", "bfloat16"], "in float32"),
         (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "-1"], "eps_av"),
+        (["table1", "--out", "x", "--data", "d", "--attacks.eps", "3"], "unrecognized arguments: --attacks.eps 3"),
+        (["points", "--out", "x", "--data", "d", "--else", "e"], "unrecognized arguments: --else e"),
         (["table1", "--out", "x", "--data", "d", "--point", "loud"], "one of speaking, strict_sync, own"),
         (["table1", "--out", "x", "--data", "/nowhere", "--models", "lite"], "/nowhere"),
         (["table1", "--out", "x", "--data", "d", "--models", "no-such-model"], "no-such-model"),

@@ -1,5 +1,6 @@
 """Embedding figures: the four quantities are those of the losses, intervals are over clips, and the command goes on."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -107,7 +108,8 @@ def test_the_command_writes_its_files_and_goes_on(toys, tmp_path, monkeypatch):
     assert "Left out, because they give no embeddings e_a and e_v: none." in told and "| D3 minus A |" in told
     assert "adversarial.wrong_a_low" in (tmp_path / "results.csv").read_text().splitlines()[0]
     assert (tmp_path / "figure.png").stat().st_size > 20_000
-    gone = sorted((tmp_path / "records").glob("embeddings-*/2.npz"))[0]
+    digest = hashlib.sha256(toy_examples(4)[2].name.encode()).hexdigest()[:16]
+    gone = sorted((tmp_path / "records").glob(f"embeddings-*/{digest}.npz"))[0]
     gone.unlink()
     real, again = command.Evaluator.craft, []
     monkeypatch.setattr(
@@ -115,6 +117,20 @@ def test_the_command_writes_its_files_and_goes_on(toys, tmp_path, monkeypatch):
     )
     assert main(arguments(tmp_path, "A,D3,none")) == 0
     assert again == [[2]] and (tmp_path / "results.json").read_text() == text
+
+
+def test_examples_in_another_order_keep_their_own_embeddings(toys, tmp_path, monkeypatch):
+    """Each source may be named first: the set and its hash are the same."""
+    moved = []
+    for order in (1, -1):
+        monkeypatch.setattr(
+            command, "held_out_examples", lambda *a, order=order, **k: {"talknet_demo": toy_examples(5)[::order]}
+        )
+        assert main(arguments(tmp_path, "A")) == 0
+        row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
+        moved.append([row["adversarial"][f"moved_{m}"]["value"] for m in "av"])
+        monkeypatch.setattr(command.Evaluator, "craft", lambda *_: pytest.fail("attacked again"))
+    assert moved[0] == pytest.approx(moved[1], rel=1e-9)
 
 
 def test_detectors_without_embeddings_alone_are_refused(toys, tmp_path, capsys):

@@ -37,6 +37,18 @@ def test_half_speak_sources_take_turns_and_no_base_clip_gives_two_of_one_kind():
     assert len({e.kind for e in examples}) >= 3
 
 
+def test_pieces_of_one_file_are_examples_of_their_own_and_one_base_clip():
+    class Pieces(list):
+        def base(self, index):
+            return f"file{index // 4}"
+
+    clips = pool(8)
+    clips.by_source = lambda: {"films": Pieces(clips)}
+    examples = make_examples(clips, SetOptions(examples=8, frames=20))
+    assert len({e.name for e in examples}) == 8 and {e.base for e in examples} == {"file0", "file1"}
+    assert all(e.name == f"films/{e.piece}/{e.kind}" for e in examples)
+
+
 def test_the_same_seed_gives_the_same_set_and_another_another():
     first, again, other = (
         set_hash(make_examples(pool(), SetOptions(examples=8, frames=20, seed=s))) for s in (0, 0, 1)

@@ -12,7 +12,7 @@ from pushpull.data.sources import Corpus, Part
 from pushpull.detectors import at_point
 from pushpull.evaluation import points_command, points_rows
 from pushpull.evaluation.command import main
-from pushpull.evaluation.kind_scores import IN_SYNC, SILENT_KINDS, KindScores, base_of, score_kinds
+from pushpull.evaluation.kind_scores import IN_SYNC, SILENT_KINDS, KindScores, score_kinds
 from pushpull.evaluation.points import Rule, choose, clusters_of, measure
 
 FRAMES = 24
@@ -89,9 +89,10 @@ def test_every_clip_is_scored_as_every_kind_and_read_again_only_for_the_same(tmp
         score_kinds(toy, pool(1))
 
 
-@pytest.mark.parametrize("name, base", [("12", "12"), ("12-250", "12"), ("a-b", "a-b"), ("-3", "-3")])
-def test_pieces_of_a_file_are_one_base_clip(name, base):
-    assert base_of(name) == base
+def test_pieces_of_a_file_are_one_base_clip():
+    clips = pool()
+    clips.base = lambda number: "ab"[number // 2]
+    assert score_kinds(Toy(heads=False), clips).bases == ("a", "a", "b", "b")
 
 
 @pytest.fixture
@@ -141,6 +142,9 @@ def test_the_command_tells_what_points_give_where_they_were_chosen_and_elsewhere
     assert "operating_points" not in json.loads(toys["mine"].read_text()), "nobody asked for it"
 
     monkeypatch.setattr(points_command, "score_kinds", lambda *_, **__: pytest.fail("scored again"))
+    with pytest.raises(SystemExit):
+        main([*arguments, "--seed", "1"])
+    assert "results with other seed (0 -> 1); give another folder" in capsys.readouterr().err.replace("\n", " ")
     assert main([*arguments, "--write"]) == 0
     card = json.loads(toys["mine"].read_text())
     assert card["title"] == "kept"
@@ -153,6 +157,22 @@ def test_the_command_tells_what_points_give_where_they_were_chosen_and_elsewhere
             and said["sha256"] == "m" * 64
         )
         assert said["command"].endswith("--write")
+
+
+def test_a_detector_that_comes_from_no_file_of_weights_is_told_by_its_weights(toys, tmp_path, monkeypatch):
+    made = Toy("script", heads=False)
+    monkeypatch.setattr(points_command, "open_detector", lambda name, device, point: at_point(made, point))
+    arguments = ["points", "--models", "mine.py", "--data", "talkset:strangers", "--out", str(tmp_path), "--quiet"]
+    arguments += ["--overwrite"]
+    hashes, thresholds = [], []
+    for gain in (1.0, 2.0):
+        made.gain.data[1] = gain
+        assert main(arguments) == 0
+        found = json.loads((tmp_path / "results.json").read_text())
+        hashes.append(found["models"][0]["sha256"])
+        thresholds.append(found["models"][0]["operating_points"]["speaking"]["threshold"])
+        assert f"| script | talknet_demo | `{hashes[-1][:16]}` |" in (tmp_path / "results.md").read_text()
+    assert hashes[0] != hashes[1] and thresholds[0] != thresholds[1], "other weights are scored anew"
 
 
 @pytest.mark.parametrize(

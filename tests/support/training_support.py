@@ -36,5 +36,5 @@ def talkset(folder: Path, numbers: range, frames: int = 50) -> TalkSet:
         np.savez(crops, video=clip.video, audio=clip.audio)
         source = folder / f"talker{number}.mkv"
         source.with_suffix(".align").write_text(f"{SPEECH[0] * 1000} {SPEECH[1] * 1000} word\n")
-        pieces.append(Piece(crops, source, clip.name, ".", "train", 0, frames))
+        pieces.append(Piece(crops, source, clip.name, ".", "train", 0, frames, clip.name))
     return TalkSet(pieces)
