@@ -9,7 +9,7 @@ from pushpull.evaluation.seeds import WORST_CLIP, seeds_of
 from pushpull.evaluation.written import percent, points
 
 CARDS = Path(__file__).parents[1] / "from-scratch"
-ROWS = ("A", "D3", "B3", "E3", "M")
+ROWS = ("A", "C1", "C4", "D3", "B3", "E3", "M")
 KINDS = ("in_sync", "swapped", "shifted", "still")
 
 

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
+from pushpull.evaluation.paper import TABLE_1
 from pushpull.evaluation.statistics import LEVEL
 from pushpull.evaluation.studies import WORST
 from pushpull.evaluation.written import percent, points, write_tables
 from pushpull.files import check_folder, read_text
 from pushpull.plots.seeds import seeds_figure
-from pushpull.training.rows import ROWS
 
 NAME, TITLE = "seeds", "Training seeds: what a row's loss does, and what is luck"
 FORMAT = "pushpull-seeds/1"
@@ -124,7 +124,8 @@ def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCE
     seeds = rows_of_seeds(studies)
     known = {name for rows in seeds.values() for name in rows}
     rows = []
-    for name in sorted(known, key=lambda name: (list(ROWS).index(name) if name in ROWS else len(ROWS), name)):
+    # In the paper's order, then others.
+    for name in [*filter(known.__contains__, TABLE_1), *sorted(known - set(TABLE_1))]:
         of_seed = {seed: rows[name] for seed, rows in seeds.items() if name in rows}
         row = {"row": name, "seeds": list(of_seed)}
         for measure in MEASURES:

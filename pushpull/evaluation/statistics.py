@@ -1,6 +1,6 @@
 """Intervals and tests over base clips: frames of one clip, and examples made from one clip, are not independent.
 
-A base clip is one stretch of footage; every example made from it is drawn or left out with it.
+A base clip is one file of footage; every example made from it is drawn or left out with it.
 """
 
 from collections.abc import Hashable, Sequence
