@@ -23,7 +23,8 @@ from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.command import load_subjects
 from pushpull.evaluation.crafting import BATCH
 from pushpull.evaluation.data import Cuts, held_out_examples
-from pushpull.evaluation.examples import SetOptions
+from pushpull.evaluation.examples import SetOptions, set_hash
+from pushpull.evaluation.finished import check_audit
 from pushpull.evaluation.subjects import Subject
 from pushpull.files import check_folder
 from pushpull.media import MediaError
@@ -62,11 +63,28 @@ class AuditCommandOptions:
 
 
 def audit_one(
-    subject: Subject, cuts: Cuts, options: AuditCommandOptions, out: Path, *, command: str, progress: bool = False
+    subject: Subject,
+    cuts: Cuts,
+    options: AuditCommandOptions,
+    out: Path,
+    *,
+    command: str,
+    progress: bool = False,
+    overwrite: bool = False,
 ) -> Audit:
-    """Audit one detector and write audit.json, audit.html and its records into ``out``."""
+    """Audit one detector and write audit.json, audit.html and its records into ``out``.
+
+    Args:
+        overwrite: whether a finished audit of something else that lies there may be replaced.
+
+    Raises:
+        ValueError: it may not; or as :func:`audit`.
+    """
     check_folder(out)
     examples = cuts.get(subject.crop) or next(iter(cuts.values()))
+    asked = {"model": subject.name, "sha256": subject.sha256, "point": subject.point.to_dict()}
+    asked |= {"set_hash": set_hash(examples), "options": asdict(options.attacks)}
+    check_audit(out, asked, overwrite=overwrite)
     reference = load_subjects([options.reference], options.device)[0] if options.reference else None
     bar = tqdm(unit="attack", disable=not progress, desc=subject.name)
 
@@ -106,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--quick", action="store_true", help="12 examples of a second and short attacks, unless given: minutes"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished audit of something else")
     options, given = parse_options(AuditCommandOptions, arguments, parser, beneath=_usual)
     command = f"python -m pushpull.audit {shlex.join(arguments)}"
     try:
@@ -113,7 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
         cuts = held_out_examples(options.data, options.set, [subject.crop for subject in subjects])
         for subject in subjects:
             folder = given.out / subject.name if len(subjects) > 1 else given.out
-            found = audit_one(subject, cuts, options, folder, command=command, progress=not given.quiet)
+            found = audit_one(
+                subject, cuts, options, folder, command=command, progress=not given.quiet, overwrite=given.overwrite
+            )
             print(f"{subject.name}: {found.verdict}; {folder / 'audit.html'}")
             print(
                 f"  frames right: clean {found.clean:.1f} %, under the paper's attacks {found.paper_style:.1f} %, "

@@ -8,6 +8,7 @@ from pathlib import Path
 from pushpull.files import read_text
 
 SHOWN = 16  # digits of a hash in a message
+WAYS = "give another folder, or allow to overwrite them with --overwrite"
 
 
 def check_finished(
@@ -28,18 +29,50 @@ def check_finished(
     path = folder / "results.json"
     if overwrite or not path.is_file():
         return
-    ways = "give another folder, or allow to overwrite them with --overwrite"
     try:
         before = json.loads(read_text(path))
         study, there = study_of(before), _told(before, free)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{folder} already holds a results.json that is of no evaluation; {ways}") from error
+        raise ValueError(f"{folder} already holds a results.json that is of no evaluation; {WAYS}") from error
     if study != asked["study"]:
-        raise ValueError(f"{folder} already holds results of {study}, not of {asked['study']}; {ways}")
-    there = _options(defaults, free) | there
-    changed = [f"{k} ({there.get(k)} -> {value})" for k, value in _told(asked, free).items() if there.get(k) != value]
+        raise ValueError(f"{folder} already holds results of {study}, not of {asked['study']}; {WAYS}")
+    _refuse_other(folder, "results", _options(defaults, free) | there, _told(asked, free))
+
+
+def check_audit(folder: Path, asked: Mapping, *, overwrite: bool = False) -> None:
+    """Refuse a folder whose audit.json is of another detector, or of other examples or options.
+
+    Args:
+        folder: need not exist.
+        asked: what audit.json is going to hold: "model", "sha256", "point", "set_hash", "options".
+        overwrite: whether another audit may be replaced: then nothing is refused.
+
+    Raises:
+        ValueError: the message says what differs.
+    """
+    path = folder / "audit.json"
+    if overwrite or not path.is_file():
+        return
+    try:
+        there = _of_audit(json.loads(read_text(path)))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{folder} already holds an audit.json that cannot be read; {WAYS}") from error
+    _refuse_other(folder, "an audit", there, _of_audit(asked))
+
+
+def _of_audit(found: Mapping) -> dict:
+    told = _options(found["options"], ())
+    return told | {
+        "model": f"{found['model']} {str(found['sha256'])[:SHOWN]}",
+        "threshold": found["point"]["threshold"],
+        "set": found["set_hash"],
+    }
+
+
+def _refuse_other(folder: Path, what: str, there: Mapping, asked: Mapping) -> None:
+    changed = [f"{k} ({there.get(k)} -> {value})" for k, value in asked.items() if there.get(k) != value]
     if changed:
-        raise ValueError(f"{folder} already holds results with other {', '.join(changed)}; {ways}")
+        raise ValueError(f"{folder} already holds {what} with other {', '.join(changed)}; {WAYS}")
 
 
 def study_of(found: Mapping) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
+from pushpull.evaluation.finished import check_finished
 from pushpull.evaluation.paper import TABLE_1
 from pushpull.evaluation.statistics import LEVEL
 from pushpull.evaluation.studies import WORST
@@ -236,6 +237,7 @@ def main(arguments: Sequence[str]) -> int:
         prog=f"python -m pushpull.evaluate {NAME}",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "folders", nargs="+", type=Path, help="results of table1, one folder or several for each training seed"
@@ -244,9 +246,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--against", default=",".join(REFERENCES), help="rows to subtract, comma-separated [%(default)s]"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace finished results of another study")
     given = parser.parse_args(arguments)
     try:
         check_folder(given.out)
+        check_finished(given.out, {"study": NAME, "options": {}}, defaults={}, overwrite=given.overwrite)
         references = [name.strip() for name in given.against.split(",") if name.strip()]
         command = f"python -m pushpull.evaluate {NAME} {shlex.join(arguments)}"
         found = {"command": command} | compare_seeds(given.folders, references)

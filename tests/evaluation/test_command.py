@@ -262,6 +262,17 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
     assert audit_command.main(["A", "D3", "--data", "footage", "--out", str(tmp_path), *few]) == 0
     assert {path.parent.name for path in tmp_path.glob("*/audit.html")} == {"A", "D3"}
     assert "A: not robust at eps_av 5" in capsys.readouterr().out
+    # The same again goes on; another detector, or other attacks, do not take its place unasked.
+    again = ["--data", "footage", "--out", str(tmp_path / "A"), *few]
+    assert audit_command.main(["A", *again]) == 0
+    for other, differs in (
+        (["D3", *again], "other model (A "),
+        (["A", *again, "--attacks.queries", "5"], "queries (4 -> 5)"),
+    ):
+        with pytest.raises(SystemExit):
+            audit_command.main(other)
+        assert f"{tmp_path / 'A'} already holds an audit with" in (said := capsys.readouterr().err) and differs in said
+    assert audit_command.main(["D3", *again, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,9 @@ def test_every_seed_is_told_by_itself_and_rows_are_paired_within_it(three, tmp_p
     text = (tmp_path / "all" / "results.md").read_text()
     assert text in capsys.readouterr().out and text.count("evaluate table1") == 3 and "| D3 |" in text
     assert (tmp_path / "all" / "figure.png").stat().st_size > 5000
+    with pytest.raises(SystemExit):
+        main(["seeds", *map(str, three), "--out", str(three[0])])
+    assert "already holds results of table1, not of seeds" in capsys.readouterr().err
 
 
 def test_a_seeds_rows_may_lie_in_several_folders(three, monkeypatch, tmp_path):
