@@ -20,6 +20,7 @@ from pushpull.runs.survive import survive
 from pushpull.runs.survive_spec import SurviveSpec
 from pushpull.runs.survived import Survived
 
+NOTHING_TO_GAIN = "There was nothing to gain: the model said what the aim wants of every frame before the attack."
 ENCODING = 600.0  # seconds for one file of 20 s, at low priority beside whatever else the machine does
 
 
@@ -55,7 +56,7 @@ class Outcome:
     def sentence(self) -> str:
         """The result in one breath, as HTML."""
         run = self.run
-        words = []
+        words = [NOTHING_TO_GAIN] if run.nothing_to_gain else []
         if self.noise is not None:
             words.append(
                 f"The noise knows nothing of this clip: it was fitted before{escape(origin(load(self.noise)))}."

@@ -125,6 +125,17 @@ def test_the_noise_is_the_very_one_of_the_folder(context, subject, shown):
     assert cut.run.metrics["adversarial"]["max_video"] == pytest.approx(0.2)
 
 
+def test_an_aim_that_was_met_from_the_start_is_not_called_a_success(context, subject):
+    network = context.detectors.get("talknet-lite")
+    outcome = carry_out(context, subject, 0, Form("talknet-lite", "fgsm"), network, on_step=lambda _: True)
+    run = outcome.run
+    met = replace(run, targets=(run.clean.margin > 0).long())
+    assert met.nothing_to_gain and "nothing to gain" in replace(outcome, run=met).sentence()
+    missed = replace(run, targets=1 - met.targets)
+    assert not missed.nothing_to_gain and "nothing to gain" not in replace(outcome, run=missed).sentence()
+    assert not replace(run, targets=None).nothing_to_gain
+
+
 @pytest.mark.parametrize("form", [NOISE, QUICK], ids=["noise", "survive"])
 def test_the_report_repeats_it_in_the_shell(context, shown, form, tmp_path, capsys):
     folder = folder_of(context, shown(form))
