@@ -44,18 +44,19 @@ class Actions:
 
     # Reading a clip
 
-    def pick_sample(self, model: str, event: gr.EventData):
-        """A card of the gallery was clicked."""
-        yield from self.read_sample(int(event.card), model)
+    def pick_sample(self, model: str, wished: int | None, event: gr.EventData):
+        """A card of the gallery was clicked; with a face if the page's address asks for one."""
+        yield {self.ui.wished: None}  # once: whoever chooses another clip then gets the face that speaks most
+        yield from self.read_sample(int(event.card), model, wished)
 
-    def read_sample(self, index: int | None, model: str):
+    def read_sample(self, index: int | None, model: str, wished: int | None = None):
         """A sample clip, by its place in the gallery."""
         samples = self.context.samples()
         if index is None or not 0 <= index < len(samples):
             yield {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
             return
         first = {self.ui.video: None}
-        for update in self._read(samples[index].path, samples[index].title, 0.0, model, index):
+        for update in self._read(samples[index].path, samples[index].title, 0.0, model, index, wished):
             yield first | update
             first = {}
 
@@ -88,7 +89,7 @@ class Actions:
         ui = self.ui
         return dict.fromkeys((ui.progress, ui.sentence, ui.numbers, ui.files), "") | self.idle()
 
-    def _read(self, path: Path, title: str, start: float, model: str, sample: int | None):
+    def _read(self, path: Path, title: str, start: float, model: str, sample: int | None, wished: int | None = None):
         ui = self.ui
         yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}")}
 
@@ -110,7 +111,7 @@ class Actions:
             tell((None, "asking the model about every face"))
             network = self.context.detectors.get(model)
             scores = [score(network, clip)[0] for clip in subject.clips(network)]
-            chosen = most_speaking(scores)
+            chosen = wished if wished is not None and wished < len(scores) else most_speaking(scores)
             tell((None, "preparing the player"))
             return subject, scores, clean_view(self.context, subject, chosen, network), chosen
 
@@ -128,7 +129,7 @@ class Actions:
             ui.face: chosen,
             ui.faces: face_cards(subject, scores, chosen),
             ui.player: panels.player(address) if address else panels.NOTHING_YET,
-            ui.status: about(subject),
+            ui.status: about(subject) + no_such_face(subject, wished),
             ui.trim: gr.Row(visible=subject.cut),
             ui.start: trim_slider(subject),
         }
@@ -349,6 +350,16 @@ def about(subject: Subject) -> str:
         cut = f"Seconds {subject.start:.1f} to {end:.1f} of {subject.seconds:.0f}: the demo takes {MAX_SECONDS:g} s."
     words = " ".join(part for part in (cut, *footage.remarks) if part)
     return panels.about(subject.title, footage.seconds, footage.size, len(footage.clips), words)
+
+
+def no_such_face(subject: Subject, wished: int | None) -> str:
+    """That an address asked for a face (from 0) that the clip does not show, as HTML; "" where it does."""
+    there = len(subject.footage.clips)
+    if wished is None or wished < there:
+        return ""
+    return panels.alert(
+        f"The link asks for face {wished + 1}, and the clip shows {there}: the one that speaks most is chosen."
+    )
 
 
 def face_cards(subject: Subject, scores: list | None, chosen: int) -> str:

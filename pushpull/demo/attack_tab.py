@@ -69,6 +69,7 @@ def layout(context: DemoContext, example: Example) -> SimpleNamespace:
         subject=gr.State(None, time_to_live=7200),  # intake.Subject
         face=gr.State(0),
         sample=gr.State(None),  # index of the chosen sample clip
+        wished=gr.State(None),  # index of the face that the page's address asks for, until its sample is read
         clock=gr.Timer(CLOCK, active=False),  # ticks while somebody waits for an attack's turn
     )
     with gr.Row(equal_height=False, elem_id="pp-context"):
@@ -199,9 +200,9 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
 
 def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
     """What happens when the page is loaded, and the links that lead to it."""
-    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.player, ui.noise_card, *folds_of(ui)]
+    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.wished, ui.player, ui.noise_card, *folds_of(ui)]
     page.load(visit.arrive, None, [*here, *visit.form[1:]], **QUICK).then(None, None, None, js=OPEN_LINKED, **PRIVATE)
-    copied = ui.copy.click(visit.link, [ui.sample, *visit.form], ui.link, **QUICK)
+    copied = ui.copy.click(visit.link, [ui.sample, ui.subject, ui.face, *visit.form], ui.link, **QUICK)
     copied.then(None, None, None, js=COPY, **PRIVATE)
 
 
@@ -229,7 +230,8 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     ui.stop.click(act.stop, None, ui.stop, **QUICK)
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
 
-    ui.gallery.select(act.pick_sample, [ui.model], [*clip, ui.video], show_progress_on=ui.status, **READING)
+    picked = [*clip, ui.video, ui.wished]
+    ui.gallery.select(act.pick_sample, [ui.model, ui.wished], picked, show_progress_on=ui.status, **READING)
     for event in (ui.video.upload, ui.video.stop_recording):
         event(act.take_upload, [ui.video, ui.model], clip, show_progress_on=ui.status, **READING)
     ui.video.clear(act.clear, None, clip, **QUICK)

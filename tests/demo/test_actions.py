@@ -1,0 +1,46 @@
+"""The Attack tab's actions without a browser: what each event changes."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from browser_support import write_face, write_model
+
+from pushpull.demo.actions import Actions
+from pushpull.demo.context import DemoContext
+from pushpull.demo.loaded import DetectorCache
+from pushpull.demo.storage import ResultStore
+
+PARTS = "subject face sample wished clock video gallery status faces trim start progress sentence player numbers files"
+PARTS += " run brakes stop"
+
+
+@pytest.fixture(scope="module")
+def act(tmp_path_factory, unhurried):
+    folder = tmp_path_factory.mktemp("actions")
+    (folder / "clips").mkdir()
+    (folder / "checkpoints").mkdir()
+    write_model(folder / "checkpoints")
+    write_face(folder / "clips" / "hopper.mp4")
+    detectors = DetectorCache(folder / "checkpoints", device="cpu")
+    context = DemoContext(detectors=detectors, store=ResultStore(root=folder / "store"), clips=folder / "clips")
+    return Actions(context, SimpleNamespace(**{name: name for name in PARTS.split()}))
+
+
+@pytest.fixture
+def two_faces(act, monkeypatch):
+    """The sample shows two faces: the same one twice."""
+    subject = act.context.read_sample(act.context.samples()[0])
+    twice = {name: getattr(subject.footage, name) * 2 for name in ("clips", "tracks", "thumbnails")}
+    crops = {name: videos * 2 for name, videos in subject.footage.other_crops.items()}
+    footage = replace(subject.footage, **twice, other_crops=crops)
+    monkeypatch.setattr(type(act.context), "read_sample", lambda *_, **__: replace(subject, footage=footage))
+
+
+@pytest.mark.parametrize(("wished", "face", "said"), [(1, 1, ""), (None, 0, ""), (3, 0, "asks for face 4")])
+def test_a_link_chooses_the_face_it_names_and_says_where_there_is_none(act, two_faces, wished, face, said):
+    updates = {}
+    for update in act.pick_sample("talknet-lite", wished, SimpleNamespace(card=0)):
+        updates |= update
+    assert updates["face"] == face and updates["wished"] is None
+    assert said in updates["status"] and ('role="alert"' in updates["status"]) == bool(said)
