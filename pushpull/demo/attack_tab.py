@@ -41,6 +41,12 @@ new MutationObserver(() => {
   element.querySelector(`[data-card="${held}"]`)?.focus({ preventScroll: true });
 }).observe(element, { childList: true, subtree: true });
 """
+# What a budget's box says while somebody types, nothing or too much, is no number that gradio takes. The budgets shown
+# are those of the number that it will say once it is left.
+WITHIN = """(eps, modality) => {
+  const box = document.querySelector("#BOX input[type=number]");
+  return [Math.min(box.max, Math.max(box.min, eps ?? box.dataset.kept ?? box.min)), modality];
+}"""
 PRIVATE = {"api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Attacks wait for one another; reading a clip takes seconds, so it does not wait behind them, only behind its like.
@@ -246,8 +252,9 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     for event in chosen:
         event.then(act.ask, asked, [ui.faces, *results], show_progress_on=ui.status, **opinion)
 
+    within = QUICK | {"js": WITHIN.replace("BOX", "pp-eps"), "trigger_mode": "always_last"}
     for component in (ui.eps, ui.modality):
-        component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, trigger_mode="always_last", **QUICK)
+        component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, **within)
     ui.target.change(lambda target: gr.Row(visible=target == "span"), ui.target, ui.span, **QUICK)
     fit = FormFits(visit.context, ui)
     ui.attack.change(lambda attack: gr.Column(visible=attack == UNIVERSAL), ui.attack, ui.noise_part, **QUICK)

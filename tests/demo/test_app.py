@@ -252,6 +252,22 @@ def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor
     assert "stopped it early" in page.locator(".pp-sentence").inner_text()
 
 
+def test_a_budget_box_may_be_emptied_and_says_again_what_it_said(visitor):
+    page, box = visitor.page, "#pp-eps input[type=number]"
+    wrong = []
+    page.on("response", lambda reply: wrong.append(reply.url) if reply.status >= 400 else None)
+    for before, typed, budget, after in (("10", "", "± 1", "10"), ("10", "41", "± 4", "40")):
+        page.fill(box, before)
+        page.wait_for_selector("#pp-budget b:text-is('± 1')")
+        page.fill(box, typed)
+        page.wait_for_timeout(500)
+        page.wait_for_selector(f"#pp-budget b:text-is('{budget}')")
+        page.press(box, "Tab")
+        page.wait_for_selector(f"#pp-budget b:text-is('{budget}')")
+        assert page.input_value(box) == after
+    assert wrong == []
+
+
 def test_a_run_started_while_another_model_is_asked_is_kept(visitor, served, monkeypatch):
     page, detectors = visitor.page, served.context.detectors
     twin = served.folder / "checkpoints/talknet-twin.safetensors"
