@@ -14,6 +14,7 @@ from pushpull.demo.context import DemoContext, poster
 from pushpull.demo.form import Form
 from pushpull.demo.intake import Subject
 from pushpull.demo.line import Turn, in_words
+from pushpull.demo.made import made_with
 from pushpull.demo.presentation import score
 from pushpull.runs.compare import compare_each, gather
 from pushpull.runs.run import Run, most_speaking
@@ -210,7 +211,8 @@ class CompareActions:
             yield {
                 ui.progress: state.html("Stopped early" if stop.is_set() else "Done"),
                 ui.brakes: gr.Row(visible=False),
-                ui.sentence: compare_view.headline(comparison),
+                ui.sentence: compare_view.headline(comparison)
+                + made_with(list(comparison.runs), comparison.spec, face, subject.title),
                 ui.player: compare_view.player(address),
                 ui.numbers: compare_view.table(comparison),
                 ui.files: panels.waiting("Writing the files to take away"),

@@ -12,6 +12,7 @@ from pushpull.attacks import Step
 from pushpull.clip import FPS
 from pushpull.demo import models, tables, view
 from pushpull.demo.intake import LIMITS, Subject
+from pushpull.demo.made import file_prefix
 from pushpull.demo.presentation import run_clusters
 from pushpull.demo.storage import ResultFolder
 from pushpull.metrics import COLUMNS
@@ -193,7 +194,8 @@ def write_files(folder: ResultFolder, subject: Subject, comparison: Comparison, 
         + (["--transfer-from", comparison.transfer_from] if comparison.transfer_from else [])
         + ["--attack", comparison.spec.attack_name, "--eps-av", f"{comparison.spec.eps_av:g}"]
     )
-    return tables.files(entries, shell, "The same from the shell, annotated videos of every model included:")
+    words = "The same from the shell, annotated videos of every model included:"
+    return tables.files(entries, shell, words, prefix=file_prefix(subject.source.path, comparison.spec))
 
 
 def pack(path: Path, files: dict[str, Path]) -> Path:

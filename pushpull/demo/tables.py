@@ -130,16 +130,21 @@ def survival(survived: Survived) -> str:
     return f"<h2>In the file</h2>{about}{scroll(table, 'In the file')}"
 
 
-def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS) -> str:
+def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS, *, prefix: str = "1") -> str:
     """Downloads, and the command that repeats the run.
 
     Args:
-        entries: (address, title, what it is).
+        entries: (address, title, what it is); an address that says how it is saved ("?download=1") is left as it is.
         command: one line of shell.
         words: what that does.
+        prefix: what the names under which the files are saved begin with; "1" for nothing.
     """
+
+    def saved(address: str) -> str:
+        return escape(address if "?" in address else f"{address}?download={prefix}")
+
     items = "".join(
-        f'<li><a href="{escape(address)}?download=1" download>{escape(title)}<small>{escape(note)}</small></a></li>'
+        f'<li><a href="{saved(address)}" download>{escape(title)}<small>{escape(note)}</small></a></li>'
         for address, title, note in entries
     )
     again = f"<p>{escape(words)}</p><pre>{escape(command)}</pre>"

@@ -228,7 +228,10 @@ def test_a_visitor_takes_the_file_that_survives(visitor):
     page.wait_for_function("[...document.querySelectorAll('pp-player video')].every(v => v.readyState >= 2)")
     with page.expect_download() as started:
         page.click("#pp-files a >> text=The file that survives")
-    assert (started.value.suggested_filename, probe(started.value.path()).video is not None) == ("survive.mp4", True)
+    assert (started.value.suggested_filename, probe(started.value.path()).video is not None) == (
+        "hopper-bim-eps20-survive.mp4",
+        True,
+    )
 
 
 @pytest.mark.slow

@@ -95,9 +95,14 @@ def folder_of(context, shown):
             NOISE,
             "The noise knows nothing of this clip",
             "<h2>Numbers",
-            ["The noise", "With hum.safetensors beside it"],
+            ["The noise", "With hum.safetensors beside it", "--from hopper-universal-eps10-report.json"],
         ),
-        (QUICK, "Written as H.264 CRF 18, AAC 96k and read again", "<h2>In the file", ["The file that survives"]),
+        (
+            QUICK,
+            "Written as H.264 CRF 18, AAC 96k and read again",
+            "<h2>In the file",
+            ["The file that survives", "hopper-bim-eps40"],
+        ),
     ],
     ids=["noise", "survive"],
 )
@@ -105,7 +110,8 @@ def test_the_page_tells_what_came_of_it(shown, form, sentence, numbers, files):
     found = shown(form)
     assert 'role="alert"' not in found["progress"], found["progress"]
     assert sentence in found["sentence"] and numbers in found["numbers"]
-    assert all(words in found["files"] for words in [*files, "--from report.json"])
+    assert all(words in found["files"] for words in files)
+    assert f"eps_av {form.eps_av:g} ·" in found["sentence"] and "Face 1 of hopper" in found["sentence"]
     # Of the frames flipped, progress and sentence say the same: those decided otherwise than in the clean clip.
     said = re.search(r"(\d+|not one) (?:of (\d+) frames|frame) changed sides", found["sentence"])
     share = round(100 * int(said[1]) / int(said[2])) if said[2] else 0
