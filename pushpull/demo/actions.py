@@ -28,6 +28,15 @@ from pushpull.runs.save import REPORT
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 ANSWERED = ("spec", "budgets", "metrics", "storage", "digest", "survive")  # what of a report the API answers with
+RESULTS_ARE_THERE = "The results are there, writing files"
+# Of what follows an attack, about how much is done once the clips that show it are there, and before each of the files.
+PREPARED = 0.45
+WRITTEN_BEFORE = {
+    "the bit-exact clip": PREPARED,
+    "the scene": 0.5,
+    "the annotated video": 0.6,
+    "scores and figures": 0.85,
+}
 RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
 
@@ -250,15 +259,18 @@ class Actions:
             turn.comes_to(1.0)
             return outcome, outcome.view(films=False)
 
+        def how_far(text: str, flipped: float | None = None) -> str:
+            return progress(trace, time.monotonic() - began, turn.share, text, flipped)
+
         try:
             form = Form(*values)
             with BackgroundTask(work) as task:
                 for text in task.reports():
-                    yield {ui.progress: progress(trace, time.monotonic() - began, text)}
+                    yield {ui.progress: how_far(text)}
                 outcome, address = task.result()
             # What it found is there before the clips that show it.
             yield {
-                ui.progress: progress(trace, time.monotonic() - began, "Preparing the clips", outcome.flipped),
+                ui.progress: how_far("The results are there, preparing the clips", outcome.flipped),
                 ui.brakes: gr.Row(visible=False),
                 ui.sentence: outcome.sentence(),
                 ui.player: panels.player(address),
@@ -266,22 +278,25 @@ class Actions:
             }
             with BackgroundTask(lambda _report: outcome.view()) as task:
                 address = task.result()
-            ended = "Stopped early" if outcome.run.result.cancelled else "Done"
+            turn.follows_to(PREPARED)
             yield {
-                ui.progress: panels.attacking(
-                    trace, time.monotonic() - began, note=ended, done=True, flipped=outcome.flipped
-                ),
+                ui.progress: how_far(RESULTS_ARE_THERE, outcome.flipped),
                 ui.player: panels.player(address),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
             with BackgroundTask(outcome.write) as task:
                 for text in task.reports():
-                    yield {ui.files: panels.waiting(f"Writing {text}")}
+                    turn.follows_to(WRITTEN_BEFORE.get(text, PREPARED))
+                    said = how_far(f"{RESULTS_ARE_THERE}: {text}", outcome.flipped)
+                    yield {ui.files: panels.waiting(f"Writing {text}"), ui.progress: said}
                 task.result()
         except Exception as error:
             yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}
             return
-        yield self.idle() | {ui.files: outcome.downloads()}
+        ended = "Stopped early" if outcome.run.result.cancelled else "Done"
+        took = time.monotonic() - began
+        done = panels.attacking(trace, took, note=ended, done=True, flipped=outcome.flipped)
+        yield self.idle() | {ui.files: outcome.downloads(), ui.progress: done}
 
     # The same for programs
 
@@ -334,11 +349,11 @@ class Actions:
         )
 
 
-def progress(trace: list[Step], seconds: float, text: str, flipped: float | None = None) -> str:
-    """How far an attack is, as HTML."""
+def progress(trace: list[Step], seconds: float, share: float, text: str, flipped: float | None = None) -> str:
+    """How far an attack and what follows it is, ``share`` of all, as HTML."""
     if not trace:
         return panels.waiting(text or "Starting")
-    return panels.attacking(list(trace), seconds, note=text, flipped=flipped)
+    return panels.attacking(list(trace), seconds, share=share, note=text, flipped=flipped)
 
 
 def about(subject: Subject) -> str:

@@ -199,21 +199,29 @@ def _progress(text: str, amount: str, share: float | None, more: str = "") -> st
 
 
 def attacking(
-    trace: list[Step], seconds: float, *, note: str = "", done: bool = False, flipped: float | None = None
+    trace: list[Step],
+    seconds: float,
+    *,
+    share: float | None = None,
+    note: str = "",
+    done: bool = False,
+    flipped: float | None = None,
 ) -> str:
     """A running attack, or one that is ``done``: bar, step, loss, share of frames flipped, and both as curves.
 
     Args:
         trace: its steps so far.
         seconds: since it began.
+        share: of the work, 0..1, what follows the last step included; that of the steps if None.
         note: what it does after its last step, or how it ended; the step if empty.
         flipped: share of frames, 0..1, that what it found flips, once that is known; the last step's otherwise.
     """
     step = trace[-1]
     starts = f", from {step.restarts} random starts" if step.restarts > 1 else ""
     time = f"{seconds:.0f} s"
-    if not done and 0.02 < step.progress < 1:
-        time += f", about {seconds * (1 - step.progress) / step.progress:.0f} s left"
+    share = 1.0 if done else step.progress if share is None else share
+    if 0.02 < share < 1:
+        time += f", about {seconds * (1 - share) / share:.0f} s left"
     facts = {
         "loss": f"{step.loss:.3f}",
         "best": f"{step.best_loss:.3f}",
@@ -221,8 +229,7 @@ def attacking(
         "time": time,
     }
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
-    share = None if note and not done else step.progress
-    amount = f"{100 * step.progress:.0f} %"
+    amount = f"{100 * share:.0f} %"
     text = note or f"Step {step.step} of {step.steps}{starts}"
     return _progress(text, amount, share, f"<dl>{listed}</dl>{curve(trace)}")
 

@@ -1,6 +1,6 @@
 """The Attack tab's actions without a browser: what each event changes."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +8,7 @@ from browser_support import write_face, write_model
 
 from pushpull.demo.actions import Actions
 from pushpull.demo.context import DemoContext
+from pushpull.demo.form import Form
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.storage import ResultStore
 
@@ -35,6 +36,18 @@ def two_faces(act, monkeypatch):
     crops = {name: videos * 2 for name, videos in subject.footage.other_crops.items()}
     footage = replace(subject.footage, **twice, other_crops=crops)
     monkeypatch.setattr(type(act.context), "read_sample", lambda *_, **__: replace(subject, footage=footage))
+
+
+def test_an_attack_is_done_when_its_files_are_there(act):
+    subject = act.context.read_sample(act.context.samples()[0])
+    form = Form("talknet-lite", attack="bim", steps=2)
+    updates = list(act.attack(SimpleNamespace(session_hash="anna"), subject, 0, *astuple(form)))
+    first = next(number for number, update in enumerate(updates) if update.get("sentence"))
+    on_the_way = [update["progress"] for update in updates[first:-1] if "progress" in update]
+    assert len(on_the_way) > 2 and all("The results are there" in said for said in on_the_way)
+    assert not any(words in said for said in on_the_way for words in ("Done", "100 %</span>"))
+    assert "Done" in updates[-1]["progress"] and "100 %</span>" in updates[-1]["progress"]
+    assert "<a href=" in updates[-1]["files"]
 
 
 @pytest.mark.parametrize(("wished", "face", "said"), [(1, 1, ""), (None, 0, ""), (3, 0, "asks for face 4")])
