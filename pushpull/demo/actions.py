@@ -329,7 +329,7 @@ class Actions:
             with self.context.line.turn() as turn, BackgroundTask(work) as task:
                 folder, files = task.result()
         except REFUSALS as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(plain(error), print_exception=False) from error
         report = json.loads(files[REPORT].read_text(encoding="utf-8"))
         # Not the whole report: gradio's client takes its `source`, which has a `path`, for a file to download.
         return {key: report[key] for key in ANSWERED if key in report} | {
@@ -340,13 +340,21 @@ class Actions:
     def refuse(error: Exception, title: str) -> str:
         """What went wrong, as HTML, and in passing as a message; what nobody foresaw goes to the log."""
         if isinstance(error, REFUSALS):
-            gr.Warning(str(error), title=title, duration=12)
-            return panels.alert(f"{title}. {error}")
+            words = plain(error)
+            if words != str(error):
+                log.info("%s: %s", title, error)
+            gr.Warning(words, title=title, duration=12)
+            return panels.alert(f"{title}. {words}")
         log.error("unexpected error", exc_info=error)
         gr.Warning("Something went wrong on the server; its log says what. Try another clip or setting.", title=title)
         return panels.alert(
             f"{title}: something went wrong on the server, whose log says what. Try another clip or setting."
         )
+
+
+def plain(error: Exception) -> str:
+    """What a visitor reads of an error: without ffmpeg's own words, which say nothing to most."""
+    return error.plain if isinstance(error, MediaError) else str(error)
 
 
 def progress(trace: list[Step], seconds: float, share: float, text: str, flipped: float | None = None) -> str:

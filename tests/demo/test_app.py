@@ -99,9 +99,10 @@ def plain_video(folder, *, sound=True):
         (lambda folder: bad_file(folder, "empty"), "empty"),
         (lambda folder: bad_file(folder, "cut off"), "truncated|cut off|damaged"),
         (lambda folder: plain_video(folder), "no face was found"),
+        (lambda folder: write_face(folder / "short.mp4", frames=7), "too short: 7 frames"),
         (lambda folder: plain_video(folder, sound=False), "has no sound"),
     ],
-    ids=["text", "empty", "cut off", "faceless", "mute"],
+    ids=["text", "empty", "cut off", "faceless", "short", "mute"],
 )
 def test_a_bad_file_is_refused_with_a_reason(client, tmp_path, make, message):
     with pytest.raises(Exception, match=message):
