@@ -100,7 +100,7 @@ class Actions:
 
     def _read(self, path: Path, title: str, start: float, model: str, sample: int | None, wished: int | None = None):
         ui = self.ui
-        yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}")}
+        yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}"), ui.player: panels.reading(title)}
 
         def work(report):
             faces: list[np.ndarray] = []
@@ -128,10 +128,13 @@ class Actions:
             with BackgroundTask(work) as task:
                 for share, text, faces in task.reports():
                     found = {ui.faces: panels.found(faces)} if faces else {}
-                    yield {ui.status: panels.working(share, text)} | found
+                    yield {
+                        ui.status: panels.working(share, text),
+                        ui.player: panels.reading(title, share, text),
+                    } | found
                 subject, scores, address, chosen = task.result()
         except Exception as error:
-            yield {ui.status: self.refuse(error, "This clip cannot be used")}
+            yield {ui.status: self.refuse(error, "This clip cannot be used"), ui.player: panels.NOTHING_YET}
             return
         yield {
             ui.subject: subject,

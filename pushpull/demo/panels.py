@@ -55,6 +55,19 @@ START_HERE = '<p class="pp-start"><b>Start here:</b> choose a clip, then press <
 NOTHING_YET = empty("Choose a clip. The detector's verdict on it appears here, frame by frame; then run an attack.")
 
 
+def reading(title: str, share: float | None = None, text: str = "") -> str:
+    """That a clip is being read, in the place where its verdict will be.
+
+    Args:
+        title: of the clip.
+        share: of the reading, 0..1; None where it is not known.
+        text: what is being done.
+    """
+    amount = "" if share is None else f", {100 * share:.0f} %"
+    # No status: the form's own line is read out, and once is enough.
+    return empty(f"<div><b>Reading {escape(title)} …</b><br>{escape(text)}{amount}&nbsp;</div>")
+
+
 def budgets(eps_av: float, modality: str) -> str:
     """The two budgets that ``eps_av`` stands for, in units one can picture."""
     eps = {name: budget.eps for name, budget in paper_budget(eps_av, modality).items()}

@@ -38,6 +38,15 @@ def two_faces(act, monkeypatch):
     monkeypatch.setattr(type(act.context), "read_sample", lambda *_, **__: replace(subject, footage=footage))
 
 
+def test_where_the_verdict_will_be_it_says_that_the_clip_is_read(act, tmp_path):
+    picture = tmp_path / "<b>.mp4"
+    picture.write_bytes(b"\x89PNG and no more")
+    for updates in (act.read_sample(0, "talknet-lite"), act.take_upload(str(picture), "talknet-lite")):
+        *on_the_way, last = (update["player"] for update in updates if "player" in update)
+        assert on_the_way and all("Reading " in said and "<b>.mp4" not in said for said in on_the_way)
+        assert "Reading " not in last
+
+
 def test_an_attack_is_done_when_its_files_are_there(act):
     subject = act.context.read_sample(act.context.samples()[0])
     form = Form("talknet-lite", attack="bim", steps=2)
