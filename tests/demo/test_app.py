@@ -17,6 +17,11 @@ from pushpull.media import probe, read_stimulus
 
 gradio_client = pytest.importorskip("gradio_client")
 ROOT = Path(__file__).parents[2]
+# Of what has the focus, which kind it is and the outline of it, or of its label.
+FOCUSED = """() => {
+  const here = document.activeElement;
+  return [here.type, getComputedStyle(here.type === "radio" ? here.closest("label") : here).outlineStyle];
+}"""
 QUICK = {"model": "talknet-lite", "attack": "bim", "steps": 2}
 
 
@@ -270,6 +275,23 @@ def test_a_budget_box_may_be_emptied_and_says_again_what_it_said(visitor):
         page.wait_for_selector(f"#pp-budget b:text-is('{budget}')")
         assert page.input_value(box) == after
     assert wrong == []
+
+
+def test_a_keyboard_leaves_no_list_open_and_sees_where_it_is(visitor):
+    page = visitor.page
+    page.focus("#pp-modality input")
+    page.wait_for_selector("[role=listbox]")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("[role=listbox]", state="detached")
+    assert page.input_value("#pp-modality input") == "sound and picture"
+    outlines = []
+    for _ in range(5):  # the box, its reset, the slider, the aim
+        outlines.append(page.evaluate(FOCUSED))
+        page.keyboard.press("Tab")
+    assert ["range", "solid"] in outlines and ["radio", "solid"] in outlines
+    visitor.choose("#pp-modality", "sound only")
+    page.wait_for_selector("[role=listbox]", state="detached")
+    assert page.input_value("#pp-modality input") == "sound only"
 
 
 def test_a_run_started_while_another_model_is_asked_is_kept(visitor, served, monkeypatch):
