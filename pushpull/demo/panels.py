@@ -131,10 +131,11 @@ def found(thumbnails: list[np.ndarray]) -> str:
     return f'<div class="pp-cards" role="group" aria-label="Faces found so far">{"".join(cards)}</div>'
 
 
-def _card(index: int, chosen: int | None, content: str, *, kind: str = "", name: str = "") -> str:
+def _card(index: int, chosen: int | None, content: str, *, kind: str = "", name: str = "", title: str = "") -> str:
     pressed = str(index == chosen).lower()
     attributes = f'type="button" class="pp-card {kind}" data-card="{index}" aria-pressed="{pressed}"'
     attributes += f' data-name="{escape(name)}"' if name else ""
+    attributes += f' title="{escape(title)}"' if title else ""  # all of a caption that is cut off
     return f"<button {attributes}>{content}</button>"
 
 
@@ -147,8 +148,8 @@ def gallery(samples: list, chosen: int | None) -> str:
     cards = []
     for index, (sample, poster) in enumerate(samples):
         caption = f"<small>{escape(sample.caption)}</small>" if sample.caption else ""
-        said = f'<span title="{escape(sample.caption)}">{escape(sample.title)}{caption}</span>'
-        cards.append(_card(index, chosen, f'<img src="{poster}" alt="">{said}', name=sample.path.stem))
+        said = f'<img src="{poster}" alt=""><span>{escape(sample.title)}{caption}</span>'
+        cards.append(_card(index, chosen, said, name=sample.path.stem, title=sample.caption))
     return f'<div class="pp-cards" role="group" aria-label="Sample clips">{"".join(cards)}</div>'
 
 
@@ -170,7 +171,8 @@ def clip_cards(found: list[tuple[int, str, str, str]], chosen: int | None) -> st
     cards = []
     for index, title, caption, image in found:
         small = f"<small>{escape(caption)}</small>" if caption else ""
-        cards.append(_card(index, chosen, f'<img src="{image}" alt=""><span>{escape(title)}{small}</span>'))
+        said = f"<span>{escape(title)}{small}</span>"
+        cards.append(_card(index, chosen, f'<img src="{image}" alt="">{said}', title=caption))
     return f'<div class="pp-cards" role="group" aria-label="Clips">{"".join(cards)}</div>'
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from pushpull.media import CODECS
 from pushpull.metrics import COLUMNS, METRICS, Metrics
+from pushpull.runs.compare import FLOORS
 from pushpull.runs.survived import Survived
 
 REPEATS = "The report repeats this run, bit for bit on the same machine:"
@@ -28,6 +29,8 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
         values = [metrics[column][metric.name] for column in columns]
         if all(value is None for value in values) or metric.name == "frames":
             continue
+        if (above := FLOORS.get(metric.name)) and all(metrics[column][above] is None for column in columns):
+            continue  # of a row that is not there
         cells = "".join(f'<td class="n">{"–" if value is None else metric.write(value)}</td>' for value in values)
         body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')
     words = " ".join((reference, f"{metrics['clean']['frames']} frames.", *remarks))
