@@ -209,6 +209,31 @@ def test_compare_of_a_targeted_attack_counts_frames_at_the_target(clips):
     assert report["adversarial"]["flipped"] == 2 and report["adversarial"]["frames"] == 8
 
 
+@pytest.mark.parametrize(
+    ("brightness", "wanted", "expected"),
+    [
+        (50.0, 0, (None, None, None)),  # all at the aim before
+        ([200.0, 50.0, 50.0, 50.0], 0, (0.0, 1.0, 0.0)),
+        ([200.0, 200.0, 50.0, 50.0], 0, (0.0, 0.5, 0.5)),  # the second one stays
+        (50.0, 1, (0.0, 0.0, 1.0)),
+    ],
+)
+def test_frames_at_the_aim_before_are_neither_gained_nor_held(brightness, wanted, expected):
+    before = torch.tensor(brightness).expand(1, 4)[..., None, None].expand(1, 4, 8, 8).clone()
+    after = before.clone()
+    after[0, 0] = 50.0
+    clean, attacked = ({"audio": torch.full((1, 8), 0.5), "video": video} for video in (before, after))
+    targets = torch.full((1, 4), wanted)
+    ever = (after.mean((2, 3)) > 127.5).long() == targets
+    report = compare(
+        model, clean, {"adversarial": attacked}, torch.zeros(1, 4).long(), targets=targets, flipped_ever=ever
+    )
+    found = report["clean"]["success_rate"], report["adversarial"]["success_rate"]
+    assert (*found, report["adversarial"]["robust_accuracy"]) == expected
+    if expected[1] is None:
+        assert "every frame was at it before" in report.notes["adversarial.success_rate"]
+
+
 def test_compare_explains_what_it_cannot_say(clips):
     silent = {"audio": torch.zeros(2, 8), "video": clips["video"]}
     noisy = {"audio": torch.full((2, 8), 0.1), "video": clips["video"]}

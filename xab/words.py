@@ -122,8 +122,9 @@ def _of_the_answers(report: dict) -> list[str]:
 def _of_the_volunteers(report: dict) -> list[str]:
     said, overall = [], report["overall"]
     if overall["trials"] and report["volunteers_in_primary"] < FEW:
+        few = report["volunteers_in_primary"]
         said.append(
-            f"{report['volunteers_in_primary']} volunteers say little about people in general: the exact test takes "
+            f"{few} volunteer{' says' if few == 1 else 's say'} little about people in general: the exact test takes "
             "every answer as independent."
         )
     if report["excluded_for_catch"]:

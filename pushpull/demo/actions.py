@@ -28,6 +28,15 @@ from pushpull.runs.save import REPORT
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 ANSWERED = ("spec", "budgets", "metrics", "storage", "digest", "survive")  # what of a report the API answers with
+RESULTS_ARE_THERE = "The results are there, writing files"
+# Of what follows an attack, about how much is done once the clips that show it are there, and before each of the files.
+PREPARED = 0.45
+WRITTEN_BEFORE = {
+    "the bit-exact clip": PREPARED,
+    "the scene": 0.5,
+    "the annotated video": 0.6,
+    "scores and figures": 0.85,
+}
 RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
 
@@ -44,18 +53,19 @@ class Actions:
 
     # Reading a clip
 
-    def pick_sample(self, model: str, event: gr.EventData):
-        """A card of the gallery was clicked."""
-        yield from self.read_sample(int(event.card), model)
+    def pick_sample(self, model: str, wished: int | None, event: gr.EventData):
+        """A card of the gallery was clicked; with a face if the page's address asks for one."""
+        yield {self.ui.wished: None}  # once: whoever chooses another clip then gets the face that speaks most
+        yield from self.read_sample(int(event.card), model, wished)
 
-    def read_sample(self, index: int | None, model: str):
+    def read_sample(self, index: int | None, model: str, wished: int | None = None):
         """A sample clip, by its place in the gallery."""
         samples = self.context.samples()
         if index is None or not 0 <= index < len(samples):
             yield {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
             return
         first = {self.ui.video: None}
-        for update in self._read(samples[index].path, samples[index].title, 0.0, model, index):
+        for update in self._read(samples[index].path, samples[index].title, 0.0, model, index, wished):
             yield first | update
             first = {}
 
@@ -88,9 +98,9 @@ class Actions:
         ui = self.ui
         return dict.fromkeys((ui.progress, ui.sentence, ui.numbers, ui.files), "") | self.idle()
 
-    def _read(self, path: Path, title: str, start: float, model: str, sample: int | None):
+    def _read(self, path: Path, title: str, start: float, model: str, sample: int | None, wished: int | None = None):
         ui = self.ui
-        yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}")}
+        yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}"), ui.player: panels.reading(title)}
 
         def work(report):
             faces: list[np.ndarray] = []
@@ -110,7 +120,7 @@ class Actions:
             tell((None, "asking the model about every face"))
             network = self.context.detectors.get(model)
             scores = [score(network, clip)[0] for clip in subject.clips(network)]
-            chosen = most_speaking(scores)
+            chosen = wished if wished is not None and wished < len(scores) else most_speaking(scores)
             tell((None, "preparing the player"))
             return subject, scores, clean_view(self.context, subject, chosen, network), chosen
 
@@ -118,17 +128,20 @@ class Actions:
             with BackgroundTask(work) as task:
                 for share, text, faces in task.reports():
                     found = {ui.faces: panels.found(faces)} if faces else {}
-                    yield {ui.status: panels.working(share, text)} | found
+                    yield {
+                        ui.status: panels.working(share, text),
+                        ui.player: panels.reading(title, share, text),
+                    } | found
                 subject, scores, address, chosen = task.result()
         except Exception as error:
-            yield {ui.status: self.refuse(error, "This clip cannot be used")}
+            yield {ui.status: self.refuse(error, "This clip cannot be used"), ui.player: panels.NOTHING_YET}
             return
         yield {
             ui.subject: subject,
             ui.face: chosen,
             ui.faces: face_cards(subject, scores, chosen),
             ui.player: panels.player(address) if address else panels.NOTHING_YET,
-            ui.status: about(subject),
+            ui.status: about(subject) + no_such_face(subject, wished),
             ui.trim: gr.Row(visible=subject.cut),
             ui.start: trim_slider(subject),
         }
@@ -249,15 +262,18 @@ class Actions:
             turn.comes_to(1.0)
             return outcome, outcome.view(films=False)
 
+        def how_far(text: str, flipped: float | None = None) -> str:
+            return progress(trace, time.monotonic() - began, turn.share, text, flipped)
+
         try:
             form = Form(*values)
             with BackgroundTask(work) as task:
                 for text in task.reports():
-                    yield {ui.progress: progress(trace, time.monotonic() - began, text)}
+                    yield {ui.progress: how_far(text)}
                 outcome, address = task.result()
             # What it found is there before the clips that show it.
             yield {
-                ui.progress: progress(trace, time.monotonic() - began, "Preparing the clips", outcome.flipped),
+                ui.progress: how_far("The results are there, preparing the clips", outcome.flipped),
                 ui.brakes: gr.Row(visible=False),
                 ui.sentence: outcome.sentence(),
                 ui.player: panels.player(address),
@@ -265,22 +281,25 @@ class Actions:
             }
             with BackgroundTask(lambda _report: outcome.view()) as task:
                 address = task.result()
-            ended = "Stopped early" if outcome.run.result.cancelled else "Done"
+            turn.follows_to(PREPARED)
             yield {
-                ui.progress: panels.attacking(
-                    trace, time.monotonic() - began, note=ended, done=True, flipped=outcome.flipped
-                ),
+                ui.progress: how_far(RESULTS_ARE_THERE, outcome.flipped),
                 ui.player: panels.player(address),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
             with BackgroundTask(outcome.write) as task:
                 for text in task.reports():
-                    yield {ui.files: panels.waiting(f"Writing {text}")}
+                    turn.follows_to(WRITTEN_BEFORE.get(text, PREPARED))
+                    said = how_far(f"{RESULTS_ARE_THERE}: {text}", outcome.flipped)
+                    yield {ui.files: panels.waiting(f"Writing {text}"), ui.progress: said}
                 task.result()
         except Exception as error:
             yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}
             return
-        yield self.idle() | {ui.files: outcome.downloads()}
+        ended = "Stopped early" if outcome.run.result.cancelled else "Done"
+        took = time.monotonic() - began
+        done = panels.attacking(trace, took, note=ended, done=True, flipped=outcome.flipped)
+        yield self.idle() | {ui.files: outcome.downloads(), ui.progress: done}
 
     # The same for programs
 
@@ -313,7 +332,7 @@ class Actions:
             with self.context.line.turn() as turn, BackgroundTask(work) as task:
                 folder, files = task.result()
         except REFUSALS as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(plain(error), print_exception=False) from error
         report = json.loads(files[REPORT].read_text(encoding="utf-8"))
         # Not the whole report: gradio's client takes its `source`, which has a `path`, for a file to download.
         return {key: report[key] for key in ANSWERED if key in report} | {
@@ -324,8 +343,11 @@ class Actions:
     def refuse(error: Exception, title: str) -> str:
         """What went wrong, as HTML, and in passing as a message; what nobody foresaw goes to the log."""
         if isinstance(error, REFUSALS):
-            gr.Warning(str(error), title=title, duration=12)
-            return panels.alert(f"{title}. {error}")
+            words = plain(error)
+            if words != str(error):
+                log.info("%s: %s", title, error)
+            gr.Warning(words, title=title, duration=12)
+            return panels.alert(f"{title}. {words}")
         log.error("unexpected error", exc_info=error)
         gr.Warning("Something went wrong on the server; its log says what. Try another clip or setting.", title=title)
         return panels.alert(
@@ -333,11 +355,16 @@ class Actions:
         )
 
 
-def progress(trace: list[Step], seconds: float, text: str, flipped: float | None = None) -> str:
-    """How far an attack is, as HTML."""
+def plain(error: Exception) -> str:
+    """What a visitor reads of an error: without ffmpeg's own words, which say nothing to most."""
+    return error.plain if isinstance(error, MediaError) else str(error)
+
+
+def progress(trace: list[Step], seconds: float, share: float, text: str, flipped: float | None = None) -> str:
+    """How far an attack and what follows it is, ``share`` of all, as HTML."""
     if not trace:
         return panels.waiting(text or "Starting")
-    return panels.attacking(list(trace), seconds, note=text, flipped=flipped)
+    return panels.attacking(list(trace), seconds, share=share, note=text, flipped=flipped)
 
 
 def about(subject: Subject) -> str:
@@ -349,6 +376,16 @@ def about(subject: Subject) -> str:
         cut = f"Seconds {subject.start:.1f} to {end:.1f} of {subject.seconds:.0f}: the demo takes {MAX_SECONDS:g} s."
     words = " ".join(part for part in (cut, *footage.remarks) if part)
     return panels.about(subject.title, footage.seconds, footage.size, len(footage.clips), words)
+
+
+def no_such_face(subject: Subject, wished: int | None) -> str:
+    """That an address asked for a face (from 0) that the clip does not show, as HTML; "" where it does."""
+    there = len(subject.footage.clips)
+    if wished is None or wished < there:
+        return ""
+    return panels.alert(
+        f"The link asks for face {wished + 1}, and the clip shows {there}: the one that speaks most is chosen."
+    )
 
 
 def face_cards(subject: Subject, scores: list | None, chosen: int) -> str:

@@ -41,6 +41,12 @@ new MutationObserver(() => {
   element.querySelector(`[data-card="${held}"]`)?.focus({ preventScroll: true });
 }).observe(element, { childList: true, subtree: true });
 """
+# What a budget's box says while somebody types, nothing or too much, is no number that gradio takes. The budgets shown
+# are those of the number that it will say once it is left.
+WITHIN = """(eps, modality) => {
+  const box = document.querySelector("#BOX input[type=number]");
+  return [Math.min(box.max, Math.max(box.min, eps ?? box.dataset.kept ?? box.min)), modality];
+}"""
 PRIVATE = {"api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Attacks wait for one another; reading a clip takes seconds, so it does not wait behind them, only behind its like.
@@ -69,6 +75,7 @@ def layout(context: DemoContext, example: Example) -> SimpleNamespace:
         subject=gr.State(None, time_to_live=7200),  # intake.Subject
         face=gr.State(0),
         sample=gr.State(None),  # index of the chosen sample clip
+        wished=gr.State(None),  # index of the face that the page's address asks for, until its sample is read
         clock=gr.Timer(CLOCK, active=False),  # ticks while somebody waits for an attack's turn
     )
     with gr.Row(equal_height=False, elem_id="pp-context"):
@@ -199,9 +206,9 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
 
 def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
     """What happens when the page is loaded, and the links that lead to it."""
-    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.player, ui.noise_card, *folds_of(ui)]
+    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.wished, ui.player, ui.noise_card, *folds_of(ui)]
     page.load(visit.arrive, None, [*here, *visit.form[1:]], **QUICK).then(None, None, None, js=OPEN_LINKED, **PRIVATE)
-    copied = ui.copy.click(visit.link, [ui.sample, *visit.form], ui.link, **QUICK)
+    copied = ui.copy.click(visit.link, [ui.sample, ui.subject, ui.face, *visit.form], ui.link, **QUICK)
     copied.then(None, None, None, js=COPY, **PRIVATE)
 
 
@@ -229,7 +236,8 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     ui.stop.click(act.stop, None, ui.stop, **QUICK)
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
 
-    ui.gallery.select(act.pick_sample, [ui.model], [*clip, ui.video], show_progress_on=ui.status, **READING)
+    picked = [*clip, ui.video, ui.wished]
+    ui.gallery.select(act.pick_sample, [ui.model, ui.wished], picked, show_progress_on=ui.status, **READING)
     for event in (ui.video.upload, ui.video.stop_recording):
         event(act.take_upload, [ui.video, ui.model], clip, show_progress_on=ui.status, **READING)
     ui.video.clear(act.clear, None, clip, **QUICK)
@@ -244,8 +252,9 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     for event in chosen:
         event.then(act.ask, asked, [ui.faces, *results], show_progress_on=ui.status, **opinion)
 
+    within = QUICK | {"js": WITHIN.replace("BOX", "pp-eps"), "trigger_mode": "always_last"}
     for component in (ui.eps, ui.modality):
-        component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, trigger_mode="always_last", **QUICK)
+        component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, **within)
     ui.target.change(lambda target: gr.Row(visible=target == "span"), ui.target, ui.span, **QUICK)
     fit = FormFits(visit.context, ui)
     ui.attack.change(lambda attack: gr.Column(visible=attack == UNIVERSAL), ui.attack, ui.noise_part, **QUICK)

@@ -131,11 +131,13 @@ def entry(card: dict) -> str:
         f'<p class="pp-quiet">{escape(" · ".join(facts))}</p>'
         f'<span class="pp-tag pp-tag-{kind}">{GROUPS[kind]}</span></header>'
     )
+    # Cards are measured on different clips, whose floors differ: what is left above the floor can be set side by side.
+    above = f"{found['attacked'][0] - found['floor'][0]:.2f}" if {"attacked", "floor"} <= set(found) else "-999"
     sort = {
         "data-name": name.lower(),
         "data-group": kind,
         "data-clean": f"{found['clean'][0]:.2f}" if "clean" in found else "-1",
-        "data-attacked": f"{found['attacked'][0]:.2f}" if "attacked" in found else "-1",
+        "data-attacked": above,
         "data-held": f"{found['held'][0]:.2f}" if "held" in found else "-1",
         "data-size": str(card.get("bytes") or 0),
     }
@@ -156,7 +158,10 @@ def _bars(card: dict, found: dict) -> str:
     budget = card["robust"].get("options", {}).get("eps_av")
     told = f" at ε_av {budget:g}" if _number(budget) else ""
     note = f"AVA-AP and frames that the worst of BIM, MIM, PGD never flips{told}; the line is the floor of AP"
-    return f'<div class="pp-model-bars" title="{escape(note)}">{bars}</div>'
+    said = [f"floor {floor:.0f} %"] if floor is not None else []
+    said += [f"{card['robust']['examples']} clips"] if _number(card["robust"].get("examples")) else []
+    on = f'<small class="pp-quiet">{escape(", ".join(said))}</small>' if said else ""
+    return f'<div class="pp-model-bars" title="{escape(note)}">{bars}{on}</div>'
 
 
 def _bar(name: str, text: str, figure, floor: float | None) -> str:

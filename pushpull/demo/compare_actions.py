@@ -8,18 +8,20 @@ from gradio.components import Component
 
 from pushpull.attacks import Step
 from pushpull.demo import compare_view, models, panels
-from pushpull.demo.actions import STOP, Actions, face_cards
+from pushpull.demo.actions import RESULTS_ARE_THERE, STOP, Actions, face_cards
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext, poster
 from pushpull.demo.form import Form
 from pushpull.demo.intake import Subject
 from pushpull.demo.line import Turn, in_words
+from pushpull.demo.made import made_with
 from pushpull.demo.presentation import score
 from pushpull.runs.compare import compare_each, gather
 from pushpull.runs.run import Run, most_speaking
 
 MAX_MODELS = 6  # of a comparison: each takes as long as an attack
 RUN = "Compare them"
+FILES_OF_EACH = 3  # what is written of a comparison, for each of its models
 FULL = "Too many people are waiting. Try again in some minutes."
 ATTACK_TAB = -1  # the card of the clip that is in the Attack tab
 WHITE_BOX, TRANSFER = "white_box", "transfer"
@@ -187,11 +189,11 @@ class CompareActions:
     def _compare(self, turn: Turn, stop: threading.Event, subject: Subject, face: int, names, how, source, *values):
         ui = self.ui
         transfer_from = source if how == TRANSFER else None
-        state = Progress(names)
+        state = Progress(names, turn)
 
         def work(report):
             def tell() -> None:
-                turn.comes_to(min(state.share, 0.99))
+                turn.comes_to(min(state.attacked, 0.99))
                 report("")
 
             spec = Form(names[0], *values).spec(subject, face)
@@ -207,22 +209,30 @@ class CompareActions:
                 for note in task.reports():
                     yield {ui.progress: state.html(note)}
                 comparison, folder, address = task.result()
+            stopped, files = "Stopped early. " if stop.is_set() else "", 0
             yield {
-                ui.progress: state.html("Stopped early" if stop.is_set() else "Done"),
+                ui.progress: state.html(stopped + RESULTS_ARE_THERE),
                 ui.brakes: gr.Row(visible=False),
-                ui.sentence: compare_view.headline(comparison),
+                ui.sentence: compare_view.headline(comparison)
+                + made_with(list(comparison.runs), comparison.spec, face, subject.title),
                 ui.player: compare_view.player(address),
                 ui.numbers: compare_view.table(comparison),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
             with BackgroundTask(lambda say: compare_view.write_files(folder, subject, comparison, say)) as task:
                 for text in task.reports():
-                    yield {ui.files: panels.waiting(f"Writing {text}")}
+                    files += 1
+                    turn.follows_to(min(0.9, files / (FILES_OF_EACH * len(comparison.runs))))
+                    said = state.html(f"{stopped}{RESULTS_ARE_THERE}: {text}")
+                    yield {ui.files: panels.waiting(f"Writing {text}"), ui.progress: said}
                 links = task.result()
         except Exception as error:
             yield self.idle() | {ui.progress: Actions.refuse(error, "The comparison did not run"), ui.files: ""}
             return
-        yield self.idle() | {ui.files: links}
+        yield self.idle() | {
+            ui.files: links,
+            ui.progress: state.html("Stopped early" if stopped else "Done", done=True),
+        }
 
     def _attack(self, spec, subject, face, transfer_from, stop, state, tell) -> list[tuple[str, Run]]:
         """The runs, as far as the visitor let them come."""
@@ -245,10 +255,15 @@ class CompareActions:
 
 
 class Progress:
-    """How far a comparison is; written by its thread, read by the page."""
+    """How far a comparison is; written by its thread, read by the page.
 
-    def __init__(self, names: list[str]):
-        self.names, self.told, self.trace = list(names), {}, []
+    Args:
+        names: the models.
+        turn: what knows how long player and files take after the attacks.
+    """
+
+    def __init__(self, names: list[str], turn: Turn):
+        self.names, self.told, self.trace, self._turn = list(names), {}, [], turn
         self.now: str | None = None
 
     def step(self, name: str, step: Step) -> None:
@@ -262,11 +277,12 @@ class Progress:
         self.told[name] = compare_view.outcome(run)
 
     @property
-    def share(self) -> float:
-        """Of the work, 0..1."""
+    def attacked(self) -> float:
+        """Of the attacks, 0..1."""
         begun = self.trace[-1].progress if self.trace and self.now not in self.told else 0.0
         return (len(self.told) + begun) / len(self.names)
 
-    def html(self, note: str = "") -> str:
-        """The list of models and the bar."""
-        return compare_view.progress(self.names, dict(self.told), list(self.trace), self.now, self.share, note)
+    def html(self, note: str = "", *, done: bool = False) -> str:
+        """The list of models and the bar, which is full once all is ``done``."""
+        share = 1.0 if done else self._turn.share
+        return compare_view.progress(self.names, dict(self.told), list(self.trace), self.now, share, note)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 
 from pushpull.demo import compare_view, models, panels
-from pushpull.demo.attack_tab import CARD_CLICKS, CLOCK, HEAVY, QUICK, READING, STOP
+from pushpull.demo.attack_tab import CARD_CLICKS, CLOCK, HEAVY, QUICK, READING, STOP, WITHIN
 from pushpull.demo.compare_actions import HOW, MAX_MODELS, NOT_YET, RUN, TRANSFER, WHITE_BOX, CompareActions
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import MODALITY_NAMES, QUERIES, TARGET_NAMES, attack_names
@@ -115,5 +115,6 @@ def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: Simp
     ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.faces, ui.status], **QUICK)
     ui.models.change(act.choose_models, [ui.models, ui.source], ui.source, **QUICK)
     ui.how.change(lambda how: gr.Dropdown(visible=how == TRANSFER), ui.how, ui.source, **QUICK)
+    within = QUICK | {"js": WITHIN.replace("BOX", "pp-compare-eps"), "trigger_mode": "always_last"}
     for component in (ui.eps, ui.modality):
-        component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, trigger_mode="always_last", **QUICK)
+        component.change(panels.budgets, [ui.eps, ui.modality], ui.budget, **within)

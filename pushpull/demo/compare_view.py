@@ -1,6 +1,7 @@
 """What the Compare tab shows: what <pp-compare> draws, the table, the progress and the files of a comparison."""
 
 import json
+import math
 import shutil
 import zipfile
 from html import escape
@@ -12,6 +13,7 @@ from pushpull.attacks import Step
 from pushpull.clip import FPS
 from pushpull.demo import models, tables, view
 from pushpull.demo.intake import LIMITS, Subject
+from pushpull.demo.made import file_prefix
 from pushpull.demo.presentation import run_clusters
 from pushpull.demo.storage import ResultFolder
 from pushpull.metrics import COLUMNS
@@ -94,11 +96,21 @@ def headline(comparison: Comparison) -> str:
             f"there, and on the others {_listed(others)}."
         )
     else:
-        worst, best = max(flipped, key=flipped.__getitem__), min(flipped, key=flipped.__getitem__)
+        best = min(flipped, key=flipped.__getitem__)
         words = f"The same attack, made for each model anew, flips {_listed(flipped)} of {frames} frames."
-        if flipped[worst] > flipped[best]:
+        second = min((name for name in flipped if name != best), key=flipped.__getitem__, default=best)
+        if clearly_fewer(flipped[best], flipped[second], frames):
             words += f' <em class="pull">{escape(best)}</em> holds best.'
     return f'<p class="pp-sentence" role="status">{words}</p>'
+
+
+def clearly_fewer(few: int, many: int, frames: int) -> bool:
+    """Whether ``few`` of ``frames`` frames flipped is less than ``many`` by more than chance.
+
+    By two standard errors of a difference of shares. Neighbouring frames are alike, so that this is the least to ask.
+    """
+    share = (few + many) / (2 * frames)
+    return (many - few) / frames > 2 * math.sqrt(2 * share * (1 - share) / frames)
 
 
 def _listed(counts: dict[str, int]) -> str:
@@ -123,12 +135,18 @@ def table(comparison: Comparison) -> str:
 
 
 def _best(metric, comparison: Comparison) -> set[str]:
-    """The models that hold best by this metric; none where all are alike or nothing is better."""
+    """The models that hold best by this metric; none where all are alike, nothing is better or it may be chance."""
     values = {name: run.metrics["adversarial"][metric.name] for name, run in comparison.runs.items()}
     values = {name: value for name, value in values.items() if value is not None}
     if not metric.better or len(set(values.values())) < 2:
         return set()
-    wanted = (max if metric.better == "higher" else min)(values.values())
+    wanted, *others = sorted(set(values.values()), reverse=metric.better == "higher")
+    frames = next(iter(comparison.runs.values())).clip.frames
+    counted = {"frames": 1, "share": frames}.get(metric.unit.partition(" ")[0])
+    if counted is not None:
+        few, many = sorted((round(wanted * counted), round(others[0] * counted)))
+        if not clearly_fewer(few, many, frames):
+            return set()
     return {name for name, value in values.items() if value == wanted}
 
 
@@ -193,7 +211,8 @@ def write_files(folder: ResultFolder, subject: Subject, comparison: Comparison, 
         + (["--transfer-from", comparison.transfer_from] if comparison.transfer_from else [])
         + ["--attack", comparison.spec.attack_name, "--eps-av", f"{comparison.spec.eps_av:g}"]
     )
-    return tables.files(entries, shell, "The same from the shell, annotated videos of every model included:")
+    words = "The same from the shell, annotated videos of every model included:"
+    return tables.files(entries, shell, words, prefix=file_prefix(subject.source.path, comparison.spec))
 
 
 def pack(path: Path, files: dict[str, Path]) -> Path:

@@ -8,6 +8,7 @@ from pushpull.demo import models, panels
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.form import NOTHING, Form
+from pushpull.demo.intake import Subject
 from pushpull.demo.link import read_link, write_link
 from pushpull.demo.noises import UNIVERSAL, choices, noise_card
 
@@ -49,7 +50,7 @@ class FirstVisit:
         samples = [sample.path.stem for sample in self.context.samples()]
         asked = dict(request.query_params)
         noises = self.context.noises_found()
-        form, _, problems = read_link(asked, list(cards), samples, list(noises))
+        form, sample, face, problems = read_link(asked, list(cards), samples, list(noises))
         chosen = self._choose(form) if asked else {}
         chosen |= {
             ui.model: gr.Dropdown(models.choices(cards), value=form.model or None),
@@ -57,6 +58,7 @@ class FirstVisit:
             ui.gallery: self.context.gallery(),
             ui.noise: gr.Dropdown(choices(noises), value=form.noise or next(iter(noises), None)),
             ui.noise_card: noise_card(noises.get(form.noise) or next(iter(noises.values()), None)),
+            ui.wished: face - 1 if sample and face else None,
             ui.linked: panels.alert(" ".join(["Not all of this link can be followed.", *problems])) if problems else "",
         }
         # An example that came after the start.
@@ -66,13 +68,14 @@ class FirstVisit:
         """The form as it was at first: what the example was made with."""
         return self._choose(Form(self.context.detectors.default() or ""))
 
-    def link(self, sample: int | None, *values):
-        """A field with the address that leads to the chosen sample with the form's settings."""
+    def link(self, sample: int | None, subject: Subject | None, face: int, *values):
+        """A field with the address that leads to the chosen sample and face with the form's settings."""
         samples = self.context.samples()
         if sample is None or not 0 <= sample < len(samples):
             return panels.note("A link leads to one of the sample clips: choose one. Your own clip stays yours.")
+        chosen = face + 1 if subject is not None and len(subject.footage.clips) > 1 else None
         try:
-            return panels.link(write_link(samples[sample].path.stem, Form(*values)))
+            return panels.link(write_link(samples[sample].path.stem, Form(*values), chosen))
         except (TypeError, ValueError):
             return panels.alert("A number is missing in the form: enter it first.")
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import gradio as gr
 
 REMEMBERED = 10  # of the attacks that ended, how many the expected wait is reckoned from
-REST = 5.0  # seconds for player and files, before any were made
+REST = 20.0  # seconds for player and files, before any were made
+KNOWN = 0.05  # of a piece of work, from where on its pace tells how long it takes
 ATTACKS, CLIPS = "cpu", "reading"  # gradio's concurrency_id of what waits for its turn
 
 
@@ -27,10 +28,15 @@ class Place:
 
 
 class Turn:
-    """One attack whose turn has come."""
+    """One attack whose turn has come: the attack itself, then what shows and stores it.
 
-    def __init__(self):
-        self._began, self._attacked, self._share = time.monotonic(), None, 0.0
+    Args:
+        attack, rest: seconds that the two took with others; ``attack`` is None before any.
+    """
+
+    def __init__(self, attack: float | None = None, rest: float = REST):
+        self._began, self._attacked, self._share, self._after = time.monotonic(), None, 0.0, 0.0
+        self._attack, self._rest, self._told = attack, rest, 0.0
 
     def comes_to(self, share: float) -> None:
         """How far the attack is, 0..1; what follows it (player, files) comes after 1."""
@@ -38,19 +44,34 @@ class Turn:
         if share >= 1 and self._attacked is None:
             self._attacked = time.monotonic()
 
+    def follows_to(self, share: float) -> None:
+        """How far what follows the attack is, 0..1."""
+        self._after = share
+
     def split(self) -> tuple[float, float]:
         """Seconds that the attack took, and seconds after it, until now."""
         now = time.monotonic()
         end = self._attacked or now
         return end - self._began, now - end
 
-    def left(self, attack: float | None, rest: float) -> float | None:
-        """Seconds until it ends: by its own pace where it has one, else ``attack`` in all, and ``rest`` after that."""
+    def left(self) -> float | None:
+        """Seconds until all of it ends, by its own pace where it has one, else as with others; None if not known."""
         took, after = self.split()
         if self._attacked is not None:
-            return max(0.0, rest - after)
-        whole = took / self._share if self._share > 0.05 else attack
-        return None if whole is None else max(0.0, whole - took) + rest
+            rest = after / self._after if self._after > KNOWN else self._rest
+            # Later than expected: nobody knows how much.
+            return rest - after if rest > after else None
+        whole = took / self._share if self._share > KNOWN else self._attack
+        return None if whole is None else max(0.0, whole - took) + self._rest
+
+    @property
+    def share(self) -> float:
+        """How far all of it is, 0..1, player and files included; it never goes back."""
+        took, after = self.split()
+        left = self.left()
+        if left is not None and took + after + left > 0:
+            self._told = max(self._told, (took + after) / (took + after + left))
+        return min(self._told, 0.99)
 
 
 class Line:
@@ -68,7 +89,7 @@ class Line:
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """Around an attack whose turn has come. One that ends by itself tells how long others will take."""
-        turn = self._turn = Turn()
+        turn = self._turn = Turn(*self._expected())
         try:
             yield turn
             self._took.append(turn.split())
@@ -101,12 +122,17 @@ class Line:
         # Those in which nobody waits are false, though somebody may be served.
         return None if queues is None else queues.event_queue_per_concurrency_id.get(kind)
 
-    def _seconds(self, before: int) -> float | None:
+    def _expected(self) -> tuple[float | None, float]:
+        """Seconds that an attack takes, None before any, and what follows it, as with those before."""
         took = list(self._took)
-        attack = sum(attack for attack, _ in took) / len(took) if took else None
-        rest = sum(rest for _, rest in took) / len(took) if took else REST
+        if not took:
+            return None, REST
+        return sum(attack for attack, _ in took) / len(took), sum(rest for _, rest in took) / len(took)
+
+    def _seconds(self, before: int) -> float | None:
+        attack, rest = self._expected()
         turn = self._turn
-        left = turn.left(attack, rest) if turn else 0.0
+        left = turn.left() if turn else 0.0
         if left is None or (before and attack is None):
             return None
         return left + (before * (attack + rest) if before else 0.0)

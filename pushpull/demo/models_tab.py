@@ -20,7 +20,7 @@ element.addEventListener("click", (event) => {
 FETCHING = {"concurrency_id": "fetching", "concurrency_limit": 1, "api_visibility": "private"}
 ORDERS = {
     "": "as listed",
-    "attacked": "AVA-AP attacked",
+    "attacked": "AVA-AP attacked, above its floor",
     "held": "frames held",
     "clean": "AVA-AP clean",
     "size": "smallest file",

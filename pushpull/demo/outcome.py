@@ -11,6 +11,7 @@ from pushpull.demo import tables
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.intake import LIMITS, Subject
+from pushpull.demo.made import file_prefix, made_with
 from pushpull.demo.noises import UNIVERSAL, load, origin
 from pushpull.demo.presentation import attacked_view, downloads, remarks
 from pushpull.demo.storage import ResultFolder
@@ -20,6 +21,7 @@ from pushpull.runs.survive import survive
 from pushpull.runs.survive_spec import SurviveSpec
 from pushpull.runs.survived import Survived
 
+NOTHING_TO_GAIN = "There was nothing to gain: the model said what the aim wants of every frame before the attack."
 ENCODING = 600.0  # seconds for one file of 20 s, at low priority beside whatever else the machine does
 
 
@@ -53,9 +55,9 @@ class Outcome:
         return column["flipped"] / column["frames"]
 
     def sentence(self) -> str:
-        """The result in one breath, as HTML."""
+        """The result in one breath and what it was made with, as HTML."""
         run = self.run
-        words = []
+        words = [NOTHING_TO_GAIN] if run.nothing_to_gain else []
         if self.noise is not None:
             words.append(
                 f"The noise knows nothing of this clip: it was fitted before{escape(origin(load(self.noise)))}."
@@ -63,9 +65,10 @@ class Outcome:
         if self.survived is not None:
             words += tables.survival_words(self.survived)
         stored = self.survived is None
+        codec = None if stored else self.survived.spec.codec
         return tables.sentence(
             run.margins, run.eps, cancelled=run.result.cancelled, frozen=run.frozen, stored=stored, more=words
-        )
+        ) + made_with([run.spec.model], run.spec, self.face, self.subject.title, codec)
 
     def numbers(self) -> str:
         """The numbers, as HTML."""
@@ -86,7 +89,8 @@ class Outcome:
 
     def downloads(self) -> str:
         """Links to what :meth:`write` wrote, as HTML."""
-        return downloads(self.folder, self.subject, None if self.noise is None else self.noise.name)
+        prefix = file_prefix(self.subject.source.path, self.run.spec)
+        return downloads(self.folder, self.subject, prefix, None if self.noise is None else self.noise.name)
 
 
 def carry_out(

@@ -55,6 +55,19 @@ START_HERE = '<p class="pp-start"><b>Start here:</b> choose a clip, then press <
 NOTHING_YET = empty("Choose a clip. The detector's verdict on it appears here, frame by frame; then run an attack.")
 
 
+def reading(title: str, share: float | None = None, text: str = "") -> str:
+    """That a clip is being read, in the place where its verdict will be.
+
+    Args:
+        title: of the clip.
+        share: of the reading, 0..1; None where it is not known.
+        text: what is being done.
+    """
+    amount = "" if share is None else f", {100 * share:.0f} %"
+    # No status: the form's own line is read out, and once is enough.
+    return empty(f"<div><b>Reading {escape(title)} …</b><br>{escape(text)}{amount}&nbsp;</div>")
+
+
 def budgets(eps_av: float, modality: str) -> str:
     """The two budgets that ``eps_av`` stands for, in units one can picture."""
     eps = {name: budget.eps for name, budget in paper_budget(eps_av, modality).items()}
@@ -118,10 +131,11 @@ def found(thumbnails: list[np.ndarray]) -> str:
     return f'<div class="pp-cards" role="group" aria-label="Faces found so far">{"".join(cards)}</div>'
 
 
-def _card(index: int, chosen: int | None, content: str, *, kind: str = "", name: str = "") -> str:
+def _card(index: int, chosen: int | None, content: str, *, kind: str = "", name: str = "", title: str = "") -> str:
     pressed = str(index == chosen).lower()
     attributes = f'type="button" class="pp-card {kind}" data-card="{index}" aria-pressed="{pressed}"'
     attributes += f' data-name="{escape(name)}"' if name else ""
+    attributes += f' title="{escape(title)}"' if title else ""  # all of a caption that is cut off
     return f"<button {attributes}>{content}</button>"
 
 
@@ -134,8 +148,8 @@ def gallery(samples: list, chosen: int | None) -> str:
     cards = []
     for index, (sample, poster) in enumerate(samples):
         caption = f"<small>{escape(sample.caption)}</small>" if sample.caption else ""
-        said = f'<span title="{escape(sample.caption)}">{escape(sample.title)}{caption}</span>'
-        cards.append(_card(index, chosen, f'<img src="{poster}" alt="">{said}', name=sample.path.stem))
+        said = f'<img src="{poster}" alt=""><span>{escape(sample.title)}{caption}</span>'
+        cards.append(_card(index, chosen, said, name=sample.path.stem, title=sample.caption))
     return f'<div class="pp-cards" role="group" aria-label="Sample clips">{"".join(cards)}</div>'
 
 
@@ -157,7 +171,8 @@ def clip_cards(found: list[tuple[int, str, str, str]], chosen: int | None) -> st
     cards = []
     for index, title, caption, image in found:
         small = f"<small>{escape(caption)}</small>" if caption else ""
-        cards.append(_card(index, chosen, f'<img src="{image}" alt=""><span>{escape(title)}{small}</span>'))
+        said = f"<span>{escape(title)}{small}</span>"
+        cards.append(_card(index, chosen, f'<img src="{image}" alt="">{said}', title=caption))
     return f'<div class="pp-cards" role="group" aria-label="Clips">{"".join(cards)}</div>'
 
 
@@ -199,21 +214,29 @@ def _progress(text: str, amount: str, share: float | None, more: str = "") -> st
 
 
 def attacking(
-    trace: list[Step], seconds: float, *, note: str = "", done: bool = False, flipped: float | None = None
+    trace: list[Step],
+    seconds: float,
+    *,
+    share: float | None = None,
+    note: str = "",
+    done: bool = False,
+    flipped: float | None = None,
 ) -> str:
     """A running attack, or one that is ``done``: bar, step, loss, share of frames flipped, and both as curves.
 
     Args:
         trace: its steps so far.
         seconds: since it began.
+        share: of the work, 0..1, what follows the last step included; that of the steps if None.
         note: what it does after its last step, or how it ended; the step if empty.
         flipped: share of frames, 0..1, that what it found flips, once that is known; the last step's otherwise.
     """
     step = trace[-1]
     starts = f", from {step.restarts} random starts" if step.restarts > 1 else ""
     time = f"{seconds:.0f} s"
-    if not done and 0.02 < step.progress < 1:
-        time += f", about {seconds * (1 - step.progress) / step.progress:.0f} s left"
+    share = 1.0 if done else step.progress if share is None else share
+    if 0.02 < share < 1:
+        time += f", about {seconds * (1 - share) / share:.0f} s left"
     facts = {
         "loss": f"{step.loss:.3f}",
         "best": f"{step.best_loss:.3f}",
@@ -221,8 +244,7 @@ def attacking(
         "time": time,
     }
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
-    share = None if note and not done else step.progress
-    amount = f"{100 * step.progress:.0f} %"
+    amount = f"{100 * share:.0f} %"
     text = note or f"Step {step.step} of {step.steps}{starts}"
     return _progress(text, amount, share, f"<dl>{listed}</dl>{curve(trace)}")
 

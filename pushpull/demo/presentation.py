@@ -130,8 +130,15 @@ def survived_scores(survived: Survived) -> dict[str, np.ndarray]:
     return shown | {"file": survived.margins["file"]}
 
 
-def downloads(folder: ResultFolder, subject: Subject, noise: str | None = None) -> str:
-    """Links to the files that were written into ``folder``, as HTML; ``noise`` is that of a noise for every clip."""
+def downloads(folder: ResultFolder, subject: Subject, prefix: str, noise: str | None = None) -> str:
+    """Links to the files that were written into ``folder``, as HTML.
+
+    Args:
+        folder: of the run.
+        subject: the clip.
+        prefix: what the names under which they are saved begin with.
+        noise: the file of a noise for every clip; None for other attacks.
+    """
     first = [name for name in SURVIVORS if (folder.path / name).exists()]
     names = [*OFFERED, *(name for name in FILES if name not in OFFERED)]
     about = FILES | {name: SURVIVED_FILES[name.partition(".")[0]] for name in first}
@@ -141,7 +148,8 @@ def downloads(folder: ResultFolder, subject: Subject, noise: str | None = None) 
     if noise is None:
         words = tables.REPEATS
     else:
-        entries.append((folder.url(noise), "The noise", "to be added to any other clip, and for the report to repeat"))
+        address = f"{folder.url(noise)}?download=1"  # the report knows it by its own name
+        entries.append((address, "The noise", "to be added to any other clip, and for the report to repeat"))
         words = f"With {noise} beside it, the report repeats this run, bit for bit on the same machine:"
-    again = f"python -m pushpull.perturb {subject.source.path} --from report.json --out again"
-    return tables.files(entries, again, words)
+    again = f"python -m pushpull.perturb {subject.source.path} --from {prefix}-{REPORT} --out again"
+    return tables.files(entries, again, words, prefix=prefix)

@@ -1,5 +1,7 @@
 """What the app serves beside the page: its scripts, the files of results, and the reports of audits."""
 
+import re
+
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
@@ -15,7 +17,18 @@ REPORT_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
+PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,80}")
 GONE = "These results are no longer on the server. Run the attack again."
+
+
+def download_name(name: str, asked: str) -> str | None:
+    """The name under which the file ``name`` is saved: ``asked`` is what its address says of it, "" where it is shown.
+
+    "1" leaves the name as it is; anything else that may be part of a name comes before it.
+    """
+    if not asked:
+        return None
+    return f"{asked}-{name}" if asked != "1" and PREFIX.fullmatch(asked) else name
 
 
 def serve_files(app: FastAPI, store: ResultStore, example: Example) -> None:
@@ -23,12 +36,12 @@ def serve_files(app: FastAPI, store: ResultStore, example: Example) -> None:
     app.mount("/demo-static", StaticFiles(directory=STATIC), name="demo-static")
 
     @app.get("/results/{token}/{name}")
-    def result(token: str, name: str, download: bool = False):
+    def result(token: str, name: str, download: str = ""):
         path = store.find(token, name)
         if path is None:
             return PlainTextResponse(GONE, status_code=404)
         headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-        return FileResponse(path, headers=headers, filename=name if download else None)
+        return FileResponse(path, headers=headers, filename=download_name(name, download))
 
     @app.get("/example/{name}")
     def first_sight(name: str):

@@ -7,6 +7,7 @@ import numpy as np
 
 from pushpull.media import CODECS
 from pushpull.metrics import COLUMNS, METRICS, Metrics
+from pushpull.runs.compare import FLOORS
 from pushpull.runs.survived import Survived
 
 REPEATS = "The report repeats this run, bit for bit on the same machine:"
@@ -28,6 +29,8 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
         values = [metrics[column][metric.name] for column in columns]
         if all(value is None for value in values) or metric.name == "frames":
             continue
+        if (above := FLOORS.get(metric.name)) and all(metrics[column][above] is None for column in columns):
+            continue  # of a row that is not there
         cells = "".join(f'<td class="n">{"–" if value is None else metric.write(value)}</td>' for value in values)
         body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')
     words = " ".join((reference, f"{metrics['clean']['frames']} frames.", *remarks))
@@ -130,16 +133,21 @@ def survival(survived: Survived) -> str:
     return f"<h2>In the file</h2>{about}{scroll(table, 'In the file')}"
 
 
-def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS) -> str:
+def files(entries: list[tuple[str, str, str]], command: str, words: str = REPEATS, *, prefix: str = "1") -> str:
     """Downloads, and the command that repeats the run.
 
     Args:
-        entries: (address, title, what it is).
+        entries: (address, title, what it is); an address that says how it is saved ("?download=1") is left as it is.
         command: one line of shell.
         words: what that does.
+        prefix: what the names under which the files are saved begin with; "1" for nothing.
     """
+
+    def saved(address: str) -> str:
+        return escape(address if "?" in address else f"{address}?download={prefix}")
+
     items = "".join(
-        f'<li><a href="{escape(address)}?download=1" download>{escape(title)}<small>{escape(note)}</small></a></li>'
+        f'<li><a href="{saved(address)}" download>{escape(title)}<small>{escape(note)}</small></a></li>'
         for address, title, note in entries
     )
     again = f"<p>{escape(words)}</p><pre>{escape(command)}</pre>"

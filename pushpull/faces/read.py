@@ -117,6 +117,11 @@ def read_clips(
             _require_whole(name, header.promised, max(found.frames / FPS, len(sound.samples) / SAMPLE_RATE))
         cache.put(key, found)
     tracks = found.tracks[:max_tracks]
+    if found.frames < Tracker.min_frames:
+        raise MediaError(
+            f"{name} is too short: {found.frames} frames at {FPS} a second, and a face must be seen for "
+            f"{Tracker.min_frames} ({Tracker.min_frames / FPS:g} s) or more. Give a longer video."
+        )
     if not tracks:
         raise MediaError(
             f"no face was found in {name} for {Tracker.min_frames} frames ({Tracker.min_frames / FPS:g} s) or more. "

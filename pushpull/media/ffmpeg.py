@@ -34,7 +34,16 @@ TRUNCATED = re.compile(r"partial file|ended prematurely|truncat", re.IGNORECASE)
 
 
 class MediaError(ValueError):
-    """A file cannot be used; the message says what is wrong and what to do about it."""
+    """A file cannot be used; the message says what is wrong and what to do about it.
+
+    Args:
+        plain: that, for anybody.
+        said: what ffmpeg said, of which the end follows in the message, for whoever knows ffmpeg.
+    """
+
+    def __init__(self, plain: str, said: str | None = None):
+        super().__init__(plain if said is None else f"{plain} ffmpeg says: {trim(said)}")
+        self.plain = plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,13 +227,13 @@ class FFmpeg:
         """
         status, said = self.wait()
         if status != 0:
-            raise MediaError(f"{self.name}: ffmpeg failed. {advice(said)} ffmpeg says: {trim(said)}")
+            raise MediaError(f"{self.name} could not be read or written. {advice(said)}", said)
         warnings = [line for line in said.splitlines() if "[warning]" in line]
         said = "\n".join(line for line in said.splitlines() if "[warning]" not in line)
         if TRUNCATED.search(said):
             raise MediaError(
-                f"{self.name} is truncated or damaged: it stops before its end. Copy, record or export it again. "
-                f"ffmpeg says: {trim(said)}"
+                f"{self.name} is truncated or damaged: it stops before its end. Copy, record or export it again.",
+                said,
             )
         return "\n".join(warnings)
 
@@ -248,7 +257,8 @@ class FFmpeg:
         self.stop()
         raise MediaError(
             f"{self.name}: gave up after waiting {self._timeout:g} s for ffmpeg. The file may be damaged or too large "
-            f"for this machine: cut it, re-encode it or raise the time limit. ffmpeg says: {trim(said)}"
+            "for this machine: cut it, re-encode it or raise the time limit.",
+            said,
         )
 
     def _said(self) -> str:

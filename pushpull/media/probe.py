@@ -5,11 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pushpull.media.ffmpeg import FFmpeg, Limits, MediaError, source, trim
+from pushpull.media.ffmpeg import FFmpeg, Limits, MediaError, source
 
 PROBE_TIMEOUT = 30.0  # seconds; reading a header takes a fraction of one
 # Containers that break off without ffmpeg's noticing, and whose header tells how long they should be.
 PROMISING = {"avi", "flv", "asf", "wav", "w64", "matroska"}
+# How PNG, JPEG, BMP and TIFF begin.
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
 # Boxes that lie at the top of an MP4. Anything else there is not the MP4's: tags and logs are put behind it.
 MP4_BOXES = {"ftyp", "styp", "moov", "moof", "mdat", "free", "skip", "wide", "uuid"}
 MP4_BOXES |= {"udta", "meta", "sidx", "ssix", "emsg", "mfra", "pnot", "prft", "pdin"}
@@ -81,9 +83,12 @@ def probe(path: str | os.PathLike, *, limits: Limits = Limits()) -> Probe:
         _, said = run.wait()
     opened = re.search(r"^Input #0, (.*), from '", said, re.MULTILINE)
     if not opened:
+        if _is_picture(Path(path)):
+            raise MediaError(f"{name} is a picture, not a video. Give a video that shows the speakers' faces.", said)
         raise MediaError(
             f"{name} is not a video that can be read: the file is no video, or is damaged or cut off. Export it again, "
-            f"as MP4, WebM, MKV, AVI or MPEG. ffmpeg says: {trim(said)}"
+            "as MP4, WebM, MKV, AVI or MPEG.",
+            said,
         )
     container = opened[1].split(",")[0]
     if container == "mov" and _mp4_is_cut(Path(path)):
@@ -100,6 +105,13 @@ def probe(path: str | os.PathLike, *, limits: Limits = Limits()) -> Probe:
             "Make them smaller."
         )
     return found
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether the file begins as pictures do, whatever its name says."""
+    with path.open("rb") as file:
+        begins = file.read(12)
+    return begins.startswith(PICTURES) or (begins[:4] == b"RIFF" and begins[8:] == b"WEBP")
 
 
 def _pixels(limits):

@@ -63,6 +63,13 @@ class Pair:
     def decided(self, outputs, where: Tensor) -> Tensor:
         return self.logits(outputs).argmax(-1)[where]
 
+    def open(self) -> Tensor:
+        """(B, T) bool, the frames that the attack was after; with an aim, those that were not at it before."""
+        if self.targets is None:
+            return self.aimed
+        # Elsewhere the attacker has nothing to gain: such frames are neither a success nor a defence that fell.
+        return self.aimed & (self.logits(self.before).argmax(-1) != self.targets)
+
     def change(self, name: str) -> Tensor:
         return (self.version[name] - self.clean[name]).abs().double()
 
@@ -103,14 +110,15 @@ class Metric:
 
 
 def _success(found: Pair) -> float:
-    now = found.decided(found.after, found.aimed)
     if found.targets is not None:
-        return target_rate(now, found.targets[found.aimed])
-    return success_rate(found.decided(found.before, found.aimed), now, found.labels[found.aimed])
+        open_frames = found.open()
+        return target_rate(found.decided(found.after, open_frames), found.targets[open_frames])
+    before, now = (found.decided(outputs, found.aimed) for outputs in (found.before, found.after))
+    return success_rate(before, now, found.labels[found.aimed])
 
 
 def _robust(found: Pair) -> float | None:
-    return None if found.flipped_ever is None else robust_accuracy(found.flipped_ever, found.aimed)
+    return None if found.flipped_ever is None else robust_accuracy(found.flipped_ever, found.open())
 
 
 def _ssim(found: Pair) -> float:
@@ -132,8 +140,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "success_rate", "Attack success rate", "share of frames aimed at, 0..1", "lower",
-        "frames right before and wrong now; with an aim, frames at the aim", PERCENT, _success,
-        "no frame was predicted right before the attack",
+        "of the frames right before, those wrong now; with an aim, of those not at it before, those at it now",
+        PERCENT, _success, "no frame was right before the attack; with an aim, every frame was at it before",
     ),
     Metric(
         "frame_accuracy", "Frame accuracy", "share of frames, 0..1", "higher", "frames decided as the reference says",
@@ -141,8 +149,9 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "robust_accuracy", "Robust frame accuracy", "share of frames aimed at, 0..1", "higher",
-        "frames that no step of the attack ever flipped", PERCENT, _robust,
-        "the attack's iterates are known in the adversarial column only",
+        "frames right at every step of the attack; with an aim, of those not at it before, those never at it",
+        PERCENT, _robust,
+        "the attack's iterates are known in the adversarial column only; with an aim, every frame may be at it before",
     ),
     Metric(
         "average_precision", "AVA average precision", "0..1", "higher",
@@ -297,7 +306,7 @@ def tabulate(
         labels: (B, T) int64, what is right.
         mask: (B, T) bool, the frames that count; None means all.
         aimed: (B, T) bool, the frames that the attack was after; None means those of ``mask``. Success rate and
-            robust accuracy are over these.
+            robust accuracy are over these; with ``targets``, over those of them that were not at the target before.
         targets: (B, T) int64, what a targeted attack wants; None for an untargeted one.
         flipped_ever: (B, T) bool, from the attack; belongs to the version "adversarial".
     """

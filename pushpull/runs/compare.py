@@ -31,7 +31,8 @@ TOLD: dict[str, tuple[str, ...]] = {
     "snr_audio_db": ("adversarial",),
     "psnr_db": ("adversarial",),
 }
-FLOORS = ("prevalence",)  # told without the name of a version: they are the clip's
+# What is the clip's, and told without the name of a version, to the metric that it is the floor of and follows.
+FLOORS = {"prevalence": "average_precision"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,8 @@ class Comparison:
         known = {metric.name: metric for metric in METRICS}
         rows = []
         for name, versions in TOLD.items():
+            if name in FLOORS and rows[-1][1].name != FLOORS[name]:
+                continue  # of a row that is not there
             for version in versions:
                 values = {who: run.metrics[version][name] for who, run in self.runs.items()}
                 if any(value is not None for value in values.values()):

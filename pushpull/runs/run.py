@@ -109,6 +109,14 @@ class Run:
         movable = {name: float(share.max()) for name, share in self.result.movable.items()}
         return [name for name, budget in self.budgets.items() if budget.eps > 0 and movable[name] == 0]
 
+    @property
+    def nothing_to_gain(self) -> bool:
+        """Whether every frame that the attack was after was at its aim before; never without an aim."""
+        if self.targets is None:
+            return False
+        there = (self.clean.margin > 0).long() == self.targets
+        return bool((there if self.aimed is None else there[self.aimed]).all())
+
     def report(self) -> dict:
         """Everything about the run, ready for JSON; see ``pushpull.runs.report``."""
         from pushpull.runs.report import run_report  # it describes runs, so it imports this file

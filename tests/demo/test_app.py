@@ -17,6 +17,11 @@ from pushpull.media import probe, read_stimulus
 
 gradio_client = pytest.importorskip("gradio_client")
 ROOT = Path(__file__).parents[2]
+# Of what has the focus, which kind it is and the outline of it, or of its label.
+FOCUSED = """() => {
+  const here = document.activeElement;
+  return [here.type, getComputedStyle(here.type === "radio" ? here.closest("label") : here).outlineStyle];
+}"""
 QUICK = {"model": "talknet-lite", "attack": "bim", "steps": 2}
 
 
@@ -99,9 +104,10 @@ def plain_video(folder, *, sound=True):
         (lambda folder: bad_file(folder, "empty"), "empty"),
         (lambda folder: bad_file(folder, "cut off"), "truncated|cut off|damaged"),
         (lambda folder: plain_video(folder), "no face was found"),
+        (lambda folder: write_face(folder / "short.mp4", frames=7), "too short: 7 frames"),
         (lambda folder: plain_video(folder, sound=False), "has no sound"),
     ],
-    ids=["text", "empty", "cut off", "faceless", "mute"],
+    ids=["text", "empty", "cut off", "faceless", "short", "mute"],
 )
 def test_a_bad_file_is_refused_with_a_reason(client, tmp_path, make, message):
     with pytest.raises(Exception, match=message):
@@ -228,7 +234,10 @@ def test_a_visitor_takes_the_file_that_survives(visitor):
     page.wait_for_function("[...document.querySelectorAll('pp-player video')].every(v => v.readyState >= 2)")
     with page.expect_download() as started:
         page.click("#pp-files a >> text=The file that survives")
-    assert (started.value.suggested_filename, probe(started.value.path()).video is not None) == ("survive.mp4", True)
+    assert (started.value.suggested_filename, probe(started.value.path()).video is not None) == (
+        "hopper-bim-eps20-survive.mp4",
+        True,
+    )
 
 
 @pytest.mark.slow
@@ -250,6 +259,39 @@ def test_a_visitor_stops_cancels_and_runs_again_while_others_look_around(visitor
     page.click("#pp-stop")
     page.wait_for_selector("#pp-progress >> text=Stopped early")
     assert "stopped it early" in page.locator(".pp-sentence").inner_text()
+
+
+def test_a_budget_box_may_be_emptied_and_says_again_what_it_said(visitor):
+    page, box = visitor.page, "#pp-eps input[type=number]"
+    wrong = []
+    page.on("response", lambda reply: wrong.append(reply.url) if reply.status >= 400 else None)
+    for before, typed, budget, after in (("10", "", "± 1", "10"), ("10", "41", "± 4", "40")):
+        page.fill(box, before)
+        page.wait_for_selector("#pp-budget b:text-is('± 1')")
+        page.fill(box, typed)
+        page.wait_for_timeout(500)
+        page.wait_for_selector(f"#pp-budget b:text-is('{budget}')")
+        page.press(box, "Tab")
+        page.wait_for_selector(f"#pp-budget b:text-is('{budget}')")
+        assert page.input_value(box) == after
+    assert wrong == []
+
+
+def test_a_keyboard_leaves_no_list_open_and_sees_where_it_is(visitor):
+    page = visitor.page
+    page.focus("#pp-modality input")
+    page.wait_for_selector("[role=listbox]")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("[role=listbox]", state="detached")
+    assert page.input_value("#pp-modality input") == "sound and picture"
+    outlines = []
+    for _ in range(5):  # the box, its reset, the slider, the aim
+        outlines.append(page.evaluate(FOCUSED))
+        page.keyboard.press("Tab")
+    assert ["range", "solid"] in outlines and ["radio", "solid"] in outlines
+    visitor.choose("#pp-modality", "sound only")
+    page.wait_for_selector("[role=listbox]", state="detached")
+    assert page.input_value("#pp-modality input") == "sound only"
 
 
 def test_a_run_started_while_another_model_is_asked_is_kept(visitor, served, monkeypatch):

@@ -2,11 +2,13 @@
 
 import json
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
-from pushpull.demo import cards
-from pushpull.demo.compare_view import pack
+from pushpull.demo import cards, tables
+from pushpull.demo.compare_view import clearly_fewer, headline, pack
+from pushpull.metrics import METRICS, Metrics
 
 ROBUST = {
     "clean": {"average_precision": 0.97, "prevalence": 0.3},
@@ -174,3 +176,33 @@ def test_an_archive_holds_every_file_under_its_name(tmp_path):
     path = pack(tmp_path / "all.zip", {"a.csv": tmp_path / "a.csv", "one/b.mp4": tmp_path / "b.mp4"})
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["a.csv", "one/b.mp4"] and archive.read("one/b.mp4") == b"film"
+
+
+def test_cards_of_different_clips_are_sorted_by_what_is_left_above_the_floor():
+    def card(attacked, floor):
+        clean = {"average_precision": 0.97, "prevalence": floor}
+        robust = {"clean": clean, "bim": {"average_precision": attacked}, "examples": 24}
+        return cards.entry({"name": "one", "where": "given", "robust": robust})
+
+    assert 'data-attacked="5.00"' in card(0.75, 0.70) and 'data-attacked="20.00"' in card(0.5, 0.3)
+    assert "floor 30 %, 24 clips" in card(0.5, 0.3)
+    assert 'data-attacked="-999"' in cards.entry({"name": "one", "where": "given"})
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "frames", "clear"), [(50, 51, 199, False), (50, 90, 199, True), (0, 0, 9, False), (0, 9, 9, True)]
+)
+def test_no_model_is_called_best_within_the_noise(few, many, frames, clear):
+    assert clearly_fewer(few, many, frames) == clear
+    runs = {
+        name: SimpleNamespace(clip=SimpleNamespace(frames=frames), metrics={"adversarial": {"flipped": count}})
+        for name, count in (("a", many), ("b", few), ("c", many))
+    }
+    said = headline(SimpleNamespace(runs=runs, transfer_from=None))
+    assert ("holds best" in said) == clear and (not clear or ">b</em> holds best" in said)
+
+
+def test_the_floor_is_not_told_without_what_it_is_the_floor_of():
+    column = dict.fromkeys((metric.name for metric in METRICS), 0.5) | {"frames": 9, "flipped": 1}
+    assert "its floor" in tables.numbers(Metrics({"clean": column}), "")
+    assert "its floor" not in tables.numbers(Metrics({"clean": column | {"average_precision": None}}), "")

@@ -8,6 +8,7 @@ from browser_support import write_face, write_model
 
 from pushpull.demo.compare_actions import ATTACK_TAB, TRANSFER, WHITE_BOX, CompareActions, Progress
 from pushpull.demo.context import DemoContext
+from pushpull.demo.line import Turn
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.storage import ResultStore
 
@@ -67,6 +68,8 @@ def test_a_comparison_is_shown_and_written(act, subject, how, words):
     done = next(update for update in shown if update.get("sentence"))
     assert words in done["sentence"] and "comparison" not in done["player"] and "compare.json" in done["player"]
     assert done["progress"].count('class="done"') == 2
+    assert "The results are there, writing files" in done["progress"] and "100 %" not in done["progress"]
+    assert "Done" in shown[-1]["progress"] and "100 %" in shown[-1]["progress"]
     assert "comparison.zip" in shown[-1]["files"] and ("--transfer-from" in shown[-1]["files"]) == (how == TRANSFER)
     assert len(act.context.requests) == 0
 
@@ -88,13 +91,14 @@ def test_an_error_is_said_and_frees_the_buttons(act, subject):
 
 
 def test_progress_counts_whole_models_and_the_one_that_runs():
-    state = Progress(["a", "b"])
-    assert state.share == 0 and "Starting" in state.html()
+    state = Progress(["a", "b"], Turn())
+    assert state.attacked == 0 and "Starting" in state.html()
     state.step("a", SimpleNamespace(step=1, steps=4, progress=0.5, flipped_share=0.25))
-    assert state.share == 0.25 and "step 1 of 4, 25 % flipped" in state.html() and "Attacking a" in state.html()
+    assert state.attacked == 0.25 and "step 1 of 4, 25 % flipped" in state.html() and "Attacking a" in state.html()
     run = SimpleNamespace(metrics={"adversarial": {"flipped": 3, "frames": 9}})
     state.done("a", run)
-    assert state.share == 0.5 and "3 of 9 frames flipped" in state.html("Done")
+    assert state.attacked == 0.5 and "3 of 9 frames flipped" in state.html("Done")
+    assert "100 %" not in state.html() and "100 %" in state.html("Done", done=True)
 
 
 def test_a_cancelled_comparison_is_not_taken_for_a_refused_one(act, subject):

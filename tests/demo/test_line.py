@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pushpull.demo.line import Line, Place, in_words
+from pushpull.demo.line import REST, Line, Place, Turn, in_words
 
 
 @pytest.fixture
@@ -49,15 +49,42 @@ def test_the_wait_follows_the_running_attacks_own_pace(moment):
         assert line.place("ben").seconds is None  # nothing is known yet
         moment[0] += 10
         turn.comes_to(0.25)
-        assert line.place("ben").seconds == 30 + 5
+        assert line.place("ben").seconds == 30 + REST
         assert line.place("cleo").seconds is None  # of the one after it nothing is known
         moment[0] += 30
         turn.comes_to(1.0)
         moment[0] += 2
-        assert line.place("ben").seconds == 3
+        assert line.place("ben").seconds == REST - 2
     with line.turn():  # the next one, by what the first one took: 40 s and 2 s
         assert (line.place("ben").seconds, line.place("cleo").seconds) == (42, 84)
     assert line.place("ben").seconds == 0
+
+
+def test_the_bar_counts_what_follows_the_attack_and_never_goes_back(moment):
+    turn = Turn(attack=None, rest=10)
+    moment[0] += 10
+    turn.comes_to(0.5)
+    assert (turn.left(), turn.share) == (10 + 10, 1 / 3)
+    moment[0] += 10
+    turn.comes_to(1.0)
+    assert (turn.left(), turn.share) == (10, 2 / 3)
+    moment[0] += 9
+    turn.follows_to(0.25)  # slower than with others
+    assert turn.left() == 27 and turn.share == 2 / 3
+    moment[0] += 21
+    turn.follows_to(0.75)
+    assert turn.left() == 10 and turn.share == 50 / 60
+
+
+def test_what_takes_longer_than_expected_is_not_said_to_end_in_a_moment(moment):
+    line = Line()
+    waiting(line, "ben")
+    with line.turn() as turn:
+        moment[0] += 30
+        turn.comes_to(1.0)
+        moment[0] += REST + 1
+        assert line.place("ben").seconds is None and turn.share < 1
+        assert "Yours starts" not in in_words(line.place("ben"))
 
 
 def test_an_attack_that_broke_off_tells_nothing_of_the_next(moment):

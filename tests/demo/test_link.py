@@ -25,7 +25,13 @@ CHANGED = Form(
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_link_says_again_what_the_form_said(form, sample):
     said = dict(parse_qsl(write_link(sample, form).removeprefix("?"), keep_blank_values=True))
-    assert read_link(said, DETECTORS, SAMPLES, NOISES) == (form, sample, [])
+    assert read_link(said, DETECTORS, SAMPLES, NOISES) == (form, sample, None, [])
+
+
+def test_a_link_leads_to_the_face_of_a_clip_that_shows_several():
+    asked = write_link("1-speaking", Form("talknet-lite"), 2)
+    assert asked.endswith("&eps_av=5&face=2")
+    assert read_link(dict(parse_qsl(asked[1:])), DETECTORS, SAMPLES)[2] == 2
 
 
 def test_a_link_holds_what_was_changed_and_no_more():
@@ -51,17 +57,21 @@ def test_a_link_holds_what_was_changed_and_no_more():
         ({"grid": "perhaps"}, "grid is 1 or 0, not “perhaps”."),
         ({"attack": "x" * 999}, "x" * 40 + "”"),
         ({"noise": "../gone"}, "There is no noise “../gone”. There are flip-5, flip-10."),
+        ({"face": "0"}, "face is a whole number from 1 to 6, not “0”."),
+        ({"model": "talknet-lite"}, "There is no setting “model”. There are sample, detector, face, "),
         ({"survive": "h265"}, "There is no survive “h265”. There are nothing, h264-18"),
     ],
 )
 def test_what_is_wrong_with_a_link_is_said_and_the_rest_is_kept(said, message):
-    form, sample, problems = read_link(said | {"target": "hide", "utm_source": "mail"}, DETECTORS, SAMPLES, NOISES)
+    form, sample, face, problems = read_link(
+        said | {"target": "hide", "utm_source": "mail", "__theme": "dark"}, DETECTORS, SAMPLES, NOISES
+    )
     assert len(problems) == 1 and message in problems[0]
-    assert (form, sample) == (Form("talknet-lite", target="hide"), None)
+    assert (form, sample, face) == (Form("talknet-lite", target="hide"), None, None)
 
 
 def test_a_link_to_an_app_without_anything_says_so():
-    assert read_link({"detector": "a", "sample": "b"}, [], [])[2] == [
+    assert read_link({"detector": "a", "sample": "b"}, [], [])[3] == [
         "There is no sample clip “b”. There is none here.",
         "There is no detector “a”. There is none here.",
     ]

@@ -95,9 +95,14 @@ def folder_of(context, shown):
             NOISE,
             "The noise knows nothing of this clip",
             "<h2>Numbers",
-            ["The noise", "With hum.safetensors beside it"],
+            ["The noise", "With hum.safetensors beside it", "--from hopper-universal-eps10-report.json"],
         ),
-        (QUICK, "Written as H.264 CRF 18, AAC 96k and read again", "<h2>In the file", ["The file that survives"]),
+        (
+            QUICK,
+            "Written as H.264 CRF 18, AAC 96k and read again",
+            "<h2>In the file",
+            ["The file that survives", "hopper-bim-eps40"],
+        ),
     ],
     ids=["noise", "survive"],
 )
@@ -105,7 +110,8 @@ def test_the_page_tells_what_came_of_it(shown, form, sentence, numbers, files):
     found = shown(form)
     assert 'role="alert"' not in found["progress"], found["progress"]
     assert sentence in found["sentence"] and numbers in found["numbers"]
-    assert all(words in found["files"] for words in [*files, "--from report.json"])
+    assert all(words in found["files"] for words in files)
+    assert f"eps_av {form.eps_av:g} ·" in found["sentence"] and "Face 1 of hopper" in found["sentence"]
     # Of the frames flipped, progress and sentence say the same: those decided otherwise than in the clean clip.
     said = re.search(r"(\d+|not one) (?:of (\d+) frames|frame) changed sides", found["sentence"])
     share = round(100 * int(said[1]) / int(said[2])) if said[2] else 0
@@ -123,6 +129,17 @@ def test_the_noise_is_the_very_one_of_the_folder(context, subject, shown):
         context, subject, 0, replace(NOISE, eps_av=2.0), context.detectors.get("talknet-lite"), on_step=lambda _: True
     )
     assert cut.run.metrics["adversarial"]["max_video"] == pytest.approx(0.2)
+
+
+def test_an_aim_that_was_met_from_the_start_is_not_called_a_success(context, subject):
+    network = context.detectors.get("talknet-lite")
+    outcome = carry_out(context, subject, 0, Form("talknet-lite", "fgsm"), network, on_step=lambda _: True)
+    run = outcome.run
+    met = replace(run, targets=(run.clean.margin > 0).long())
+    assert met.nothing_to_gain and "nothing to gain" in replace(outcome, run=met).sentence()
+    missed = replace(run, targets=1 - met.targets)
+    assert not missed.nothing_to_gain and "nothing to gain" not in replace(outcome, run=missed).sentence()
+    assert not replace(run, targets=None).nothing_to_gain
 
 
 @pytest.mark.parametrize("form", [NOISE, QUICK], ids=["noise", "survive"])

@@ -93,3 +93,20 @@ def test_reports_of_audits_are_served_and_nothing_beside_them(name, status):
 def test_every_result_can_be_chosen_also_of_several_with_one_title():
     one, two, three = (Result(name, title, html=name) for name, title in (("a", "A"), ("b", "B"), ("c", "A")))
     assert labelled([one, two, three]) == {"A (a)": one, "B": two, "A (c)": three}
+
+
+def test_seeds_are_told_from_what_ships_and_stand_after_it():
+    told = {"seed-1-audit-b3": "Audit of b3", "audit-b3": "Audit of b3", "clean-other": "Clean", "table1": "Table 1"}
+    told |= {"seed-1-eps-5": "Table 1", "seed-0-m-scratch": "Table 1", "clean-a": "Heads", "clean-b": "Heads"}
+    found = labelled([Result(name, title, "") for name, title in told.items()])
+    assert list(found) == [
+        "Table 1",
+        "Heads (clean-a)",
+        "Heads (clean-b)",
+        "Audit of b3",
+        "Audit of b3 (seed 1 from scratch)",
+        "Table 1 (seed 1 from scratch, eps_av 5)",
+        "Table 1 (seed 0 from scratch)",
+        "Clean",
+    ]
+    assert found["Audit of b3"].name == "audit-b3"

@@ -245,6 +245,15 @@ def test_titles_and_consents_are_text(app, browser):  # noqa: F811
         assert visitor.page.locator("main img, main .letter b").count() == 0
 
 
+def test_all_of_the_consent_is_seen_without_a_scroll_area_of_its_own(app, browser):  # noqa: F811
+    study = app.study(consent="\n\n".join(f"Paragraph {number}. " + "Words of it. " * 20 for number in range(12)))
+    with Visitor(browser, app, app.links(study)[0]) as visitor:
+        visitor.see("Before you start")
+        for width, height in ((1280, 800), (390, 844)):
+            visitor.page.set_viewport_size({"width": width, "height": height})
+            assert visitor.page.locator(".letter").evaluate("box => box.scrollHeight <= box.clientHeight")
+
+
 def test_consent_is_stored_with_its_version_and_agent(app, browser):  # noqa: F811
     study = app.study()
     with Visitor(browser, app, app.links(study)[0]) as visitor:

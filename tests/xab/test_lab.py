@@ -354,6 +354,7 @@ def test_results_figures_and_files_agree_with_the_store(lab_pages):
     assert len(main) == 8
     text = lab_pages.page(f"/{study}/results")
     assert f"2 volunteers gave the right answer in {right} of 8 trials" in text
+    assert "0 of 0" not in text.partition("Other choices of whom to count")[2], "who does not exist has no numbers"
     for name in ("overall", "attack", "pair", "volunteer", "position"):
         svg = lab_pages.web.get(f"/xab/lab/{study}/figures/{name}.svg?theme=dark")
         assert svg.headers["content-type"] == "image/svg+xml" and "<svg" in svg.text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from xab import stats
+from xab import stats, words
 from xab.stats import Answer
 
 COUNTS = [(0, 1), (1, 1), (0, 12), (12, 12), (5, 12), (32, 60), (30, 60), (59, 60), (101, 168), (500, 1000)]
@@ -155,6 +155,13 @@ def test_side_bias():
     assert found["share_a"] == 1 and found["p"] < 1e-9 and found["criterion"] < -1.5
     fair = stats.side_bias(answers({1: 12}))
     assert fair["share_a"] == 0.5 and fair["criterion"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("right", "said"), [({1: 6}, "1 volunteer says little"), ({1: 6, 2: 8}, "2 volunteers say little")]
+)
+def test_few_volunteers_are_said_to_say_little(right, said):
+    assert any(caution.startswith(said) for caution in words.cautions(stats.analyse(answers(right))))
 
 
 def test_analysis_of_a_study():

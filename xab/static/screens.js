@@ -46,7 +46,7 @@ export function consent(state, app) {
     title: "Your consent",
     nodes: [
       heading("Before you start"),
-      h("div", { class: "letter", role: "region", "aria-label": "Consent", tabindex: 0 }, ...paragraphs(state.text)),
+      h("div", { class: "letter", role: "region", "aria-label": "Consent" }, ...paragraphs(state.text)),
       h("label", { class: "tick", for: "agree" }, agree, h("span", { text: "I have read this and take part voluntarily." })),
       hint,
       button("Agree and continue", go, { class: "button main" }),

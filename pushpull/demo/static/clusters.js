@@ -55,7 +55,9 @@ export class Clusters {
     const legend = html("p", "pp-cluster-legend");
     const entry = (name, text) => {
       const item = html("span", `pp-swatch ${name}`);
-      legend.append(item, document.createTextNode(text));
+      const together = html("span", ""); // a symbol and its words, which stay in one line
+      together.append(item, document.createTextNode(text));
+      legend.append(together);
     };
     entry("pp-on", "speaking");
     entry("pp-off", "not speaking");

@@ -51,7 +51,8 @@ class Live extends HTMLElement {
     const frame = el("div", { class: "pp-frame" }, this.video, this.box);
     this.figure = el("figure", { class: "pp-screen pp-live-screen" }, frame);
     const row = el("div", { class: "pp-live-row" }, this.button, this.attack, this.choice);
-    this.replaceChildren(this.figure, this.says, this.strip, row, this.figures);
+    this.strip.hidden = true; // until there are scores
+    this.replaceChildren(row, this.says, this.figure, this.strip, this.figures);
   }
 
   // Which detectors there are now; without an answer the default one scores.
@@ -174,6 +175,7 @@ class Live extends HTMLElement {
     this.face = found.box;
     const known = offset + found.first + found.scores.length - 1;
     if (found.scores.length) {
+      this.strip.hidden = false;
       // From when the frame was filmed to now: those that followed it, and the way there and back.
       const behind = (found.seen + offset - 1 - known) / FPS + (performance.now() - filmed) / 1000;
       this.delays.push(behind);

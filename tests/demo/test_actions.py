@@ -1,0 +1,68 @@
+"""The Attack tab's actions without a browser: what each event changes."""
+
+from dataclasses import astuple, replace
+from types import SimpleNamespace
+
+import pytest
+from browser_support import write_face, write_model
+
+from pushpull.demo.actions import Actions
+from pushpull.demo.context import DemoContext
+from pushpull.demo.form import Form
+from pushpull.demo.loaded import DetectorCache
+from pushpull.demo.storage import ResultStore
+
+PARTS = "subject face sample wished clock video gallery status faces trim start progress sentence player numbers files"
+PARTS += " run brakes stop"
+
+
+@pytest.fixture(scope="module")
+def act(tmp_path_factory, unhurried):
+    folder = tmp_path_factory.mktemp("actions")
+    (folder / "clips").mkdir()
+    (folder / "checkpoints").mkdir()
+    write_model(folder / "checkpoints")
+    write_face(folder / "clips" / "hopper.mp4")
+    detectors = DetectorCache(folder / "checkpoints", device="cpu")
+    context = DemoContext(detectors=detectors, store=ResultStore(root=folder / "store"), clips=folder / "clips")
+    return Actions(context, SimpleNamespace(**{name: name for name in PARTS.split()}))
+
+
+@pytest.fixture
+def two_faces(act, monkeypatch):
+    """The sample shows two faces: the same one twice."""
+    subject = act.context.read_sample(act.context.samples()[0])
+    twice = {name: getattr(subject.footage, name) * 2 for name in ("clips", "tracks", "thumbnails")}
+    crops = {name: videos * 2 for name, videos in subject.footage.other_crops.items()}
+    footage = replace(subject.footage, **twice, other_crops=crops)
+    monkeypatch.setattr(type(act.context), "read_sample", lambda *_, **__: replace(subject, footage=footage))
+
+
+def test_where_the_verdict_will_be_it_says_that_the_clip_is_read(act, tmp_path):
+    picture = tmp_path / "<b>.mp4"
+    picture.write_bytes(b"\x89PNG and no more")
+    for updates in (act.read_sample(0, "talknet-lite"), act.take_upload(str(picture), "talknet-lite")):
+        *on_the_way, last = (update["player"] for update in updates if "player" in update)
+        assert on_the_way and all("Reading " in said and "<b>.mp4" not in said for said in on_the_way)
+        assert "Reading " not in last
+
+
+def test_an_attack_is_done_when_its_files_are_there(act):
+    subject = act.context.read_sample(act.context.samples()[0])
+    form = Form("talknet-lite", attack="bim", steps=2)
+    updates = list(act.attack(SimpleNamespace(session_hash="anna"), subject, 0, *astuple(form)))
+    first = next(number for number, update in enumerate(updates) if update.get("sentence"))
+    on_the_way = [update["progress"] for update in updates[first:-1] if "progress" in update]
+    assert len(on_the_way) > 2 and all("The results are there" in said for said in on_the_way)
+    assert not any(words in said for said in on_the_way for words in ("Done", "100 %</span>"))
+    assert "Done" in updates[-1]["progress"] and "100 %</span>" in updates[-1]["progress"]
+    assert "<a href=" in updates[-1]["files"]
+
+
+@pytest.mark.parametrize(("wished", "face", "said"), [(1, 1, ""), (None, 0, ""), (3, 0, "asks for face 4")])
+def test_a_link_chooses_the_face_it_names_and_says_where_there_is_none(act, two_faces, wished, face, said):
+    updates = {}
+    for update in act.pick_sample("talknet-lite", wished, SimpleNamespace(card=0)):
+        updates |= update
+    assert updates["face"] == face and updates["wished"] is None
+    assert said in updates["status"] and ('role="alert"' in updates["status"]) == bool(said)
