@@ -18,7 +18,7 @@ from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.intake import MAX_SECONDS, Subject, take_in
 from pushpull.demo.line import Turn, in_words
-from pushpull.demo.outcome import carry_out
+from pushpull.demo.outcome import PREPARED, WRITTEN_BEFORE, carry_out
 from pushpull.demo.presentation import clean_view, score
 from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
@@ -29,14 +29,6 @@ log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 ANSWERED = ("spec", "budgets", "metrics", "storage", "digest", "survive")  # what of a report the API answers with
 RESULTS_ARE_THERE = "The results are there, writing files"
-# Of what follows an attack, about how much is done once the clips that show it are there, and before each of the files.
-PREPARED = 0.45
-WRITTEN_BEFORE = {
-    "the bit-exact clip": PREPARED,
-    "the scene": 0.5,
-    "the annotated video": 0.6,
-    "scores and figures": 0.85,
-}
 RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
 
 

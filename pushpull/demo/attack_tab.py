@@ -263,8 +263,11 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     for component in (ui.attack, ui.noise):
         component.input(fit.noise, [ui.attack, ui.noise], [ui.eps, ui.modality, ui.target, ui.survive], **QUICK)
     ui.survive.input(fit.survive, [ui.survive, ui.attack], [ui.eps, ui.attack, ui.steps, ui.surviving], **QUICK)
+    for_programs(ui, act, form)
 
-    # The same for programs; through the form's own components, so that gradio checks every value as it does theirs.
+
+def for_programs(ui: SimpleNamespace, act: Actions, form: list) -> None:
+    """The same through the form's own components, so that gradio checks every value as it does a visitor's."""
     face, answer = gr.Number(1, precision=0, minimum=1, visible=False), gr.JSON(visible=False)
     gr.Button(visible=False).click(
         act.answer,

@@ -24,6 +24,15 @@ from pushpull.runs.survived import Survived
 NOTHING_TO_GAIN = "There was nothing to gain: the model said what the aim wants of every frame before the attack."
 ENCODING = 600.0  # seconds for one file of 20 s, at low priority beside whatever else the machine does
 
+# Of what follows an attack, about how much is done once the clips that show it are there, and before each of the files.
+PREPARED = 0.45
+WRITTEN_BEFORE = {
+    "the bit-exact clip": PREPARED,
+    "the scene": 0.5,
+    "the annotated video": 0.6,
+    "scores and figures": 0.85,
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
