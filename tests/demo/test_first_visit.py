@@ -136,7 +136,8 @@ def test_a_second_visitor_sees_place_and_wait_and_then_their_turn(visitor, brows
     other.page.wait_for_selector("#pp-progress >> text=You are number 1 in the queue: one attack goes first")
     counted = served.health()["queue"]
     assert (counted["attacks_waiting"], counted["attacks_running"]) == (1, 1)
-    visitor.page.click("#pp-stop")
+    # A quick machine may be at its end by now, and writes its files: there is nothing to stop then.
+    visitor.page.evaluate("document.querySelector('#pp-stop')?.click()")
     other.page.wait_for_selector("#pp-files a")
     assert "in the queue" not in other.page.locator("#pp-progress").inner_text()
     assert other.errors == []
