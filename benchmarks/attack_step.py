@@ -33,6 +33,7 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from benchmarks.conv3d import Conv3dEncoder  # noqa: E402
 from pushpull.attacks import BIM, paper_budget  # noqa: E402
 from pushpull.attacks.objectives import get_objective  # noqa: E402
 from pushpull.detectors import LRASD, LightASD, TalkNet, TalkNetConfig, attackable, resolve_device  # noqa: E402  # noqa: E402
@@ -131,8 +132,10 @@ def reference_and_fast(network: str) -> tuple[nn.Module, nn.Module]:
     """Two copies of one network with random weights, in evaluation mode: as first written, and made for attacks."""
     torch.manual_seed(0)
     if network in OTHERS:
-        reference = OTHERS[network]().eval()
-        return reference, reference.fast()
+        model = OTHERS[network]().eval()
+        fast = model.fast()
+        model.model.visualEncoder = Conv3dEncoder(model.model.visualEncoder)
+        return model.eval(), fast
     model = TalkNet(TalkNetConfig(size=network)).eval()
     reference = ReferenceTalkNet(model.config).eval()
     reference.load_state_dict(model.state_dict())

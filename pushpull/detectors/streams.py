@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.detectors.base import MODALITIES, Outputs
+from pushpull.detectors.flat import along_time, as_clips, as_pictures, flat_kernel, halved
 from pushpull.detectors.front_ends import mfcc
 from pushpull.detectors.state import load_state
 from pushpull.detectors.talknet.network import check_inputs, check_pair
@@ -33,10 +34,10 @@ Step = tuple[nn.Module, nn.Module]  # a convolution without bias and its normali
 
 
 class Faces:
-    """Layers on (B, C, T, h, w): across a picture, and along time."""
+    """Layers on (B, C, T, h, w): across a picture, and along time. They are run as two-dimensional ones."""
 
     letter = "s"
-    norm = nn.BatchNorm3d
+    norm = nn.BatchNorm2d
 
     @staticmethod
     def across(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Module:
@@ -79,16 +80,24 @@ class Block(nn.Module):
 
         return [found(branch) for branch in self.branches], found(self.after)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, frames: int = 1) -> Tensor:
+        """(N, C, h, w) -> (N, width, h, w). For faces N is B T, ``frames`` is T, and a stride of 2 reads halved."""
         branches, after = self.steps()
-        first, *others = (_run(branch, x) for branch in branches)
-        return _run(after, sum(others, first))
+        first, *others = (_run(branch, x, frames) for branch in branches)
+        return _run(after, sum(others, first), frames)
 
 
-def _run(steps: list[Step], x: Tensor) -> Tensor:
+def _run(steps: list[Step], x: Tensor, frames: int) -> Tensor:
     for conv, norm in steps:
-        x = F.relu(norm(conv(x)))
+        x = F.relu_(norm(_convolved(conv, x, frames)))
     return x
+
+
+def _convolved(conv: nn.Module, x: Tensor, frames: int) -> Tensor:
+    kernel, padding = flat_kernel(conv, conv.weight)
+    if along_time(conv):
+        return as_pictures(F.conv2d(as_clips(x, frames), kernel, padding=padding), x.shape[2], frames)
+    return F.conv2d(x, kernel, padding=padding)
 
 
 class VisualEncoder(nn.Module):
@@ -101,9 +110,10 @@ class VisualEncoder(nn.Module):
         self.block3 = block(Faces, WIDTHS[1], WIDTHS[2])
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = _halve_picture(self.block1(pictures[:, None]))
-        x = _halve_picture(self.block2(x))
-        return self.block3(x).amax(dim=(3, 4)).transpose(1, 2)
+        clips, frames = pictures.shape[:2]
+        x = _halve_picture(self.block1(halved(pictures.flatten(0, 1)[:, None]), frames))
+        x = _halve_picture(self.block2(x, frames))
+        return self.block3(x, frames).amax(dim=(2, 3)).unflatten(0, (clips, frames))
 
 
 class AudioEncoder(nn.Module):
@@ -122,7 +132,7 @@ class AudioEncoder(nn.Module):
 
 
 def _halve_picture(x: Tensor) -> Tensor:
-    return F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+    return F.max_pool2d(x, 3, 2, 1)
 
 
 def _halve_time(x: Tensor) -> Tensor:

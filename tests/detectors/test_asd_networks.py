@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from asd_support import CLASSES, batch, largest, randomised
 from torch import nn
 
+from benchmarks.conv3d import Conv3dEncoder
 from pushpull.detectors import Detector, streams
 from pushpull.detectors.front_ends import mfcc
 from pushpull.detectors.streams import training_temperature
@@ -145,6 +146,25 @@ def test_light_asd_by_hand():
         outputs = detector(inputs)
     for ours, expected in ((outputs.e_v, e_v), (outputs.e_a, e_a), (outputs.logits_av, logits)):
         assert (ours - expected).abs().max() <= 1e-9
+
+
+@both
+@pytest.mark.parametrize("training", [False, True])
+def test_it_is_the_network_of_three_dimensional_convolutions(architecture, training):
+    """Outputs, gradients of pictures and parameters, and what batches leave in the normalisations."""
+    flat, inputs = randomised(architecture, dtype=torch.float64), batch(2, 5, dtype=torch.float64)
+    pictures = inputs["video"] / 255
+    for module in flat.modules():
+        module.training = training and not isinstance(module, nn.Dropout)
+    solid = Conv3dEncoder(copy.deepcopy(flat.model.visualEncoder))
+    results = []
+    for encoder in (flat.model.visualEncoder, solid):
+        leaves = [pictures.clone().requires_grad_(), *encoder.parameters()]
+        e_v = encoder(leaves[0])
+        slopes_of = torch.autograd.grad(e_v.square().sum(), leaves)
+        results.append([e_v, *slopes_of, *(value.double() for value in encoder.buffers())])
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-9 * theirs.abs().max().item())
 
 
 @both
