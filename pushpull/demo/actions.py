@@ -291,7 +291,8 @@ class Actions:
         ended = "Stopped early" if outcome.run.result.cancelled else "Done"
         took = time.monotonic() - began
         done = panels.attacking(trace, took, note=ended, done=True, flipped=outcome.flipped)
-        yield self.idle() | {ui.files: outcome.downloads(), ui.progress: done}
+        kept = outcome.keep(values, done, panels.player(address))
+        yield self.idle() | {ui.files: kept.parts["files"], ui.progress: done}
 
     # The same for programs
 

@@ -206,7 +206,8 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
 
 def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
     """What happens when the page is loaded, and the links that lead to it."""
-    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.wished, ui.player, ui.noise_card, *folds_of(ui)]
+    here = [ui.model, ui.card, ui.gallery, ui.linked, ui.wished, ui.noise_card, *folds_of(ui)]
+    here += [ui.status, ui.progress, ui.sentence, ui.player, ui.numbers, ui.files]
     page.load(visit.arrive, None, [*here, *visit.form[1:]], **QUICK).then(None, None, None, js=OPEN_LINKED, **PRIVATE)
     copied = ui.copy.click(visit.link, [ui.sample, ui.subject, ui.face, *visit.form], ui.link, **QUICK)
     copied.then(None, None, None, js=COPY, **PRIVATE)

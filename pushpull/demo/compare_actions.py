@@ -13,6 +13,7 @@ from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext, poster
 from pushpull.demo.form import Form
 from pushpull.demo.intake import Subject
+from pushpull.demo.kept import Kept, gone, marked
 from pushpull.demo.line import Turn, in_words
 from pushpull.demo.made import made_with
 from pushpull.demo.presentation import score
@@ -59,11 +60,38 @@ class CompareActions:
             return self._taken(other, other_face, ATTACK_TAB, other)
         return {ui.gallery: self.gallery(chosen, other)}
 
-    def refresh(self):
-        """The page was loaded: the models and samples that there are now."""
-        cards = self.context.detectors.cards()
+    def refresh(self, request: gr.Request) -> Updates:
+        """The page was loaded: the models that there are now, and the result that its address names."""
+        ui, cards = self.ui, self.context.detectors.cards()
         chosen = models.to_compare(cards)
-        return gr.Dropdown(models.choices(cards), value=chosen), gr.Dropdown(chosen, value=next(iter(chosen), None))
+        first = {
+            ui.models: gr.Dropdown(models.choices(cards), value=chosen),
+            ui.source: gr.Dropdown(chosen, value=next(iter(chosen), None)),
+        }
+        token = request.query_params.get("compared")
+        if token is None:
+            return first
+        kept = Kept.find(self.context.store, token, "compare", self.form)
+        if kept is None:
+            return first | {ui.progress: panels.alert(gone(self.context.store.max_age))}
+        form = dict(zip(self.form, kept.form, strict=True))
+        names = [name for name in form[ui.models] if name in cards]
+        how, source = form[ui.how], form[ui.source]
+        return (
+            form
+            | {getattr(ui, name): html for name, html in kept.parts.items()}
+            | {
+                ui.models: gr.Dropdown(models.choices(cards), value=names),
+                ui.source: gr.Dropdown(names, value=source if source in names else None, visible=how == TRANSFER),
+            }
+        )
+
+    @property
+    def form(self) -> list[Component]:
+        """What the form holds, in the order in which :meth:`compare` takes it."""
+        ui = self.ui
+        attack = [ui.attack, ui.modality, ui.eps, ui.target, *ui.span, ui.steps, ui.restarts]
+        return [ui.models, ui.how, ui.source, *attack]
 
     def pick_clip(self, other: Subject | None, other_face: int, event: gr.EventData):
         """A card of the gallery was clicked."""
@@ -210,13 +238,15 @@ class CompareActions:
                     yield {ui.progress: state.html(note)}
                 comparison, folder, address = task.result()
             stopped, files = "Stopped early. " if stop.is_set() else "", 0
-            yield {
+            parts = {
+                "sentence": compare_view.headline(comparison)
+                + made_with(list(comparison.runs), comparison.spec, face, subject.title),
+                "player": compare_view.player(address),
+                "numbers": compare_view.table(comparison),
+            }
+            yield {getattr(ui, name): html for name, html in parts.items()} | {
                 ui.progress: state.html(stopped + RESULTS_ARE_THERE),
                 ui.brakes: gr.Row(visible=False),
-                ui.sentence: compare_view.headline(comparison)
-                + made_with(list(comparison.runs), comparison.spec, face, subject.title),
-                ui.player: compare_view.player(address),
-                ui.numbers: compare_view.table(comparison),
                 ui.files: panels.waiting("Writing the files to take away"),
             }
             with BackgroundTask(lambda say: compare_view.write_files(folder, subject, comparison, say)) as task:
@@ -229,10 +259,10 @@ class CompareActions:
         except Exception as error:
             yield self.idle() | {ui.progress: Actions.refuse(error, "The comparison did not run"), ui.files: ""}
             return
-        yield self.idle() | {
-            ui.files: links,
-            ui.progress: state.html("Stopped early" if stopped else "Done", done=True),
-        }
+        parts["files"] = marked(links, folder)
+        parts["progress"] = state.html("Stopped early" if stopped else "Done", done=True)
+        Kept(tab="compare", form=(names, how, source, *values), parts=parts).write(folder)
+        yield self.idle() | {ui.files: parts["files"], ui.progress: parts["progress"]}
 
     def _attack(self, spec, subject, face, transfer_from, stop, state, tell) -> list[tuple[str, Run]]:
         """The runs, as far as the visitor let them come."""

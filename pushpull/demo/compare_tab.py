@@ -20,6 +20,8 @@ def compare_tab(page: gr.Blocks, context: DemoContext, shared: SimpleNamespace) 
         face=gr.State(0),
         chosen=gr.State(None),  # the pressed card of the gallery
         clock=gr.Timer(CLOCK, active=False),  # ticks while somebody waits for a turn
+        # The form's span is left to the Attack tab; these stand in its place.
+        span=[gr.State(0.0), gr.State(1.0), gr.State(False)],
     )
     act = CompareActions(context, ui)
     with gr.Row(equal_height=False, elem_classes="pp-columns"):
@@ -90,16 +92,14 @@ def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: Simp
     """Which action follows which event."""
     other = [shared.attack.subject, shared.attack.face]
     clip = [ui.subject, ui.face, ui.chosen, ui.gallery, ui.status, ui.faces]
-    page.load(act.refresh, None, [ui.models, ui.source], **QUICK)
     shared.tab["compare"].select(act.arrive, [ui.subject, ui.chosen, *other], clip, **QUICK)
     buttons = [ui.run, ui.brakes, ui.stop, ui.clock]
-    results = [ui.progress, ui.sentence, ui.player, ui.numbers, ui.files, *buttons]
+    shown = [ui.progress, ui.sentence, ui.player, ui.numbers, ui.files]
+    results = [*shown, *buttons]
+    page.load(act.refresh, None, [*act.form, *shown], **QUICK)
 
     queued = ui.run.click(act.queue_up, [ui.subject, ui.models], results, **QUICK)
-    # The form's span is left to the Attack tab; these stand in its place.
-    span = [gr.State(0.0), gr.State(1.0), gr.State(False)]
-    form = [ui.attack, ui.modality, ui.eps, ui.target, *span, ui.steps, ui.restarts]
-    asked = [ui.subject, ui.face, ui.models, ui.how, ui.source, *form]
+    asked = [ui.subject, ui.face, *act.form]
     again = HEAVY | {"trigger_mode": "multiple", "show_progress": "hidden"}
     running = queued.then(act.compare, asked, results, **again)
     running.failure(act.turned_away, None, [ui.progress, *buttons], **QUICK)

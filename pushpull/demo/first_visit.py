@@ -9,6 +9,7 @@ from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.form import NOTHING, Form
 from pushpull.demo.intake import Subject
+from pushpull.demo.kept import Kept, gone
 from pushpull.demo.link import read_link, write_link
 from pushpull.demo.noises import UNIVERSAL, choices, noise_card
 
@@ -17,6 +18,7 @@ OPEN_LINKED = """() => {
   const name = new URLSearchParams(location.search).get("sample");
   if (name) document.querySelector(`#pp-gallery [data-name="${CSS.escape(name)}"]`)?.click();
 }"""
+AGAIN = panels.note("Shown is the finished attack that the address names. Choose a clip to run another.")
 # The clipboard is open to https pages and to this machine; elsewhere the field below is there to copy from.
 COPY = """async () => {
   const field = document.querySelector("#pp-link input");
@@ -50,8 +52,11 @@ class FirstVisit:
         samples = [sample.path.stem for sample in self.context.samples()]
         asked = dict(request.query_params)
         noises = self.context.noises_found()
+        kept = self._kept(asked.pop("result", None))
         form, sample, face, problems = read_link(asked, list(cards), samples, list(noises))
-        chosen = self._choose(form) if asked else {}
+        if kept is not None and kept.form[0] in cards:
+            form = Form(*kept.form)
+        chosen = self._choose(form) if asked or kept else {}
         chosen |= {
             ui.model: gr.Dropdown(models.choices(cards), value=form.model or None),
             ui.card: models.model_card(cards.get(form.model)),
@@ -61,8 +66,15 @@ class FirstVisit:
             ui.wished: face - 1 if sample and face else None,
             ui.linked: panels.alert(" ".join(["Not all of this link can be followed.", *problems])) if problems else "",
         }
+        if kept is not None:
+            return chosen | {getattr(ui, name): html for name, html in kept.parts.items()} | {ui.status: AGAIN}
+        if "result" in request.query_params:
+            chosen[ui.progress] = panels.alert(gone(self.context.store.max_age))
         # An example that came after the start.
         return chosen | ({ui.player: self.example.html()} if self.example.ready and not self._built_ready else {})
+
+    def _kept(self, token: str | None) -> Kept | None:
+        return None if token is None else Kept.find(self.context.store, token, "attack", self.form)
 
     def first_choices(self):
         """The form as it was at first: what the example was made with."""

@@ -37,6 +37,7 @@ FLAGS = {"span_speaking", "grid"}
 KNOWN = (SAMPLE, DETECTOR, FACE, "attack", "objective", "noise", *LISTED, *RANGES, *sorted(FLAGS))
 # What mail programs, other sites and gradio put into addresses says nothing of the form.
 FOREIGN = ("utm_", "__", "fbclid", "gclid", "view", "deep_link")
+RESULTS = ("result", "compared")  # finished ones, see pushpull.demo.kept
 SPOKEN = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 SHOWN = 40  # characters of a wrong value that are repeated
 
@@ -97,7 +98,7 @@ def read_link(
                 values[name] = _in_range(name, text)
             elif name in FLAGS:
                 values[name] = _flag(name, text)
-            elif name not in KNOWN and not name.startswith(FOREIGN):
+            elif name not in KNOWN and not name.startswith(FOREIGN) and name not in RESULTS:
                 problems.append(_unknown("setting", name, list(KNOWN)))
         except ValueError as error:
             problems.append(str(error))

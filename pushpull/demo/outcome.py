@@ -1,7 +1,7 @@
 """One attack from the form to what the page shows and gives away of it, whichever kind it is."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -11,6 +11,7 @@ from pushpull.demo import tables
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.intake import LIMITS, Subject
+from pushpull.demo.kept import Kept, marked
 from pushpull.demo.made import file_prefix, made_with
 from pushpull.demo.noises import UNIVERSAL, load, origin
 from pushpull.demo.presentation import attacked_view, downloads, remarks
@@ -100,6 +101,19 @@ class Outcome:
         """Links to what :meth:`write` wrote, as HTML."""
         prefix = file_prefix(self.subject.source.path, self.run.spec)
         return downloads(self.folder, self.subject, prefix, None if self.noise is None else self.noise.name)
+
+    def keep(self, form: Sequence, progress: str, player: str) -> Kept:
+        """Lay beside the files what the page shows in the end, for its address to lead there again.
+
+        Args:
+            form: its values, in the order of ``Form``.
+            progress, player: those parts as HTML.
+        """
+        parts = {"progress": progress, "sentence": self.sentence(), "player": player, "numbers": self.numbers()}
+        parts["files"] = marked(self.downloads(), self.folder)
+        kept = Kept(tab="attack", form=tuple(form), parts=parts)
+        kept.write(self.folder)
+        return kept
 
 
 def carry_out(

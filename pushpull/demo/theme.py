@@ -10,7 +10,7 @@ SANS = ("Inter", "Segoe UI Variable Text", "Segoe UI", "SF Pro Text", "system-ui
 MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", "monospace")
 
 # The page's own scripts, from the app itself: nothing is fetched from anywhere else.
-SCRIPTS = ("player.js", "names.js", "numbers.js", "lists.js", "compare.js", "models.js", "live.js")
+SCRIPTS = ("player.js", "address.js", "names.js", "numbers.js", "lists.js", "compare.js", "models.js", "live.js")
 HEAD = '<meta name="color-scheme" content="light dark">' + "".join(
     f'<script type="module" src="demo-static/{name}"></script>' for name in SCRIPTS
 )
