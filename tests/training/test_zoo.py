@@ -136,6 +136,23 @@ def test_every_seed_is_a_zoo_of_its_own(tmp_path, monkeypatch, capsys):
     assert recipe(ZooOptions(seed=3), "A", tmp_path).seed == 3
 
 
+@pytest.mark.parametrize(
+    ("row", "given"),
+    [("A", {}), ("D3", {"lambda1": 0.1, "lambda4": 0.1}), ("B3", {"adversarial": "pgd"})],
+)
+def test_a_single_run_can_have_the_options_of_a_row_from_scratch(tmp_path, row, given):
+    """So that other lengths and lambdas can be put beside the zoo's."""
+    folder = Path(__file__).parents[2] / "checkpoints"
+    values = {"data": "x", "row_frames": 400_000, "precision": "bfloat16", "threads": 1}
+    options = from_dict(ZooOptions, json.loads((folder / "zoo-scratch.json").read_text()) | values)
+    zoo_row = recipe(options, row, tmp_path)
+    more = {"data": "x", "row": row, "name": zoo_row.name, "precision": "bfloat16", "threads": 1}
+    alone = from_dict(TrainOptions, json.loads((folder / "one-row.json").read_text()) | given | more)
+    if not given.get("adversarial"):  # rows without adversarial data have no use for how it is made
+        alone = dataclasses.replace(alone, injection=zoo_row.injection)
+    assert alone == zoo_row
+
+
 def test_rows_of_another_architecture_go_on_from_its_published_weights(tmp_path):
     values = json.loads((Path(__file__).parents[2] / "checkpoints/zoo-lr-asd.json").read_text())
     options = from_dict(ZooOptions, values | {"data": "x"})
