@@ -9,25 +9,30 @@ from pushpull.evaluation.seeds import WORST_CLIP, seeds_of
 from pushpull.evaluation.written import percent, points
 
 CARDS = Path(__file__).parents[1] / "from-scratch"
-ROWS = ("A", "C1", "C4", "D3", "B3", "E3", "M")
+LITE = {"rows": ("A", "C1", "C4", "D3", "B3", "E3", "M"), "cards": "seed-?/talknet-lite-{}.json"}
+LR_ASD = {"rows": ("A", "C4", "D3", "M"), "cards": "lr-asd-seed-?/lr-asd-{}.json"}
+SOURCES = ("GRID", "heads")  # in the cards' order; those of LR-ASD have the first alone
 KINDS = ("in_sync", "swapped", "shifted", "still")
 
 
-def held_out() -> str:
+def held_out(rows: tuple[str, ...], cards: str) -> str:
     """Average precision on held-out clips by source and type: the mean over the seeds, the least and the most."""
-    sources = ("GRID", "heads")
+    found = {row: [read_card(path) for path in sorted(CARDS.glob(cards.format(row.lower())))] for row in rows}
+    sources = SOURCES[: len(found[rows[0]][0]["heldout"]["sources"])]
     head = ["row", *(f"{source}: {kind.replace('_', ' ')}" for source in sources for kind in KINDS)]
     lines = heading(head, left=1)
-    for row in ROWS:
-        paths = sorted(CARDS.glob(f"seed-?/talknet-lite-{row.lower()}.json"))
-        cards = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    for row in rows:
         cells = [row]
         for number in range(len(sources)):
             for kind in KINDS:
-                values = [list(card["heldout"]["sources"].values())[number][kind]["ap"] for card in cards]
+                values = [list(card["heldout"]["sources"].values())[number][kind]["ap"] for card in found[row]]
                 cells.append(f"{sum(values) / len(values):.0f} ({min(values):.0f} to {max(values):.0f})")
         lines.append(table_row(cells))
     return "\n".join(lines)
+
+
+def read_card(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def seeds(folder: str) -> str:
