@@ -63,6 +63,24 @@ def test_the_tab_is_in_the_address_and_the_back_button_leads_back(visitor, serve
     assert not urlparse(page.url).fragment
 
 
+def test_a_narrow_page_has_all_tabs_in_its_address(browser, served):
+    """There the last tabs are in a menu."""
+    visitor = Visitor(browser, served.base, width=360)
+    page = visitor.page
+    page.goto("about:blank")
+    page.goto(f"{served.base}/#live")
+    page.wait_for_selector(".pp-live-start", state="visible")
+    page.click("button[aria-label='More tabs']")
+    page.click(".overflow-dropdown button:has-text('Results')")
+    page.wait_for_url("**/#results")
+    page.click("#pp-tabs [data-tab-id=attack]")
+    page.wait_for_selector("#pp-run", state="visible")
+    page.go_back()
+    page.wait_for_selector("#pp-result h2", state="visible")
+    page.close()
+    assert visitor.errors == []
+
+
 def test_a_finished_attack_is_there_after_a_reload_until_another_clip_is_chosen(visitor, served):
     page = visitor.page
     page.goto(f"{served.base}/?sample=hopper&attack=bim&eps_av=2")
@@ -108,7 +126,8 @@ def test_a_comparison_is_there_after_a_reload(visitor, served):
     [("result", "attack", "#pp-progress"), ("compared", "compare", "#pp-compare-progress")],
 )
 def test_a_result_that_is_gone_is_said(browser, served, name, tab, place):
-    visitor = Visitor(browser, f"{served.base}/?{name}={'0' * 32}#{tab}")
+    visitor = Visitor(browser, served.base)
+    visitor.page.goto(f"{served.base}/?{name}={'0' * 32}#{tab}")
     visitor.page.wait_for_selector(f"{place}:has-text('no longer here')")
     assert "2 hours" in visitor.page.inner_text(place)
     visitor.page.close()

@@ -22,24 +22,26 @@ function results() {
 }
 
 const named = () => location.hash.slice(1);
-const buttons = () => [...document.querySelectorAll("#pp-tabs [role=tab][data-tab-id]")];
-const chosen = () => buttons().find((button) => button.getAttribute("aria-selected") === "true")?.dataset.tabId;
+// On a narrow page the last tabs are behind "More tabs", where buttons have their title alone.
+const buttons = () => [...document.querySelectorAll("#pp-tabs [role=tab][data-tab-id], #pp-tabs .overflow-dropdown button")];
+const nameOf = (button) => button.dataset.tabId ?? button.textContent.trim().toLowerCase();
+const chosen = () => buttons().find((button) => button.classList.contains("selected"));
 
 // The tab that the address names; without one the first.
 function follow() {
-  const wanted = buttons().find((button) => button.dataset.tabId === named()) ?? (named() ? null : buttons()[0]);
-  if (wanted && wanted.getAttribute("aria-selected") !== "true") wanted.click();
+  const wanted = buttons().find((button) => nameOf(button) === named()) ?? (named() ? null : buttons()[0]);
+  if (wanted && wanted !== chosen()) wanted.click();
 }
 
 let first = true;
 function tabs() {
-  const now = chosen();
-  if (!now) return;
+  if (!chosen()) return;
+  const now = nameOf(chosen());
   if (first) {
     first = false;
     if (named()) return follow();
   }
-  const said = now === buttons()[0].dataset.tabId ? "" : `#${now}`;
+  const said = now === nameOf(buttons()[0]) ? "" : `#${now}`;
   if (said === location.hash) return;
   history.pushState(null, "", location.pathname + location.search + said);
 }
@@ -53,6 +55,6 @@ new MutationObserver(() => {
     tabs();
     results();
   }, 50);
-}).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-result"] });
+}).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
 addEventListener("popstate", follow);
 addEventListener("hashchange", follow);
