@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
+from pushpull.config import Parser
 from pushpull.detectors import POINTS, decided_at, describe, device_of, open_detector, point_of
 from pushpull.faces import Footage, read_clips
 from pushpull.media import CODECS
@@ -45,9 +46,9 @@ PARAMETERS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "gri
 PLACES = {"clip", "past", "model", "noise", "out", "overwrite", "device"}
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Options that were not given are absent from the namespace: with --from, to give one is a contradiction."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.perturb",
         description="Attack one face of a video and write the adversarial clip, scores, figures and a report.",
         argument_default=argparse.SUPPRESS,

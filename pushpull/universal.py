@@ -21,7 +21,7 @@ from pushpull.attacks import MODALITIES, paper_budget
 from pushpull.attacks.looped import SUFFIX, UniversalNoise, load_noise
 from pushpull.attacks.universal import FitOptions, FitStep, fit_universal
 from pushpull.clip import FPS
-from pushpull.config import parse_options
+from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
 from pushpull.detectors.points import OWN, POINTS
 from pushpull.evaluation.command import load_subjects
@@ -43,10 +43,9 @@ PROGRAM = "python -m pushpull.universal"
 
 def fit(arguments: list[str]) -> int:
     """``fit``: one noise from the training split."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{PROGRAM} fit",
         description="Fit one noise on many clips; Ctrl-C keeps what there is.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FILE", help=f"the noise, FILE{SUFFIX}")
@@ -87,9 +86,7 @@ def fit(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     """``test``: noises on clips that they have not seen."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} test", description="Try noises on clips that they have not seen.", allow_abbrev=False
-    )
+    parser = Parser(prog=f"{PROGRAM} test", description="Try noises on clips that they have not seen.")
     add = parser.add_argument
     add("noises", nargs="+", type=Path, metavar="NOISE", help="files that fit wrote")
     add("--out", type=Path, required=True, metavar="DIR", help="where results.json, .csv, .md and figure.png go")
@@ -122,7 +119,7 @@ def test(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     """``show``: what a noise is, and the same for ears and eyes."""
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} show", description="Tell of a noise; WAV and PNG of it.")
+    parser = Parser(prog=f"{PROGRAM} show", description="Tell of a noise; WAV and PNG of it.")
     parser.add_argument("noise", type=Path)
     parser.add_argument("--out", type=Path, metavar="PATH", help="also write PATH.wav, PATH.png and PATH-figure.png")
     given = parser.parse_args(arguments)
@@ -136,7 +133,7 @@ def show(arguments: list[str]) -> int:
     return 0
 
 
-def _add_clips(parser: argparse.ArgumentParser, *, split: str, count: int, seconds: float) -> None:
+def _add_clips(parser: Parser, *, split: str, count: int, seconds: float) -> None:
     add = parser.add_argument
     add("--data", default="", metavar="SOURCES", help="labelled clips, as for training: talkset:FOLDER")
     add("--videos", default="", metavar="A,B", help="in place of data: videos or folders, every face of which counts")

@@ -7,7 +7,6 @@ heard; where several faces share a frame nobody can tell, and those stretches ar
 ``NAME.align`` with word timings (GRID's format) gives the speech activity; without it the sound's energy does.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pushpull.clip import FPS, Clip
-from pushpull.config import described
+from pushpull.config import Parser, described
 from pushpull.data.cropcache import CropCache
 from pushpull.data.speech import detect_speech, read_align
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
@@ -219,7 +218,7 @@ def _split(what, options):
 
 def main(arguments=None) -> int:
     """``python -m pushpull.data.talkset prepare FOLDER``: crop a folder and say what was found."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.data.talkset", description="Cut the faces out of a folder of videos, resumably."
     )
     commands = parser.add_subparsers(dest="command", required=True)

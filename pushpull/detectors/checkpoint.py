@@ -6,7 +6,6 @@ Usage:
     python -m pushpull.detectors.checkpoint --import pretrain_TalkSet.model checkpoints/talknet-talkset
 """
 
-import argparse
 import json
 import os
 import pickle
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pushpull.config import Parser
 from pushpull.detectors.stored import STORED, pack, unpack
 from pushpull.detectors.talknet.config import TalkNetConfig
 from pushpull.detectors.talknet.network import TalkNet
@@ -306,9 +306,7 @@ def _write(path: Path, write) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m pushpull.detectors.checkpoint", description="Look after checkpoints."
-    )
+    parser = Parser(prog="python -m pushpull.detectors.checkpoint", description="Look after checkpoints.")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--list", action="store_true", help="the models this package can load by name")
     action.add_argument("--show", metavar="NAME", help="a model's card, as JSON")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from pushpull.config import Parser
 from pushpull.data.talkset import cores
 from pushpull.detectors import CheckpointError, TalkNet
 from pushpull.files import check_file
@@ -51,7 +52,7 @@ def average(before: Network, after: Network, weight: float) -> Network:
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.training.average",
         description="Average a checkpoint with what further training made of it, measure and attack the result.",
     )

@@ -5,13 +5,13 @@ python -m pushpull.data.ava check ROOT
 python -m pushpull.data.ava score ROOT CHECKPOINT --out val_res.csv
 """
 
-import argparse
 import sys
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from pushpull.config import Parser
 from pushpull.data.ava.check import check
 from pushpull.data.ava.layout import SPLITS, Layout, read_loader
 from pushpull.data.ava.pool import read_ava
@@ -27,7 +27,7 @@ SHOWN = 20  # problems of a split; of a tree that is quite wrong there are thous
 
 def main(arguments=None) -> int:
     """Parse and run; 0 if all went well, 1 if ``check`` found problems, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m pushpull.data.ava", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m pushpull.data.ava", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("prepare", help="cut the tracks out of the films and write the loader CSV, resumably")
     command.add_argument("--csv", type=Path, required=True, help="folder of one split's official CSVs")
