@@ -3,7 +3,7 @@
 import codecs
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -74,6 +74,12 @@ def check_file(path: Path, endings: tuple[str, ...] = ()) -> None:
     if endings and path.suffix.lower() not in endings:
         raise ValueError(f"{path} must end in {' or '.join(endings)}")
     check_folder(path.parent)
+
+
+def check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Raise ValueError if one of ``paths`` is there already, unless it may be replaced."""
+    if not overwrite and (there := [str(path) for path in paths if path.exists()]):
+        raise ValueError(f"{', '.join(there)} already there: give another name, or allow to replace with --overwrite")
 
 
 def shipped_folder(name: str) -> Path:
