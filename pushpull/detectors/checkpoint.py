@@ -110,8 +110,7 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
     Returns:
         The path of the weights.
     """
-    path = Path(path)
-    path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    path = weights_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = pack(_on_cpu(model.state_dict()), weights)
     embeddings = {REFERENCE + name: x for name, x in model.reference_embeddings.items()}
@@ -133,6 +132,12 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     _write(path.with_suffix(".json"), lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     return path
+
+
+def weights_file(path: str | Path) -> Path:
+    """What a checkpoint's weights are called, given with or without the suffix."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def list_models(folder: str | Path = CHECKPOINTS) -> list[dict]:
