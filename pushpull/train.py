@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
-from pushpull.training.figures import held_out_text, measure_unseen, repeat_held_out, tell_unseen
+from pushpull.training.figures import check_card, held_out_text, measure_unseen, repeat_held_out, tell_unseen
 from pushpull.training.options import TrainOptions
 from pushpull.training.rows import complete
 from pushpull.training.stopping import end_politely
@@ -47,6 +47,8 @@ def run(options: TrainOptions, given: argparse.Namespace) -> str:
     """Train or measure; what to print."""
     progress = not given.quiet
     if given.evaluate:
+        if given.card:
+            check_card(given.evaluate)
         measure = measure_unseen if given.unseen else repeat_held_out
         figures = measure(given.evaluate, options, progress, cores())
         if given.card:
