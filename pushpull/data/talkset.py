@@ -25,6 +25,7 @@ from pushpull.config import Parser, described
 from pushpull.data.cropcache import CropCache
 from pushpull.data.speech import detect_speech, read_align
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
+from pushpull.faces.cache import FOLDER, OFF
 from pushpull.files import sha256
 
 SUFFIXES = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
@@ -125,10 +126,14 @@ class TalkSet(Sequence):
 
 
 def default_cache() -> Path:
-    """$PUSHPULL_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("PUSHPULL_CACHE")
-    home = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pushpull"
-    return home / "talkset"
+    """Where crops go: into $PUSHPULL_CACHE, else the user's cache folder, also where that variable says "off".
+
+    Off are the places of faces that readers remember; crops have to lie somewhere.
+    """
+    chosen = os.environ.get(FOLDER)
+    if chosen and chosen != OFF:
+        return Path(chosen) / "talkset"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pushpull" / "talkset"
 
 
 def prepare(

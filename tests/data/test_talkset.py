@@ -380,6 +380,16 @@ def test_a_missing_or_empty_folder_is_said(tmp_path, capsys):
     assert "no video in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("told", "folder"),
+    [("/elsewhere", "/elsewhere/talkset"), ("off", "/cache/pushpull/talkset"), ("", "/cache/pushpull/talkset")],
+)
+def test_crops_lie_in_the_cache_also_where_faces_are_not_remembered(monkeypatch, told, folder):
+    monkeypatch.setenv("PUSHPULL_CACHE", told)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert talkset.default_cache().as_posix() == folder
+
+
 def test_the_command_says_what_was_found(footage, tmp_path, one_face, capsys):
     arguments = ["prepare", str(footage), "--cache", str(tmp_path), "--validation", "0", "--test", "0"]
     assert talkset.main([*arguments, "--workers", "1"]) == 0
