@@ -341,8 +341,11 @@ def attack_each(detectors: dict, cut, spec: RunSpec, source: str | None) -> list
             found.append((name, run))
             if stop.wanted and source is None:
                 break
-    if len(found) < len(detectors) or found[0][1].result.cancelled:
-        print(f"Stopped early, with {found[-1][0]}: what there is of it is the best that was found.")
+    # A transferred run is as whole as its source, which comes first.
+    stopped = [name for name, run in found if run.result.cancelled]
+    if stopped or len(found) < len(detectors):
+        name = (stopped or [found[-1][0]])[0]
+        print(f"Stopped early, with {name}: what there is of it is the best that was found.")
     return found
 
 

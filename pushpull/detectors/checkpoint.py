@@ -329,7 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps(load_model(options.show, "cpu").card, indent=2, ensure_ascii=False))
         else:
             _import(*options.official, weights=options.weights, overwrite=options.overwrite)
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

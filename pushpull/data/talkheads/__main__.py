@@ -38,7 +38,7 @@ def main(arguments=None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    except (ValueError, FileNotFoundError, BakeError, RenderError, VoiceError) as error:
+    except (ValueError, OSError, BakeError, RenderError, VoiceError) as error:
         parser.error(str(error))
 
 

@@ -86,6 +86,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--size", type=int, default=128, help="pixels of each picture's side")
     parser.add_argument("--columns", type=int, default=20)
     given = parser.parse_args(arguments)
+    if min(given.count, given.size, given.columns) < 1 or given.first < 0:
+        parser.error("--count, --size and --columns are at least 1, --first at least 0")
     seeds = range(given.first, given.first + given.count)
     try:
         if given.kind == "people":
