@@ -201,8 +201,7 @@ def perturb(given: dict) -> int:
         check_folder(out, overwrite="overwrite" in given)
     model = open_model(given, spec, past)
     footage = read_faces(path, spec, [describe(model)["crop"]])
-    wanted = spec.face if past is not None else given.get("face")
-    face, margins = choose_face(footage, model, wanted)
+    face, margins = choose_face(footage, model, given.get("face") if past is None else spec.face)
     tell_faces(footage, margins, face, given, path)
     if "list_faces" in given:
         return 0
@@ -341,11 +340,9 @@ def attack_each(detectors: dict, cut, spec: RunSpec, source: str | None) -> list
             found.append((name, run))
             if stop.wanted and source is None:
                 break
-    # A transferred run is as whole as its source, which comes first.
-    stopped = [name for name, run in found if run.result.cancelled]
+    stopped = next((name for name, run in found if run.result.cancelled), None)  # of a transfer, its source
     if stopped or len(found) < len(detectors):
-        name = (stopped or [found[-1][0]])[0]
-        print(f"Stopped early, with {name}: what there is of it is the best that was found.")
+        print(f"Stopped early, with {stopped or found[-1][0]}: what there is of it is the best that was found.")
     return found
 
 
