@@ -59,12 +59,12 @@ zoo: $(VENV)/.test
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(SOURCES)" --start checkpoints/talknet-lite-a.safetensors \
 		--out runs/late
 	$(BIN)/python -m pushpull.training.average talknet-lite-a runs/late/talknet-lite.safetensors --data "$(SOURCES)" \
-		--out runs/late/talknet-lite-late
+		--out runs/late/talknet-lite-late --overwrite
 	$(MAKE_HEADS) --clips 1700 --out $(MORE_HEADS)
 	$(BIN)/python -m pushpull.train --config checkpoints/late.json --data "$(MORE)" --seed 5 --frames 450000 \
 		--learning-rate 6e-4 --start runs/late/talknet-lite-late.safetensors --name talknet-lite-heads --out runs/lite-heads
 	$(BIN)/python -m pushpull.training.average runs/late/talknet-lite-late.safetensors runs/lite-heads/talknet-lite-heads.safetensors \
-		--weight 0.5 --data "$(MORE)" --title "For any recording" --summary "$(LITE)" --out checkpoints/talknet-lite
+		--weight 0.5 --data "$(MORE)" --title "For any recording" --summary "$(LITE)" --out checkpoints/talknet-lite --overwrite
 endif
 
 zoo-lr-asd: $(VENV)/.test

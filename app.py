@@ -27,6 +27,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
+from pushpull.config import Parser
 from pushpull.files import shipped_folder
 
 # What takes seconds to import (torch, gradio) is imported where it is needed: a wrong flag is answered at once.
@@ -219,7 +220,7 @@ Parsed = tuple[argparse.Namespace, socket.socket, argparse.ArgumentParser]
 
 def read_arguments(arguments: list[str] | None) -> Parsed:
     """The command's options, those of the environment where no flag says otherwise; the socket that they ask for."""
-    parser = argparse.ArgumentParser(prog="python app.py", description="Serve the browser demo and the XAB test.")
+    parser = Parser(prog="python app.py", description="Serve the browser demo and the XAB test.")
     said = "address to listen on; 0.0.0.0 lets others in"
     parser.add_argument("--host", default=None, help=f"{said} ({HOST}, or 127.0.0.1)")
     parser.add_argument("--port", type=port_number, default=None, help=f"1 to 65535 ({PORT}, or 7860)")

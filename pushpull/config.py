@@ -15,6 +15,16 @@ from pushpull.files import read_text
 T = TypeVar("T")
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse's, but flags are written out: an abbreviated one is refused, for its commands as well.
+
+    By half of a name a later version's flag would be meant, or another than was thought of.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **{"allow_abbrev": False} | kwargs)
+
+
 def from_dict(cls: type[T], values: dict, *, where: str = "") -> T:
     """An options object from plain values, nested ones as nested dicts; what is not given keeps its default.
 

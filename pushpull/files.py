@@ -3,7 +3,8 @@
 import codecs
 import hashlib
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -76,6 +77,12 @@ def check_file(path: Path, endings: tuple[str, ...] = ()) -> None:
     check_folder(path.parent)
 
 
+def check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Raise ValueError if one of ``paths`` is there already, unless it may be replaced."""
+    if not overwrite and (there := [str(path) for path in paths if path.exists()]):
+        raise ValueError(f"{', '.join(there)} already there: give another name, or allow to replace with --overwrite")
+
+
 def shipped_folder(name: str) -> Path:
     """The folder ``name`` of the checkout; of an installed package, what came with it."""
     checkout = Path(__file__).resolve().parents[1] / name
@@ -85,6 +92,20 @@ def shipped_folder(name: str) -> Path:
 def shown(name: str) -> str:
     """A file's name as a title: on one line, and without the bytes of it that are no UTF-8."""
     return " ".join(name.encode("utf-8", "replace").decode().split())
+
+
+def distinct_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """{path: its name, with as many of the folders above it as tell it from the others}; a path given twice is one."""
+    parts = {path: path.absolute().parts for path in paths}
+    lengths = dict.fromkeys(parts, 1)
+    while True:
+        names = {path: Path(*whole[-lengths[path] :]).as_posix() for path, whole in parts.items()}
+        counts = Counter(names.values())
+        longer = [path for path, name in names.items() if counts[name] > 1 and lengths[path] < len(parts[path])]
+        if not longer:
+            return names
+        for path in longer:
+            lengths[path] += 1
 
 
 def sha256(path: str | os.PathLike) -> str:

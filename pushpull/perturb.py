@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from pushpull.attacks import ATTACKS, MODALITIES, Step
 from pushpull.attacks.objectives import OBJECTIVES
+from pushpull.config import Parser
 from pushpull.detectors import POINTS, decided_at, describe, device_of, open_detector, point_of
 from pushpull.faces import Footage, read_clips
 from pushpull.media import CODECS
@@ -45,9 +46,9 @@ PARAMETERS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "gri
 PLACES = {"clip", "past", "model", "noise", "out", "overwrite", "device"}
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Options that were not given are absent from the namespace: with --from, to give one is a contradiction."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.perturb",
         description="Attack one face of a video and write the adversarial clip, scores, figures and a report.",
         argument_default=argparse.SUPPRESS,
@@ -200,8 +201,7 @@ def perturb(given: dict) -> int:
         check_folder(out, overwrite="overwrite" in given)
     model = open_model(given, spec, past)
     footage = read_faces(path, spec, [describe(model)["crop"]])
-    wanted = spec.face if past is not None else given.get("face")
-    face, margins = choose_face(footage, model, wanted)
+    face, margins = choose_face(footage, model, given.get("face") if past is None else spec.face)
     tell_faces(footage, margins, face, given, path)
     if "list_faces" in given:
         return 0
@@ -340,8 +340,9 @@ def attack_each(detectors: dict, cut, spec: RunSpec, source: str | None) -> list
             found.append((name, run))
             if stop.wanted and source is None:
                 break
-    if len(found) < len(detectors) or found[0][1].result.cancelled:
-        print(f"Stopped early, with {found[-1][0]}: what there is of it is the best that was found.")
+    stopped = next((name for name, run in found if run.result.cancelled), None)  # of a transfer, its source
+    if stopped or len(found) < len(detectors):
+        print(f"Stopped early, with {stopped or found[-1][0]}: what there is of it is the best that was found.")
     return found
 
 

@@ -13,23 +13,22 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from pushpull.config import parse_options
+from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
-from pushpull.training.figures import held_out_text, measure_unseen, repeat_held_out, tell_unseen
+from pushpull.training.figures import check_card, held_out_text, measure_unseen, repeat_held_out, tell_unseen
 from pushpull.training.options import TrainOptions
 from pushpull.training.rows import complete
 from pushpull.training.stopping import end_politely
 from pushpull.training.trainer import train
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The flags that are not options of a run."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.train",
         usage="%(prog)s --data SOURCE [--out FOLDER] [options]\n       %(prog)s --data SOURCE --evaluate CHECKPOINT",
         description="Train an active speaker detector on talking-face footage or talking heads, or go on with it.",
         epilog="In square brackets: what an option is when it is not given.",
-        allow_abbrev=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=34),
     )
     parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder of the run [%(default)s]")
@@ -48,6 +47,8 @@ def run(options: TrainOptions, given: argparse.Namespace) -> str:
     """Train or measure; what to print."""
     progress = not given.quiet
     if given.evaluate:
+        if given.card:
+            check_card(given.evaluate)
         measure = measure_unseen if given.unseen else repeat_held_out
         figures = measure(given.evaluate, options, progress, cores())
         if given.card:

@@ -12,7 +12,7 @@ import argparse
 import shlex
 import sys
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,16 +21,16 @@ from pushpull.attacks import MODALITIES, paper_budget
 from pushpull.attacks.looped import SUFFIX, UniversalNoise, load_noise
 from pushpull.attacks.universal import FitOptions, FitStep, fit_universal
 from pushpull.clip import FPS
-from pushpull.config import parse_options
+from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
 from pushpull.detectors.points import OWN, POINTS
 from pushpull.evaluation.command import load_subjects
 from pushpull.evaluation.data import held_out_examples, video_examples
 from pushpull.evaluation.examples import Example, SetOptions, set_hash
-from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.universal import UniversalOptions
 from pushpull.evaluation.universal_study import as_markdown, run_universal
-from pushpull.files import check_file, check_folder
+from pushpull.faces import TALKNET_DEMO
+from pushpull.files import check_file, check_folder, check_free
 from pushpull.plots import save
 from pushpull.plots.universal import noise_figure
 from pushpull.runs.cards import find_clips
@@ -43,22 +43,23 @@ PROGRAM = "python -m pushpull.universal"
 
 def fit(arguments: list[str]) -> int:
     """``fit``: one noise from the training split."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{PROGRAM} fit",
         description="Fit one noise on many clips; Ctrl-C keeps what there is.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FILE", help=f"the noise, FILE{SUFFIX}")
     add("--model", default="talknet-lite", help="name or path of the detector that it is fitted on (%(default)s)")
     add("--eps-av", type=float, default=5.0, metavar="X", help="X x 1e-4 of full scale, X x 0.1 grey levels (5)")
     add("--modality", choices=MODALITIES, default="both", help="what it may change (%(default)s)")
+    add("--overwrite", action="store_true", help="replace a noise that is there")
     _add_clips(parser, split="train", count=48, seconds=3.0)
     options, given = parse_options(FitOptions, arguments, parser)
     check_file(given.out, (SUFFIX,))
+    check_free([given.out], overwrite=given.overwrite)
     budgets = paper_budget(given.eps_av, given.modality)
     subject = load_subjects([given.model], given.device, given.point)[0]
-    examples = _examples(given, subject)
+    examples = _examples(given, subject.crop)
     facts = {
         "detector": {"name": subject.name, "sha256": subject.sha256, "point": subject.point.to_dict()},
         "data": {
@@ -87,33 +88,35 @@ def fit(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     """``test``: noises on clips that they have not seen."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} test", description="Try noises on clips that they have not seen.", allow_abbrev=False
-    )
+    parser = Parser(prog=f"{PROGRAM} test", description="Try noises on clips that they have not seen.")
     add = parser.add_argument
     add("noises", nargs="+", type=Path, metavar="NOISE", help="files that fit wrote")
     add("--out", type=Path, required=True, metavar="DIR", help="where results.json, .csv, .md and figure.png go")
     add("--models", default="talknet-lite", metavar="A,B", help="names, paths or rows of Table 1 (%(default)s)")
+    add("--overwrite", action="store_true", help="replace other results that are there")
     _add_clips(parser, split="test", count=48, seconds=3.0)
     options, given = parse_options(UniversalOptions, arguments, parser)
     noises = [load_noise(path) for path in given.noises]
     check_folder(given.out)
     subjects = load_subjects(_names(given.models), given.device, given.point)
 
-    def examples_for(subject: Subject) -> list[Example]:
-        examples = _examples(given, subject)
+    @lru_cache
+    def cut(crop: str) -> list[Example]:
+        examples = _examples(given, crop)
         if set_hash(examples) in [(noise.facts.get("data") or {}).get("set") for noise in noises]:
             print("these are the clips that a noise was fitted on: this says nothing of unseen ones", file=sys.stderr)
         return examples
 
     found = run_universal(
         subjects,
-        examples_for,
+        # Videos are read once for each crop; clips of data have one crop for all.
+        lambda subject: cut(subject.crop if given.videos else TALKNET_DEMO),
         noises,
         given.out,
         options,
         own_labels=not given.data,
         told={"command": f"{PROGRAM} test {shlex.join(arguments)}", "environment": environment(subjects[0].detector)},
+        overwrite=given.overwrite,
         progress=lambda some, name: tqdm(some, unit="noise", desc=name),
     )
     print(f"{as_markdown(found)}\nwrote results.json, results.csv, results.md and figure.png in {given.out}")
@@ -122,21 +125,24 @@ def test(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     """``show``: what a noise is, and the same for ears and eyes."""
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} show", description="Tell of a noise; WAV and PNG of it.")
+    parser = Parser(prog=f"{PROGRAM} show", description="Tell of a noise; WAV and PNG of it.")
     parser.add_argument("noise", type=Path)
     parser.add_argument("--out", type=Path, metavar="PATH", help="also write PATH.wav, PATH.png and PATH-figure.png")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     given = parser.parse_args(arguments)
     noise = load_noise(given.noise)
     print(noise_text(noise))
     if given.out is not None:
         check_folder(given.out.parent)
-        written = list(noise.export(given.out).values())
-        written.append(save(noise_figure(noise, given.noise.name), given.out.with_name(f"{given.out.name}-figure.png")))
+        figure = given.out.with_name(f"{given.out.name}-figure.png")
+        files = [given.out.with_name(f"{given.out.name}.{ending}") for ending in ("wav", "png")]
+        check_free([*files, figure], overwrite=given.overwrite)
+        written = [*noise.export(given.out).values(), save(noise_figure(noise, given.noise.name), figure)]
         print("wrote " + ", ".join(map(str, written)) + "; sound and picture are magnified: eps fills their range")
     return 0
 
 
-def _add_clips(parser: argparse.ArgumentParser, *, split: str, count: int, seconds: float) -> None:
+def _add_clips(parser: Parser, *, split: str, count: int, seconds: float) -> None:
     add = parser.add_argument
     add("--data", default="", metavar="SOURCES", help="labelled clips, as for training: talkset:FOLDER")
     add("--videos", default="", metavar="A,B", help="in place of data: videos or folders, every face of which counts")
@@ -152,12 +158,16 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _examples(given: argparse.Namespace, subject: Subject) -> list[Example]:
-    """The clips that the options name, cut as the detector wants them where there is a choice.
+def _examples(given: argparse.Namespace, crop: str) -> list[Example]:
+    """The clips that the options name, cut as a detector wants them where there is a choice.
 
     Raises:
-        ValueError: none or both of data and videos are named, or there is no clip.
+        ValueError: none or both of data and videos are named, clips have no length, or there is no clip.
     """
+    if not 0 < given.seconds < float("inf"):
+        raise ValueError(f"--seconds is the length of a clip, above 0, got {given.seconds:g}")
+    if given.clips < 0:
+        raise ValueError(f"--clips counts clips, or is 0 for all of some videos, got {given.clips}")
     if bool(given.data) == bool(given.videos):
         raise ValueError("say which clips: --data talkset:FOLDER (with labels) or --videos FILE,FILE")
     frames = max(1, round(given.seconds * FPS))
@@ -169,7 +179,7 @@ def _examples(given: argparse.Namespace, subject: Subject) -> list[Example]:
     paths = [path for place in places for path in (find_clips(place) if place.is_dir() else [place])]
     if not paths:
         raise ValueError(f"{given.videos} holds no video")
-    return video_examples(paths, [subject.crop], frames, most=given.clips)[subject.crop]
+    return video_examples(paths, [crop], frames, most=given.clips)[crop]
 
 
 def noise_text(noise: UniversalNoise) -> str:

@@ -1,6 +1,7 @@
 """Options: frozen dataclasses as flags and files, nothing unknown, nothing of the wrong type."""
 
 import argparse
+import importlib.util
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -185,6 +186,38 @@ def test_every_training_option_has_help():
                 yield prefix + option.name
 
     assert not list(missing(TrainOptions))
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("app", ["--check", "."]),
+        ("pushpull.perturb", ["clip.mp4", "--overw"]),
+        ("pushpull.train", ["--quie"]),
+        ("pushpull.training.zoo", ["--quie"]),
+        ("pushpull.training.average", ["a", "b", "--data", "d", "--out", "o", "--quie"]),
+        ("pushpull.universal", ["fit", "--out", "n.safetensors", "--eps", "5"]),
+        ("pushpull.universal", ["test", "n.safetensors", "--out", "o", "--spl", "test"]),
+        ("pushpull.universal", ["show", "n.safetensors", "--ou", "o"]),
+        ("pushpull.detectors", ["fetch", "lr-asd-ava", "--fold", "."]),
+        ("pushpull.detectors.checkpoint", ["--lis"]),
+        ("pushpull.data.ava", ["score", "tree", "model", "--head"]),
+        ("pushpull.data.talkset", ["prepare", "footage", "--work", "1"]),
+        ("pushpull.data.talkheads", ["make", "--out", "heads", "--clip", "1"]),
+        ("pushpull.data.talkheads.sheet", ["--out", "sheet.png", "--coun", "1"]),
+    ],
+)
+def test_no_command_takes_half_of_a_flag(module, arguments, capsys):
+    main = importlib.import_module(f"{module}.__main__" if is_package(module) else module).main
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert "unrecognized arguments" in error or "one of the arguments" in error
+
+
+def is_package(module):
+    return bool(importlib.util.find_spec(module).submodule_search_locations)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ class Through(nn.Module):
 
     Every call draws anew, from ``seed`` and the number of the call; as an attack leaves a model as it found it, the
     same attack on the same wrapper gives the same result. All rows of a call share their draws, so that a batch gets
-    what its clips get alone. The iterate that an attack keeps is the best of such averages: with few ``samples`` and
+    what its clips get alone, as long as it is called as often: with one restart, and no random start from silence. The
+    iterate that an attack keeps is the best of such averages: with few ``samples`` and
     wide draws, prefer ``keep="last"``.
 
     Args:

@@ -7,11 +7,11 @@ heard; where several faces share a frame nobody can tell, and those stretches ar
 ``NAME.align`` with word timings (GRID's format) gives the speech activity; without it the sound's energy does.
 """
 
-import argparse
 import hashlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -21,10 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from pushpull.clip import FPS, Clip
-from pushpull.config import described
+from pushpull.config import Parser, described
 from pushpull.data.cropcache import CropCache
 from pushpull.data.speech import detect_speech, read_align
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
+from pushpull.faces.cache import FOLDER, OFF
 from pushpull.files import sha256
 
 SUFFIXES = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
@@ -125,10 +126,14 @@ class TalkSet(Sequence):
 
 
 def default_cache() -> Path:
-    """$PUSHPULL_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("PUSHPULL_CACHE")
-    home = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pushpull"
-    return home / "talkset"
+    """Where crops go: into $PUSHPULL_CACHE, else the user's cache folder, also where that variable says "off".
+
+    Off are the places of faces that readers remember; crops have to lie somewhere.
+    """
+    chosen = os.environ.get(FOLDER)
+    if chosen and chosen != OFF:
+        return Path(chosen) / "talkset"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pushpull" / "talkset"
 
 
 def prepare(
@@ -169,7 +174,7 @@ def prepare(
     with closing(store.fill(videos, workers=workers)) as made:
         found = dict(next(made) for _ in (progress(numbers) if progress else numbers))
 
-    pieces = {split: [] for split in SPLITS}
+    pieces, bases = {split: [] for split in SPLITS}, _bases(folder, found)
     for digest, path in first.items():
         index = found[path]
         if not index["clips"]:
@@ -177,12 +182,33 @@ def prepare(
         speaker = path.parent.relative_to(folder).as_posix()
         split = _split(digest if options.split_by == "file" else speaker, options)
         for clip in index["clips"]:
-            # Corpora have a folder a speaker, and the same sentences in each.
-            stem = path.relative_to(folder).with_suffix("").as_posix()
-            name = stem if len(index["clips"]) == 1 else f"{stem}-{clip['start']}"
+            name = _piece(bases[path], clip, index["clips"])
             crops = store.folder / clip["file"]
-            pieces[split].append(Piece(crops, path, name, speaker, split, clip["start"], clip["frames"], stem))
+            pieces[split].append(Piece(crops, path, name, speaker, split, clip["start"], clip["frames"], bases[path]))
     return {split: TalkSet(found) for split, found in pieces.items()}, left_out
+
+
+def _bases(folder: Path, found: dict[Path, dict]) -> dict[Path, str]:
+    """What the files that gave clips are called.
+
+    Corpora have a folder a speaker, and the same sentences in each: it is the path without its suffix. Files that this
+    does not tell apart, themselves or by their pieces (a.mp4 beside a.mkv, or beside a-50.mp4), keep their suffix.
+    """
+    stems = {path: path.relative_to(folder).with_suffix("").as_posix() for path in found if found[path]["clips"]}
+    names = {
+        path: {stem, *(_piece(stem, clip, found[path]["clips"]) for clip in found[path]["clips"])}
+        for path, stem in stems.items()
+    }
+    counts = Counter(name for mine in names.values() for name in mine)
+    return {
+        path: stem if all(counts[name] == 1 for name in names[path]) else path.relative_to(folder).as_posix()
+        for path, stem in stems.items()
+    }
+
+
+def _piece(base, clip, clips):
+    """What one of a file's clips is called."""
+    return base if len(clips) == 1 else f"{base}-{clip['start']}"
 
 
 def cores() -> int:
@@ -219,7 +245,7 @@ def _split(what, options):
 
 def main(arguments=None) -> int:
     """``python -m pushpull.data.talkset prepare FOLDER``: crop a folder and say what was found."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.data.talkset", description="Cut the faces out of a folder of videos, resumably."
     )
     commands = parser.add_subparsers(dest="command", required=True)

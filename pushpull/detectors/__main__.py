@@ -4,7 +4,6 @@ python -m pushpull.detectors                     list them
 python -m pushpull.detectors fetch lr-asd-ava    download, check and convert one into the user's cache
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pushpull.config import Parser
 from pushpull.detectors.catalogue import COMMAND, PUBLISHED
 from pushpull.detectors.checkpoint import CheckpointError
 from pushpull.detectors.fetch import FetchError, fetch
@@ -19,7 +19,7 @@ from pushpull.detectors.load import list_detectors
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog=COMMAND, description="List detectors, and fetch published ones.")
+    parser = Parser(prog=COMMAND, description="List detectors, and fetch published ones.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="all detectors that have a name here (what is done without a command)")
     fetching = commands.add_parser("fetch", help="download, check and convert published detectors")

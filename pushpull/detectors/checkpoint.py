@@ -6,7 +6,6 @@ Usage:
     python -m pushpull.detectors.checkpoint --import pretrain_TalkSet.model checkpoints/talknet-talkset
 """
 
-import argparse
 import json
 import os
 import pickle
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pushpull.config import Parser
 from pushpull.detectors.stored import STORED, pack, unpack
 from pushpull.detectors.talknet.config import TalkNetConfig
 from pushpull.detectors.talknet.network import TalkNet
@@ -110,8 +110,7 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
     Returns:
         The path of the weights.
     """
-    path = Path(path)
-    path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    path = weights_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = pack(_on_cpu(model.state_dict()), weights)
     embeddings = {REFERENCE + name: x for name, x in model.reference_embeddings.items()}
@@ -133,6 +132,12 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     _write(path.with_suffix(".json"), lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     return path
+
+
+def weights_file(path: str | Path) -> Path:
+    """What a checkpoint's weights are called, given with or without the suffix."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def list_models(folder: str | Path = CHECKPOINTS) -> list[dict]:
@@ -306,9 +311,7 @@ def _write(path: Path, write) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m pushpull.detectors.checkpoint", description="Look after checkpoints."
-    )
+    parser = Parser(prog="python -m pushpull.detectors.checkpoint", description="Look after checkpoints.")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--list", action="store_true", help="the models this package can load by name")
     action.add_argument("--show", metavar="NAME", help="a model's card, as JSON")
@@ -326,7 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps(load_model(options.show, "cpu").card, indent=2, ensure_ascii=False))
         else:
             _import(*options.official, weights=options.weights, overwrite=options.overwrite)
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -20,6 +20,7 @@ from pushpull.detectors.checkpoint import (
     list_models,
     load_model,
     resolve_device,
+    weights_file,
     with_sidecar,
 )
 from pushpull.detectors.points import at_point
@@ -158,8 +159,7 @@ def save_detector(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
     if state.keys() != type(detector)().state_dict().keys():
         raise ValueError("this is a copy made for attacks, with folded normalisations; save the original")
-    path = Path(path)
-    path = path if path.suffix == SAFETENSORS else path.with_name(path.name + SAFETENSORS)
+    path = weights_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = pack(state, weights)
     embeddings = {REFERENCE + name: x.detach().cpu() for name, x in reference_embeddings_of(detector).items()}

@@ -1,6 +1,9 @@
 """A detector out of a Python file of one's own, for commands and the page, which take paths."""
 
 import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,12 +32,24 @@ def open_detector(name_or_path: str | Path, device: str | torch.device = "auto",
     return load_detector(name_or_path, device, point)
 
 
+@contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Inside, a file's folder is where imports look first."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
 def run_script(path: str | Path, device: str | torch.device = "auto") -> Detector:
     """The ``detector`` that a Python file makes. The file is run: it is the user's own code.
 
     Args:
         path: a file that sets ``detector``, to what :func:`pushpull.wrap` returns or to a module that it can wrap.
-            What the file registers with ``register_detector`` is known from then on.
+            What the file registers with ``register_detector`` is known from then on. It imports what lies beside it,
+            as it does where Python runs it.
         device: where its parameters are moved to, if it has any.
 
     Raises:
@@ -44,7 +59,8 @@ def run_script(path: str | Path, device: str | torch.device = "auto") -> Detecto
     if not path.is_file():
         raise CheckpointError(f"no file at {path}")
     try:
-        made = runpy.run_path(str(path))
+        with _beside(path):
+            made = runpy.run_path(str(path))
     except Exception as error:
         raise CheckpointError(f"{path} fails when it is run: {type(error).__name__}: {error}") from error
     detector = made.get(VARIABLE)

@@ -32,6 +32,15 @@ def read_sidecar(weights: str | os.PathLike) -> dict:
     return card
 
 
+def has_sidecar(weights: str | os.PathLike) -> bool:
+    """Whether the card beside ``weights`` is theirs."""
+    try:
+        read_sidecar(weights)
+    except CheckpointError:
+        return False
+    return True
+
+
 def add_to_card(weights: str | os.PathLike, **parts) -> Path:
     """Replace ``parts`` of the card beside ``weights`` and keep the rest; the card's path.
 

@@ -11,6 +11,7 @@ from pushpull.data.sources import crops_of, read_sources
 from pushpull.data.talkset import TalkSetOptions
 from pushpull.evaluation.examples import Example, SetOptions, make_examples
 from pushpull.faces import TALKNET_DEMO, read_clips
+from pushpull.files import distinct_names
 
 Cuts = dict[str, list[Example]]
 
@@ -52,7 +53,8 @@ def held_out_examples(
 def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, most: int = 0) -> Cuts:
     """Every face of some videos in pieces of ``frames`` frames, by crop; what is right is for detectors to say.
 
-    Intervals are over faces.
+    Intervals are over faces. A video that is named twice is read once; videos of one name in several folders are told
+    apart by these.
 
     Args:
         crops: as cards name them; each of the videos is read once for all of them.
@@ -64,7 +66,8 @@ def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, 
     """
     crops = list(dict.fromkeys(crops))
     cuts: Cuts = {crop: [] for crop in crops}
-    for path in paths:
+    names = distinct_names({path.resolve(): path for path in reversed(paths)}.values())
+    for path in (path for path in dict.fromkeys(paths) if path in names):
         footage = read_clips(path, crops=crops)
         for crop in crops:
             for number, clip in enumerate(footage.cut_as(crop), start=1):
@@ -73,5 +76,5 @@ def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, 
                     # Labels are the detectors' own; these hold their place.
                     piece = replace(clip.span(start, start + length), labels=np.zeros(length, dtype=np.int64))
                     # Pieces of one face are one base clip: they are not independent.
-                    cuts[crop].append(Example(piece, f"film at {start / FPS:g} s", f"face {number}", path.name))
+                    cuts[crop].append(Example(piece, f"film at {start / FPS:g} s", f"face {number}", names[path]))
     return {crop: examples[: most or None] for crop, examples in cuts.items()}

@@ -1,17 +1,21 @@
 """Universal noises on several detectors, from clips to files: what ``python -m pushpull.universal test`` writes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from pushpull.attacks.looped import UniversalNoise
-from pushpull.evaluation.examples import Example
+from pushpull.evaluation.examples import Example, set_hash
+from pushpull.evaluation.finished import SHOWN, check_finished
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.universal import UniversalOptions, universal_rows
 from pushpull.evaluation.written import percent, write_tables
 from pushpull.plots.universal import GOALS, universal_figure
 
-FORMAT = "pushpull-universal/1"
+STUDY = "universal"
+FORMAT = f"pushpull-{STUDY}/1"
+FREE = ("batch",)  # an option that no number depends on
 TITLE = "One noise for clips that it has never seen"
 
 
@@ -24,31 +28,45 @@ def run_universal(
     *,
     own_labels: bool = False,
     told: dict | None = None,
+    overwrite: bool = False,
     progress: Callable = lambda noises, name: noises,
 ) -> dict:
     """Try noises on detectors, and write results.json, .csv, .md and figure.png into ``out``.
 
     Args:
-        examples_for: the clips, cut as a detector wants them.
+        examples_for: the clips, cut as a detector wants them; asked for once for each detector, before any is tried.
         own_labels: see :func:`pushpull.evaluation.universal.universal_rows`.
         told: what only the caller knows: "command", "environment".
+        overwrite: replace finished results of something else in ``out``.
         progress: wraps the noises; called with them and ``name``, the detector's.
 
     Returns:
         What results.json holds.
+
+    Raises:
+        ValueError: ``out`` holds results of other noises, detectors, clips or options; the message says which differ.
     """
+    examples = {subject.name: examples_for(subject) for subject in subjects}
     document = {
         "format": FORMAT,
         "title": TITLE,
         **(told or {}),
         "own_labels": own_labels,
+        "models": [{"name": subject.name, "sha256": subject.sha256} for subject in subjects],
+        "set": {name: set_hash(clips) for name, clips in examples.items()},
+        "options": asdict(options)
+        | {
+            "noises": ", ".join(noise.sha256[:SHOWN] for noise in noises),
+            "thresholds": {subject.name: subject.point.threshold for subject in subjects},
+        },
         "noises": [{"sha256": noise.sha256, "eps": noise.eps, "facts": noise.facts} for noise in noises],
         "rows": [],
     }
+    check_finished(out, {"study": STUDY} | document, defaults={}, free=FREE, overwrite=overwrite)
     for subject in subjects:
         shown = partial(progress, name=subject.name)
         document["rows"] += universal_rows(
-            subject, examples_for(subject), noises, options, own_labels=own_labels, progress=shown
+            subject, examples[subject.name], noises, options, own_labels=own_labels, progress=shown
         )
         # After each of them: a stopped call has lost one detector, not all.
         write_tables(out, document, as_markdown(document), universal_figure(document["rows"]))

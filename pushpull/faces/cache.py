@@ -14,12 +14,12 @@ from pushpull.files import replacing, sha256
 
 VERSION = 2  # of detector, tracker and search; what another version found is not read
 MOST = 1000  # files that are remembered, of some ten kilobytes each; then the oldest go
-FOLDER = "PUSHPULL_CACHE"  # environment variable: another folder, or "off"
+FOLDER, OFF = "PUSHPULL_CACHE", "off"  # environment variable: another folder, or OFF
 
 
 def _default_folder() -> Path | None:
     told = os.environ.get(FOLDER)
-    if told == "off":
+    if told == OFF:
         return None
     return Path(told or platformdirs.user_cache_dir("pushpull")) / "faces"
 
@@ -42,7 +42,9 @@ class TrackCache:
         """What the faces of this part of this content are kept under."""
         if self.folder is None:
             return ""
-        return f"{sha256(path)}-{start:g}-{'end' if seconds is None else format(seconds, 'g')}-v{VERSION}"
+        # All digits that tell one frame from the next, also hours into a film.
+        part = f"{start:.10g}-{'end' if seconds is None else format(seconds, '.10g')}"
+        return f"{sha256(path)}-{part}-v{VERSION}"
 
     def get(self, key: str) -> Found | None:
         """What was found, or None."""

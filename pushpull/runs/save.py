@@ -92,7 +92,8 @@ def write_results(
         "embeddings.png": run.clean.embeddings,
         "trace.png": run.result.trace,
     }
-    paths = {name: path for name, path in paths.items() if there.get(name, True)}
+    for name in (name for name, written in there.items() if not written):
+        paths.pop(name).unlink(missing_ok=True)  # of an earlier run, which this one replaces
     files = {name: FILES[name] for name in paths if name != REPORT}
     write_report(paths[REPORT], run_report(run, source=source, files=files) | (more or {}))
     return paths

@@ -130,7 +130,7 @@ class RunSpec:
     @property
     def attack_name(self) -> str:
         """The attack's name in ``ATTACKS``."""
-        return next(name for name, kind in ATTACKS.items() if kind is type(self.attack))
+        return name_of(self.attack)
 
     def given_labels(self, frames: int) -> np.ndarray | None:
         """``labels`` as (T,) int64, or None.
@@ -187,6 +187,11 @@ def make_attack(name: str, **parameters) -> Attack:
         if not optional and (not isinstance(value, wanted) or (isinstance(value, bool) and default is not False)):
             raise ValueError(f"{name}: {key} cannot be {value!r}")
     return ATTACKS[name](**parameters)
+
+
+def name_of(attack: Attack) -> str:
+    """An attack's name in ``ATTACKS``; its class's, in small letters, where nobody registered it."""
+    return next((name for name, kind in ATTACKS.items() if kind is type(attack)), type(attack).__name__.lower())
 
 
 def attack_parameters(name: str) -> dict:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from pushpull.attacks import ATTACKS, BIM, Attack
 from pushpull.media import CODECS
-from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack
+from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack, name_of
 
 METHODS = ("actual", "stand-ins", "none")
 ATTACK_OPTIONS = ("steps", "restarts", "step_size", "momentum", "kind", "keep", "early_stop")
@@ -50,7 +50,7 @@ class SurviveSpec:
 
     def to_dict(self) -> dict:
         """As JSON holds it."""
-        attack = {"name": type(self.attack).__name__.lower()} | asdict(self.attack)
+        attack = {"name": name_of(self.attack)} | asdict(self.attack)
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {
             "attack": attack,
             "target": asdict(self.target),

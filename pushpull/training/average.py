@@ -16,9 +16,11 @@ from pathlib import Path
 
 import torch
 
+from pushpull.config import Parser
 from pushpull.data.talkset import cores
 from pushpull.detectors import CheckpointError, TalkNet
-from pushpull.files import check_file
+from pushpull.detectors.checkpoint import weights_file
+from pushpull.files import check_file, check_free
 from pushpull.training.figures import attack_and_tell, held_out_text, read_clips, settled, write_measured
 from pushpull.training.networks import Network, architecture_of, described, load_network
 from pushpull.training.options import TrainOptions
@@ -51,7 +53,7 @@ def average(before: Network, after: Network, weight: float) -> Network:
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.training.average",
         description="Average a checkpoint with what further training made of it, measure and attack the result.",
     )
@@ -64,6 +66,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--summary", default="", help="a sentence for its card")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (as torch chooses)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     given = parser.parse_args(arguments)
     end_politely()
@@ -82,6 +85,7 @@ def main(arguments=None) -> int:
 def averaged(given: argparse.Namespace) -> Path:
     """What the command does; the path of the weights."""
     check_file(given.out)
+    check_free([weights_file(given.out)], overwrite=given.overwrite)
     before, after = load_network(given.before, given.device), load_network(given.after, given.device)
     mixed = average(before, after, given.weight)
     if "training" not in after.card:

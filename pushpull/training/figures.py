@@ -12,11 +12,18 @@ from tqdm import tqdm
 from pushpull.data.batches import make_batch
 from pushpull.data.heldout import evaluate_types, report_table
 from pushpull.data.sources import Corpus, read_sources, source_names
-from pushpull.detectors import find_detector
-from pushpull.detectors.checkpoint import find_checkpoint
-from pushpull.detectors.sidecar import add_to_card
+from pushpull.detectors.checkpoint import weights_file
+from pushpull.detectors.load import file_of
+from pushpull.detectors.sidecar import add_to_card, has_sidecar, read_sidecar
 from pushpull.training.log import TrainLog, draw_curves
-from pushpull.training.networks import Network, architecture_of, load_network, save_network
+from pushpull.training.networks import (
+    Network,
+    architecture_of,
+    as_stored,
+    holds_weights,
+    load_network,
+    save_network,
+)
 from pushpull.training.offsets import offset_figures, offset_table
 from pushpull.training.options import TrainOptions
 from pushpull.training.prior import assume_prior
@@ -147,34 +154,42 @@ def finish(
         "credit": options.credit,
         **run,
     }
-    path, figures = write_measured(
-        out / options.name, settled(options, model, splits["train"]), card, options, splits, progress
-    )
+    model = settled(options, model, splits["train"])
+    path, figures = write_measured(out / options.name, model, card, options, splits, progress, again=True)
     log.write({"step": options.steps, "test": figures["sources"] if figures else None})
     draw_curves(out / "log.jsonl", out / "curves.png", options.name)
     return path
 
 
 def write_measured(
-    path: Path, model: Network, card: dict, options: TrainOptions, splits, progress: bool
+    path: Path, model: Network, card: dict, options: TrainOptions, splits, progress: bool, *, again: bool = False
 ) -> tuple[Path, dict | None]:
-    """Write a settled model with its held-out figures and reference embeddings; path and figures."""
-    path = save_network(path, model, card, weights=options.weights)
+    """Write a settled model with its held-out figures and reference embeddings, once all is there; path and figures.
+
+    Args:
+        path: with or without the suffix.
+        again: where the file has these very weights already, it stays, and so does what its card was told since.
+    """
+    path = weights_file(path)
     # The stored weights are rounded: the figures are theirs.
-    stored = load_network(path, options.device)
+    stored = as_stored(model, weights=options.weights)
     figures = held_out(stored, replace(options, name=path.stem), splits["test"], progress)
+    card = card | {"heldout": figures}
+    if again and holds_weights(path, stored, weights=options.weights) and has_sidecar(path):
+        add_to_card(path, **card)
+        return path, figures
     stored.reference_embeddings = reference_embeddings(stored, splits["test"], seed=options.seed)
-    return save_network(path, stored, card | {"heldout": figures}, weights=options.weights), figures
+    return save_network(path, stored, card, weights=options.weights), figures
 
 
 def attack_and_tell(
     path: Path, options: TrainOptions, pool: Corpus, robust: RobustOptions = RobustOptions(), progress: bool = True
 ) -> None:
-    """Attack a checkpoint on its held-out clips, ``pool``, and put what came of it into its card."""
+    """Attack a checkpoint on its held-out clips, ``pool``, and put what came of it into the card beside it."""
     model = load_network(path, options.device)
     robust = robust.suited_to(architecture_of(model))
     figures = robust_figures(model, pool, robust, progress=partial(tqdm, disable=not progress))
-    save_network(path, model, model.card | {"robust": figures}, weights=options.weights)
+    add_to_card(path, robust=figures)
 
 
 def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:
@@ -207,13 +222,22 @@ def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, cropp
     return figures | {"command": f"{figures['command']} --unseen", "offsets": offsets}
 
 
-def tell_unseen(checkpoint: str, figures: dict) -> None:
-    """Put what :func:`measure_unseen` found into the card beside a checkpoint, as "unseen".
+def check_card(checkpoint: str) -> None:
+    """Refuse a checkpoint that :func:`tell_unseen` could not tell: asked before figures are measured, which takes long.
 
     Raises:
         CheckpointError: there is no such file, or no card beside it.
     """
-    add_to_card(find_detector(checkpoint) or find_checkpoint(checkpoint), unseen=figures)
+    read_sidecar(file_of(checkpoint))
+
+
+def tell_unseen(checkpoint: str, figures: dict) -> None:
+    """Put what :func:`measure_unseen` found into the card beside a checkpoint, as "unseen".
+
+    Raises:
+        CheckpointError: as :func:`check_card`.
+    """
+    add_to_card(file_of(checkpoint), unseen=figures)
 
 
 def repeat_held_out(checkpoint: str, options: TrainOptions, progress: bool, croppers: int) -> dict:

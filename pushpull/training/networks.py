@@ -1,5 +1,6 @@
 """The networks that can be trained: built by the name of their architecture, read from files and written to them."""
 
+import copy
 import hashlib
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pushpull.detectors import (
 from pushpull.detectors.checkpoint import REFERENCE
 from pushpull.detectors.load import file_of
 from pushpull.detectors.state import read_state
+from pushpull.detectors.stored import pack, unpack
 from pushpull.detectors.streams import TwoStreams
 from pushpull.detectors.windowed import Windowed
 
@@ -81,13 +83,37 @@ def load_network(name_or_path: str | Path, device: str | torch.device = "auto") 
 
 
 def weights_sha256(name_or_path: str | Path) -> str:
-    """Hexadecimal SHA-256 of the tensors in a detector's file: it stays when the file's card changes, as by an attack.
+    """Hexadecimal SHA-256 of the tensors in a detector's file, whatever the card in it says.
 
     Raises:
         CheckpointError: as :func:`pushpull.detectors.load_detector`.
     """
+    return _sha256(read_state(file_of(name_or_path)))
+
+
+def holds_weights(path: Path, network: Network, *, weights: str) -> bool:
+    """Whether ``path`` holds the very weights that :func:`save_network` would write into it."""
+    state = {name: x.float() if x.is_floating_point() else x for name, x in pack(_state(network), weights).items()}
+    try:
+        return path.is_file() and weights_sha256(path) == _sha256(state)
+    except CheckpointError:
+        return False
+
+
+def as_stored(network: Network, *, weights: str) -> Network:
+    """A copy in evaluation mode with the weights that a file gives back, which are rounded."""
+    stored = copy.deepcopy(network).eval()
+    stored.load_state_dict(unpack(pack(_state(network), weights)))
+    return stored
+
+
+def _state(network):
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _sha256(state):
     digest = hashlib.sha256()
-    for name, tensor in sorted(read_state(file_of(name_or_path)).items()):
+    for name, tensor in sorted(state.items()):
         if not name.startswith(REFERENCE):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.contiguous().numpy().tobytes())

@@ -1,6 +1,7 @@
 """Everything a training run depends on, and which of it must stay the same for the run to go on."""
 
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, fields
 from typing import ClassVar
 
 import torch
@@ -154,6 +155,14 @@ class TrainOptions:
             raise ValueError(f"row {self.row} means {meant}, got {wrong}; leave out row for your own")
 
     def _check_numbers(self):
+        if bad := {f.name: value for f in fields(self) if not _finite(value := getattr(self, f.name))}:
+            raise ValueError(f"options are finite numbers, got {bad}")
+        if not (self.learning_rate > 0 and self.decay > 0):
+            raise ValueError(f"learning_rate and decay are above 0, got {self.learning_rate} and {self.decay}")
+        if min(self.ramp, self.threads, self.workers) < 0:
+            raise ValueError(
+                f"ramp, threads and workers count from 0, got {self.ramp}, {self.threads} and {self.workers}"
+            )
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if min(self.lambdas) < 0:
@@ -221,6 +230,10 @@ class TrainOptions:
     def lambdas(self) -> tuple[float, ...]:
         """Weights of L1 to L4."""
         return self.lambda1, self.lambda2, self.lambda3, self.lambda4
+
+
+def _finite(value) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def modern(training: dict) -> dict:

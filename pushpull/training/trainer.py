@@ -142,6 +142,8 @@ class Trainer:
             self.optimizer.param_groups[0]["fused"] = self.device.type == "cuda"
             self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
             self.origin = state.get("origin", self.origin)  # the card of a file may have changed since
+        elif self.world.leads:
+            remove_sets(self.out)  # of a run that nobody goes on with: their options are not known
         self.world.wait()  # nobody writes a state that another has yet to read
 
     def save(self) -> None:

@@ -15,7 +15,6 @@ steps, batches and data within a seed. ``--seeds 0,1,2`` trains a zoo for each.
 Stopped at any moment, the same command goes on.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -24,7 +23,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from pushpull.config import parse_options
+from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
 from pushpull.files import check_file, check_folder
 from pushpull.plots import save, zoo_figure
@@ -124,11 +123,10 @@ PICTURES = (".png", ".svg", ".pdf")  # what a figure can be
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.training.zoo",
         description="Train and attack every row of the paper's Table 1, resumably.",
         epilog="In square brackets: what an option is when it is not given.",
-        allow_abbrev=False,
     )
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="folder of the runs [%(default)s]")
     parser.add_argument("--install", type=Path, help="copy weights and cards of finished rows here, of the first seed")

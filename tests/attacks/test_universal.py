@@ -17,6 +17,7 @@ from pushpull.attacks.universal import RULES
 from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.files import sha256
 from pushpull.runs.spec import RunSpec
+from pushpull.universal import main as command
 
 QUICK = {"steps": 30, "batch": 2, "frames": 2, "loop": 1000}
 
@@ -316,3 +317,38 @@ def test_a_spec_holds_the_noise_by_its_hash(tmp_path):
         Universal().run(LinearDetector(), grey_clip().inputs(), torch.ones(1, 4, dtype=torch.int64), **run)
     with pytest.raises(ValueError, match="there is no noise"):
         Universal(noise=str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize(
+    ("there", "arguments"),
+    [
+        ("noise.safetensors", ["fit", "--out", "noise.safetensors", "--data", "talkset:nowhere"]),
+        ("shown.wav", ["show", "kept.safetensors", "--out", "shown"]),
+        ("shown.png", ["show", "kept.safetensors", "--out", "shown"]),
+        ("shown-figure.png", ["show", "kept.safetensors", "--out", "shown"]),
+    ],
+)
+def test_commands_replace_no_file_unless_told_to(tmp_path, monkeypatch, capsys, there, arguments):
+    monkeypatch.chdir(tmp_path)
+    shares = {"audio": torch.ones(2000), "video": torch.ones(112, 112)}
+    full_budget(shares, {"audio": 1e-4, "video": 0.1}, {}).save("kept")
+    (tmp_path / there).write_text("somebody's")
+    assert command(arguments) == 2
+    assert f"{there} already there" in capsys.readouterr().err
+    assert (tmp_path / there).read_text() == "somebody's"
+    assert command([*arguments, "--overwrite"]) == (2 if arguments[0] == "fit" else 0)  # there is no folder nowhere
+    assert "already there" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--seconds", "inf", "above 0, got inf"),
+        ("--seconds", "nan", "above 0, got nan"),
+        ("--seconds", "-1", "above 0, got -1"),
+        ("--clips", "-3", "got -3"),
+    ],
+)
+def test_lengths_and_counts_that_make_no_sense_are_refused(tmp_path, capsys, flag, value, message):
+    assert command(["fit", "--out", str(tmp_path / "n.safetensors"), "--videos", "a.mp4", f"{flag}={value}"]) == 2
+    assert message in capsys.readouterr().err

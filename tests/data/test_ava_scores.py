@@ -16,7 +16,7 @@ from pushpull.data.ava.layout import (
     picture_times,
     scores_at,
 )
-from pushpull.detectors import TalkNet, TalkNetConfig
+from pushpull.detectors import LRASD, TalkNet, TalkNetConfig, save_checkpoint, save_detector
 from pushpull.metrics import average_precision
 
 
@@ -100,14 +100,25 @@ def test_a_network_scores_whole_tracks(made):
     }
 
 
-def test_the_score_command_prints_the_figure(made, tree, tmp_path, capsys, monkeypatch):
-    network = TalkNet(TalkNetConfig.named("talknet", "lite")).eval()
-    monkeypatch.setattr(command, "load_model", lambda *_: network)
-    arguments = [str(made), "lite", "--device", "cpu", "--out", str(tmp_path / "res.csv")]
+@pytest.mark.parametrize("network", [lambda: TalkNet(TalkNetConfig.named("talknet", "lite")), LRASD])
+def test_the_score_command_prints_the_figure_of_any_detector(made, tmp_path, capsys, network):
+    checkpoint = (
+        save_detector(tmp_path / "mine", network())
+        if network is LRASD
+        else save_checkpoint(tmp_path / "mine", network())
+    )
+    arguments = [str(made), str(checkpoint), "--device", "cpu", "--out", str(tmp_path / "res.csv")]
     assert command.main(["score", *arguments]) == 0
     said = capsys.readouterr().out
     assert "78 rows, 33.33 % speaking" in said and "AVA mAP" in said and (tmp_path / "res.csv").exists()
+    with pytest.raises(SystemExit):
+        command.main(["score", *arguments])
+    assert "res.csv already there" in capsys.readouterr().err
+    assert command.main(["score", *arguments, "--overwrite"]) == 0
+
+
+def test_a_figure_of_some_of_the_tracks_is_refused(tree, tmp_path, capsys):
     shutil.rmtree(tree / "clips_audios/val/filmat24fps")
     with pytest.raises(SystemExit):
-        command.main(["score", str(tree), "lite"])
+        command.main(["score", str(tree), "lite", "--out", str(tmp_path / "res.csv")])
     assert "of all tracks, but 1 lack media" in capsys.readouterr().err

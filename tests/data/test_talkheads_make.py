@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 from pushpull.data.talkheads import voice as voices
+from pushpull.data.talkheads.__main__ import main as heads_main
 from pushpull.data.talkheads.crops import cut_faces
 from pushpull.data.talkheads.make import MakeOptions, make
 from pushpull.data.talkheads.pool import read_pool
 from pushpull.data.talkheads.render import Renderer, RenderError
 from pushpull.data.talkheads.script import ScriptOptions
+from pushpull.data.talkheads.sheet import main as sheet_main
 
 
 def _lacking():
@@ -164,3 +166,19 @@ def test_a_folder_without_manifest_says_how_one_is_made(tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(ValueError, match="damaged"):
         read_pool(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (heads_main, ["make", "--clips", "1", "--out", "FILE/heads"], "error: "),
+        (sheet_main, ["--out", "FILE/sheet.png", "--count", "0"], "at least 1"),
+        (sheet_main, ["--out", "FILE/sheet.png", "--columns", "0"], "at least 1"),
+        (sheet_main, ["--out", "FILE/sheet.png", "--first", "-1"], "at least 0"),
+    ],
+)
+def test_commands_end_in_a_sentence(tmp_path, capsys, main, arguments, message):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        main([argument.replace("FILE", str(tmp_path / "file")) for argument in arguments])
+    assert stopped.value.code == 2 and message in capsys.readouterr().err

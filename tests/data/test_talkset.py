@@ -165,6 +165,29 @@ def test_pieces_know_their_file_whatever_files_are_called(tmp_path, one_face):
     assert {name for name, base in found.items() if base == "s1/same"} >= {"s1/same-0", "s1/same-32"}
 
 
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        # one.mkv is long enough for two pieces, the others for one
+        (["two.mkv", "three.mp4"], ["three", "two"]),
+        (["two.mkv", "two.mp4"], ["two.mkv", "two.mp4"]),
+        (["a/two.mkv", "b/two.mp4", "b/two.mkv"], ["a/two", "b/two.mkv", "b/two.mp4"]),
+        (["one.mkv", "one-32.mp4", "two.mkv"], ["one-32.mp4", "one.mkv-0", "one.mkv-32", "two"]),
+        (["two.mkv", "two.align"], ["two"]),
+    ],
+)
+def test_no_two_clips_have_one_name(tmp_path, one_face, files, names):
+    for number, file in enumerate(files):
+        if file.endswith(".align"):
+            (tmp_path / "films" / file).write_text("0 10000 word\n")
+        else:
+            write_video(tmp_path / "films" / file, seconds=2.5 if "one.mkv" in file else 1.2, pitch=300 + number)
+    options = replace(ALL_TRAIN, shortest=1.0, longest=1.3)
+    pieces = prepare(tmp_path / "films", options, cache=tmp_path / "cache")[0]["train"].pieces
+    assert sorted(piece.name for piece in pieces) == names
+    assert len({piece.base for piece in pieces}) == len({piece.source for piece in pieces})
+
+
 def test_a_bad_alignment_is_found_before_training(tmp_path, one_face):
     write_video(tmp_path / "a/one.mkv")
     (tmp_path / "a/one.align").write_text("from here to there\n")
@@ -355,6 +378,16 @@ def test_a_missing_or_empty_folder_is_said(tmp_path, capsys):
     with pytest.raises(SystemExit):
         talkset.main(["prepare", str(tmp_path), "--cache", str(tmp_path / "cache")])
     assert "no video in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("told", "folder"),
+    [("/elsewhere", "/elsewhere/talkset"), ("off", "/cache/pushpull/talkset"), ("", "/cache/pushpull/talkset")],
+)
+def test_crops_lie_in_the_cache_also_where_faces_are_not_remembered(monkeypatch, told, folder):
+    monkeypatch.setenv("PUSHPULL_CACHE", told)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert talkset.default_cache().as_posix() == folder
 
 
 def test_the_command_says_what_was_found(footage, tmp_path, one_face, capsys):

@@ -312,3 +312,14 @@ def test_devices():
     absent = next(d for d in ("mps", "cuda:63") if d != "mps" or not torch.backends.mps.is_available())
     with pytest.raises(ValueError, match=f"no {absent} on this machine"):
         resolve_device(absent)
+
+
+def test_an_import_that_cannot_be_written_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    official = tmp_path / "official.model"
+    official.write_bytes(b"1")
+    model = TalkNet(TalkNetConfig.named("talknet", "lite"))
+    model.card = {}
+    monkeypatch.setattr(checkpoint, "import_official", lambda _: model)
+    assert main(["--import", str(official), str(tmp_path / "file/out")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")

@@ -1,5 +1,7 @@
 """A stranger's module as a detector, and what it may give."""
 
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -8,7 +10,18 @@ from asd_support import batch
 from torch import Tensor, nn
 
 from pushpull.attacks import BIM, paper_budget
-from pushpull.detectors import Detector, Outputs, Point, WrappedDetector, card_of, decided, point_of, wrap
+from pushpull.detectors import (
+    CheckpointError,
+    Detector,
+    Outputs,
+    Point,
+    WrappedDetector,
+    card_of,
+    decided,
+    point_of,
+    wrap,
+)
+from pushpull.detectors.script import run_script
 
 
 class Loudness(nn.Module):
@@ -144,3 +157,19 @@ def test_it_can_be_attacked_and_its_copy_is_frozen():
     result = BIM(steps=3).run(fast, inputs, labels, budgets=paper_budget(5.0), objective="inference_aware")
     with torch.no_grad():
         assert (fast(result.adversarial).margin < detector(inputs).margin).all()
+
+
+@pytest.mark.parametrize("also", ["", "raise ValueError('no')"])
+def test_a_script_imports_what_lies_beside_it(tmp_path, monkeypatch, also):
+    monkeypatch.chdir(Path("/"))
+    (tmp_path / "net_beside_mine.py").write_text("def score(audio, video):\n    return video.mean((2, 3)) / 255\n")
+    script = tmp_path / "mine.py"
+    script.write_text(f"from net_beside_mine import score as detector\n{also}\n")
+    before = list(sys.path)
+    if also:
+        with pytest.raises(CheckpointError, match="fails when it is run: ValueError: no"):
+            run_script(script, "cpu")
+    else:
+        assert run_script(script, "cpu")(batch(1, 3)).margin.shape == (1, 3)
+    assert sys.path == before
+    sys.modules.pop("net_beside_mine", None)

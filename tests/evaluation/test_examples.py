@@ -100,3 +100,27 @@ def test_pieces_of_one_face_in_a_video_are_one_base_clip(tmp_path, monkeypatch):
         ("face 1", "film at 0 s"), ("face 1", "film at 0.8 s"), ("face 2", "film at 0 s"),
     ]  # fmt: skip
     assert len(data.video_examples([tmp_path / "film.mp4"], ["face_box"], 20, most=2)["face_box"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("videos", "names"),
+    [
+        (["film.mp4"], ["film.mp4"]),
+        (["a/film.mp4", "b/other.mp4"], ["film.mp4", "other.mp4"]),
+        (["a/film.mp4", "a/film.mkv"], ["film.mp4", "film.mkv"]),
+        (["b/film.mp4", "other.mp4", "a/film.mp4"], ["b/film.mp4", "other.mp4", "a/film.mp4"]),
+        (["a/film.mp4", "other.mp4", "b/../a/film.mp4", "a/film.mp4"], ["film.mp4", "other.mp4"]),
+    ],
+)
+def test_videos_of_one_name_are_told_apart_and_none_counts_twice(tmp_path, monkeypatch, videos, names):
+    from pushpull.evaluation import data
+
+    class Footage:
+        def cut_as(self, crop):
+            return [pool(1, frames=20)[0]]
+
+    monkeypatch.setattr(data, "read_clips", lambda path, crops: Footage())
+    (tmp_path / "b").mkdir()
+    examples = data.video_examples([tmp_path / video for video in videos], ["face_box"], 20)["face_box"]
+    assert [example.source for example in examples] == names
+    assert [example.name for example in examples] == [f"{name}/face 1/film at 0 s" for name in names]

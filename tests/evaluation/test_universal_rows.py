@@ -13,6 +13,7 @@ from pushpull.evaluation.examples import Example, set_hash
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.universal import Counts, UniversalOptions, difference, offset_of, share, universal_rows
+from pushpull.evaluation.universal_study import run_universal
 from pushpull.plots.universal import noise_figure, universal_figure
 
 OPTIONS = UniversalOptions(draws=2)
@@ -162,3 +163,37 @@ def test_the_picture_of_a_noise_shows_what_it_has(noise, modality, panels):
     parts = {name: values for name, values in noise.parts.items() if modality in ("both", name)}
     alone = full_budget({n: v / noise.eps[n] for n, v in parts.items()}, {n: noise.eps[n] for n in parts}, {})
     assert len(noise_figure(alone, "title").axes) == panels
+
+
+def tried(noise, out, *, subject=None, count=6, overwrite=False, **options):
+    """What a test of a noise wrote: results.json as text."""
+    options = UniversalOptions(**{"draws": 1} | options)
+    subjects = [subject or linear()]
+    run_universal(subjects, lambda _: examples_of(count), [noise], out, options, overwrite=overwrite)
+    return (out / "results.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"draws": 2}, "draws (1 -> 2)"),
+        ({"seed": 1}, "seed (0 -> 1)"),
+        ({"count": 4}, "set ("),
+        ({"subject": linear(sha256="1" * 64)}, "models (linear 0000000000000000 -> linear 1111111111111111)"),
+        ({"subject": linear(point={"name": "own", "threshold": 1.5})}, "thresholds.linear (0.0 -> 1.5)"),
+    ],
+)
+def test_finished_results_of_something_else_are_kept(noise, tmp_path, change, named):
+    tried(noise, tmp_path)
+    before = tried(noise, tmp_path, batch=2)  # the same again, in other batches
+    with pytest.raises(ValueError, match="--overwrite") as refused:
+        tried(noise, tmp_path, **change)
+    assert named in str(refused.value)
+    assert (tmp_path / "results.json").read_text(encoding="utf-8") == before
+    assert tried(noise, tmp_path, overwrite=True, **change) != before
+
+
+def test_results_of_another_noise_are_kept(noise, tmp_path):
+    tried(noise, tmp_path)
+    with pytest.raises(ValueError, match="noises"):
+        tried(full_budget({"audio": torch.ones(10)}, {"audio": 1e-4}, {}), tmp_path)

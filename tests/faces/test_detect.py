@@ -215,6 +215,8 @@ class TestCache:
         copy.write_bytes(b"one")
         assert cache.key(copy, 0.0, None) == key, "a copy is the same file"
         assert len({key, cache.key(file, 1.0, None), cache.key(file, 0.0, 2.0)}) == 3, "another part is not"
+        hours = {cache.key(file, 12345.0 + frame / 25, 10.0) for frame in range(25)}
+        assert len(hours) == 25, "nor is one that begins a frame later, hours into a film"
 
     def test_a_file_is_searched_once(self, tmp_path, monkeypatch):
         cache, path = TrackCache(tmp_path), ASSETS / "9-chewing.mp4"

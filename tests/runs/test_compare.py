@@ -188,3 +188,25 @@ def test_what_the_command_cannot_compare_it_says(world, options, message, capsys
     options = [option.replace("CHECKPOINT", str(world.checkpoint)) for option in options]
     assert perturb.main([str(world.video), *options, "--out", str(tmp_path / "out")]) == perturb.REFUSED
     assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("stopped", "source", "said"),
+    [
+        ([False, False], None, None),
+        ([True], None, "with a:"),
+        ([False, True], None, "with b:"),  # the last one: there is nothing left to skip
+        ([True, True], "a", "with a:"),  # what is scored on b was made on a
+    ],
+)
+def test_whoever_was_stopped_is_named(monkeypatch, capsys, stopped, source, said):
+    class Told:
+        def __init__(self, cancelled):
+            self.result = self
+            self.cancelled = cancelled
+
+    runs = [(name, Told(cancelled)) for name, cancelled in zip("ab", stopped, strict=False)]
+    monkeypatch.setattr(perturb, "compare_each", lambda *_, **__: iter(runs))
+    assert perturb.attack_each({"a": None, "b": None}, None, pp.RunSpec(attack=pp.FGSM()), source) == runs
+    out = capsys.readouterr().out
+    assert said in out if said else "Stopped early" not in out

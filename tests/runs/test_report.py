@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,16 @@ import torch
 from perturb_support import FRAMES, random_clip, write_detector
 
 from pushpull.attacks import BIM, FGSM, MIM, PGD, Noise
+from pushpull.attacks.base import ATTACKS
 from pushpull.attacks.objectives import span_targets
 from pushpull.clip import Origin
 from pushpull.detectors import load_model
 from pushpull.media import quantise_video
 from pushpull.runs.report import Source, read_report, run_report, scores_table, storage
 from pushpull.runs.run import execute
-from pushpull.runs.save import write_report
+from pushpull.runs.save import write_report, write_results
 from pushpull.runs.spec import RunSpec, Target, attack_parameters, make_attack
+from pushpull.runs.survive_spec import SurviveSpec
 
 LABELS = "0110" * 3 + "01"
 SOURCE = Source("clip.mp4", "0" * 64, 7)
@@ -230,3 +232,25 @@ def test_an_old_report_still_repeats(run, tmp_path):
 def test_the_version_in_reports_is_the_projects():
     pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert 'dynamic = ["version"' in pyproject and 'path = "pushpull/__init__.py"' in pyproject
+
+
+def test_what_an_overwritten_run_had_and_this_one_has_not_is_gone(run, tmp_path):
+    old = ("trace.png", "embeddings.png", "adversarial_scene.mp4", "annotated.mp4", "mine.txt")
+    for name in old:
+        (tmp_path / name).write_text("of another run")
+    blind = replace(run, result=replace(run.result, trace=()), clean=run.clean._replace(e_a=None, z_a=None))
+    written = write_results(tmp_path, blind, films=False)
+    assert not set(old) & set(written)
+    assert {path.name for path in tmp_path.iterdir()} == set(written) | {"mine.txt"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(BIM):
+    """A stranger's."""
+
+
+@pytest.mark.parametrize(("attack", "name"), [(BIM(), "bim"), (Mine(), "sign-of-the-times")])
+def test_specs_call_an_attack_by_its_registered_name(attack, name, monkeypatch):
+    monkeypatch.setitem(ATTACKS, "sign-of-the-times", Mine)
+    assert RunSpec(attack=attack).to_dict()["attack"]["name"] == name
+    assert SurviveSpec(attack=attack).to_dict()["attack"]["name"] == name

@@ -54,6 +54,9 @@ def test_the_command_measures_what_it_writes_and_says_of_what(footage, tmp_path,
     assert "both.safetensors" in card["heldout"]["command"] and card["heldout"]["sources"]["footage"]["swapped"]["ap"]
     ends = [load_model(end, "cpu").headAV.weight for end in (first, second)]
     assert torch.allclose(model.headAV.weight, sum(ends) / 2, atol=1e-3)
+    with pytest.raises(SystemExit):
+        main([str(first), str(second), *arguments, "--out", str(out)])
+    assert "both.safetensors already there" in capsys.readouterr().err
     assert json.loads(path.with_suffix(".json").read_text())["training"]["start"] == "first.safetensors"
 
     assert train_main(["--data", "footage", "--device", "cpu", "--quiet", "--evaluate", str(path)]) == 0
@@ -61,5 +64,5 @@ def test_the_command_measures_what_it_writes_and_says_of_what(footage, tmp_path,
 
     foreign = save_checkpoint(tmp_path / "foreign", network(0), {})
     with pytest.raises(SystemExit):
-        main([str(foreign), str(foreign), *arguments, "--out", str(out)])
+        main([str(foreign), str(foreign), *arguments, "--out", str(out), "--overwrite"])
     assert "was not trained by pushpull.train" in capsys.readouterr().err

@@ -125,6 +125,25 @@ class TestAdversarialData:
                 train(options, tmp_path / "cut", progress=False)
         assert same(train(options, tmp_path / "cut", progress=False), whole)
 
+    def test_the_set_of_a_run_that_began_anew_is_its_own(self, footage, tmp_path, monkeypatch):
+        """Who removes state.pt, as a message about a damaged one says, leaves the set of the run before."""
+
+        def cut(*_):
+            raise RuntimeError("power cut")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training.Trainer, "examples", lambda self, batch, index: cut() if self.injected else None)
+            patch.setattr(training.Trainer, "learn", lambda *_, **__: None)
+            patch.setattr(training.Trainer, "update", lambda self, _: vars(self).update(step=self.step + 1, whole=True))
+            patch.setattr(training.Trainer, "tell", lambda *_: None)
+            with pytest.raises(RuntimeError):
+                train(tiny(adversarial="bim"), tmp_path / "one", progress=False)
+        assert list((tmp_path / "one").glob("adversarial-*"))
+        (tmp_path / "one/state.pt").unlink()
+        others = tiny(adversarial="bim", injection=dataclasses.replace(TINY.injection, eps_av=50.0))
+        first, second = (train(others, tmp_path / name, progress=False) for name in ("one", "two"))
+        assert same(first, second)
+
     def test_ctrl_c_while_it_is_made_writes_nothing_and_goes_on(self, footage, tmp_path, monkeypatch):
         options = tiny(adversarial="bim")
         whole = train(options, tmp_path / "whole", progress=False)

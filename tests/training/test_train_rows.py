@@ -9,8 +9,10 @@ import torch
 from rows_support import LITE, log_of, same, tiny
 
 from pushpull.detectors import CheckpointError, TalkNet, TalkNetConfig, load_model, save_checkpoint
+from pushpull.detectors.sidecar import add_to_card
 from pushpull.files import sha256
 from pushpull.train import main
+from pushpull.training import figures
 from pushpull.training import trainer as training
 from pushpull.training.figures import attack_and_tell
 from pushpull.training.log import TrainLog, draw_curves
@@ -81,6 +83,42 @@ def test_a_finished_run_is_attacked_if_asked(footage, tmp_path, monkeypatch):
     card = json.loads(again.with_suffix(".json").read_text())
     assert card["robust"]["examples"] == 2 and card["robust"]["set"] == footage["test"].fingerprint
     assert card["sha256"] == sha256(again) and card["heldout"]["sources"]
+
+
+@pytest.mark.parametrize("weights", ["float16", "int8"])
+def test_a_checkpoint_is_written_once_and_what_its_card_was_told_stays(footage, tmp_path, monkeypatch, weights):
+    written, save = [], figures.save_network
+    few = RobustOptions(clips=2, frames=10, steps=1, restarts=1)
+    monkeypatch.setattr(training, "attack_and_tell", partial(attack_and_tell, robust=few))
+    monkeypatch.setattr(figures, "save_network", lambda path, *a, **kw: written.append(path) or save(path, *a, **kw))
+    path = train(tiny(weights=weights), tmp_path, progress=False)
+    before = sha256(path)
+    assert train(tiny(weights=weights), tmp_path, progress=False, attack=True) == path
+    add_to_card(path, unseen={"told": "later"})
+    told = json.loads(path.with_suffix(".json").read_text())
+    assert train(tiny(weights=weights, credit="of nobody"), tmp_path, progress=False) == path
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert written == [path] and sha256(path) == before == card["sha256"]
+    assert card["robust"]["examples"] == 2 and card["unseen"] == {"told": "later"}
+    assert card.pop("credit") == "of nobody" and card.pop("training")["credit"] == "of nobody"
+    assert card == {name: value for name, value in told.items() if name not in ("credit", "training")}
+    stored = load_model(path, "cpu")
+    assert {"e_a", "z_v", "labels"} <= set(stored.reference_embeddings) and stored.card["heldout"] == told["heldout"]
+
+    train(tiny(weights=weights, recalibration=2), tmp_path, progress=False)  # the same steps, other weights
+    assert len(written) == 2 and "unseen" not in json.loads(path.with_suffix(".json").read_text())
+
+
+def test_a_run_that_was_stopped_while_it_was_measured_goes_on(footage, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "held_out", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(), tmp_path / "stopped", progress=False)
+    assert not list((tmp_path / "stopped").glob("*.safetensors")), "there is none without its figures"
+    assert same(train(tiny(), tmp_path / "stopped", progress=False), train(tiny(), tmp_path / "whole", progress=False))
 
 
 def test_lambdas_change_what_is_learnt(footage, tmp_path):

@@ -31,6 +31,11 @@ def test_people_nobody_trained_on_are_measured_all(footage, tmp_path, capsys, mo
     assert main([*arguments[:-1], "--unseen", "--card"]) == 0
     assert read_sidecar(path)["unseen"]["sources"] == found["sources"]
     assert "footage: called speaking" in capsys.readouterr().out
+
+    path.with_suffix(".json").unlink()
+    with pytest.raises(SystemExit):
+        main([*arguments, "--unseen", "--card"])
+    assert len(asked) == 2 and "foreign.json cannot be read" in capsys.readouterr().err, "before anything is measured"
     for lone in ("--unseen", "--card"):
         with pytest.raises(SystemExit):
             main(["--data", "footage", lone])

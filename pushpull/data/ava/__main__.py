@@ -5,21 +5,20 @@ python -m pushpull.data.ava check ROOT
 python -m pushpull.data.ava score ROOT CHECKPOINT --out val_res.csv
 """
 
-import argparse
 import sys
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from pushpull.config import Parser
 from pushpull.data.ava.check import check
 from pushpull.data.ava.layout import SPLITS, Layout, read_loader
 from pushpull.data.ava.pool import read_ava
 from pushpull.data.ava.predictions import predict, write_predictions
 from pushpull.data.ava.prepare import prepare
-from pushpull.detectors.checkpoint import load_model, resolve_device
-from pushpull.detectors.windowed import windowed
-from pushpull.files import check_file
+from pushpull.detectors import device_of, open_detector, undecided
+from pushpull.files import check_file, check_free
 from pushpull.metrics import average_precision, prevalence
 
 SHOWN = 20  # problems of a split; of a tree that is quite wrong there are thousands
@@ -27,7 +26,7 @@ SHOWN = 20  # problems of a split; of a tree that is quite wrong there are thous
 
 def main(arguments=None) -> int:
     """Parse and run; 0 if all went well, 1 if ``check`` found problems, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m pushpull.data.ava", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m pushpull.data.ava", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("prepare", help="cut the tracks out of the films and write the loader CSV, resumably")
     command.add_argument("--csv", type=Path, required=True, help="folder of one split's official CSVs")
@@ -37,11 +36,12 @@ def main(arguments=None) -> int:
     command.add_argument("--workers", type=int, default=1, help="films at a time, a process each; default %(default)s")
     command = commands.add_parser("check", help="open everything and say what is there and what is wrong")
     command.add_argument("root", type=Path, help="the tree")
-    command = commands.add_parser("score", help="AVA's mAP of a checkpoint, and the file for the official tool")
+    command = commands.add_parser("score", help="AVA's mAP of a detector, and the file for the official tool")
     command.add_argument("root", type=Path, help="the tree")
-    command.add_argument("checkpoint", help="name or .safetensors file")
+    command.add_argument("checkpoint", help="name or file of any detector")
     command.add_argument("--out", type=Path, default=Path("val_res.csv"), help="the scores; default %(default)s")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default %(default)s")
+    command.add_argument("--overwrite", action="store_true", help="replace scores that are there")
     command.add_argument("--header", action="store_true", help="write a header; the official tool wants none")
     given = parser.parse_args(arguments)
     try:
@@ -86,14 +86,14 @@ def _check(given):
 
 def _score(given):
     check_file(given.out)
+    check_free([given.out], overwrite=given.overwrite)
+    model = undecided(open_detector(given.checkpoint, given.device))  # ranks are all that counts
     pool, promised = read_ava(given.root)["test"], read_loader(Layout(given.root).loader("val"))
     if len(pool) < len(promised):
         raise ValueError(
             f"the figure is of all tracks, but {len(promised) - len(pool)} lack media: see the command check"
         )
-    device = resolve_device(given.device)
-    model = windowed(load_model(given.checkpoint, device))
-    scores = predict(model, pool, device=device, progress=partial(tqdm, unit="track"))
+    scores = predict(model, pool, device=device_of(model), progress=partial(tqdm, unit="track"))
     scores, labels = write_predictions(given.root, "val", scores, given.out, header=given.header)
     print(f"wrote {given.out}: {len(labels)} rows, {100 * prevalence(labels):.2f} % speaking (the floor)")
     print(f"AVA mAP {100 * average_precision(scores, labels):.2f}")

@@ -9,13 +9,13 @@ import torch
 
 from pushpull.data.ava.layout import AUDIBLE, COLUMNS, SPLITS, Layout, picture_times, read_loader, scores_at
 from pushpull.data.ava.pool import AvaPool
-from pushpull.detectors.talknet.network import TalkNet
+from pushpull.detectors import Detector
 from pushpull.files import replacing
 
 
 @torch.no_grad()
 def predict(
-    model: TalkNet, pool: AvaPool, *, device: str | torch.device = "cpu", progress: Callable | None = None
+    model: Detector, pool: AvaPool, *, device: str | torch.device = "cpu", progress: Callable | None = None
 ) -> dict[str, np.ndarray]:
     """{track: (T,) float32 log-odds of speaking}, each track as a whole, as TalkNet is evaluated.
 

