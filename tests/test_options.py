@@ -205,6 +205,10 @@ def test_every_training_option_has_help():
         ("pushpull.data.talkset", ["prepare", "footage", "--work", "1"]),
         ("pushpull.data.talkheads", ["make", "--out", "heads", "--clip", "1"]),
         ("pushpull.data.talkheads.sheet", ["--out", "sheet.png", "--coun", "1"]),
+        ("pushpull.evaluation.card_figures", ["docs/results/table1", "--checkp", "."]),
+        ("pushpull.evaluation.seeds", ["one", "two", "--out", "o", "--overw"]),
+        ("pushpull.demo.example", ["--mode", "talknet-lite"]),
+        ("xab.cli", ["create", "--dra"]),
     ],
 )
 def test_no_command_takes_half_of_a_flag(module, arguments, capsys):

@@ -16,6 +16,8 @@ import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from pushpull.config import Parser
+
 from . import export
 from .files import detector_path, remove_stimuli
 from .plan import Design, DesignError, paper_preset
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m xab",
         description="Make, run and read XAB studies. The data folder is PUSHPULL_XAB_DATA, the database "
         "PUSHPULL_DATABASE_URL; without them, those that the app uses.",

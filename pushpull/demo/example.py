@@ -7,7 +7,6 @@ It is what the form's first choices give on the first sample. It counts only as 
 that it was made with: anything else is made anew, in the background.
 """
 
-import argparse
 import json
 import logging
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pushpull.config import Parser
 from pushpull.demo import panels
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import ASSETS, DemoContext
@@ -216,7 +216,7 @@ def shown(made: Made) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pushpull.demo.example", description=__doc__.partition("\n")[0])
+    parser = Parser(prog="python -m pushpull.demo.example", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=SHIPPED, metavar="FOLDER", help="where it goes (assets/example)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pushpull.config import parse_options
+from pushpull.config import Parser, parse_options
 from pushpull.detectors import CheckpointError
 from pushpull.detectors.points import OWN, check_point
 from pushpull.evaluation.audit import Audit, AuditOptions, audit
@@ -115,7 +115,7 @@ def _usual(given: argparse.Namespace) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.audit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="names, paths, or rows of Table 1 (A, D3)")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pushpull.config import Parser
 from pushpull.detectors.checkpoint import CHECKPOINTS, SUFFIX, VISIBLE, CheckpointError
 from pushpull.detectors.sidecar import add_to_card, read_sidecar
 from pushpull.evaluation.audit_cards import audit_from, read_audit
@@ -248,11 +249,10 @@ def _place(results: Path, checkpoints: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 1 where ``--check`` finds a card that differs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.evaluation.card_figures",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "results",

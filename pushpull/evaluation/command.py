@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pushpull.config import parse_options
+from pushpull.config import Parser, parse_options
 from pushpull.data.parallel import World
 from pushpull.detectors import CheckpointError, resolve_device
 from pushpull.detectors.points import OWN, check_point
@@ -233,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     for other in ALONE:
         if arguments[:1] == [other.NAME]:
             return other.main(arguments[1:])
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pushpull.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pushpull.config import parse_options
+from pushpull.config import Parser, parse_options
 from pushpull.data.sources import Corpus, crops_of, read_sources
 from pushpull.data.talkset import TalkSetOptions, cores
 from pushpull.detectors import CheckpointError, card_of, open_detector, resolve_device
@@ -160,7 +160,7 @@ def run_points(
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m pushpull.evaluate {NAME}",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
+from pushpull.config import Parser
 from pushpull.evaluation.finished import check_finished
 from pushpull.evaluation.paper import TABLE_1
 from pushpull.evaluation.statistics import LEVEL
@@ -233,11 +234,10 @@ def as_markdown(found: dict) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m pushpull.evaluate {NAME}",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "folders", nargs="+", type=Path, help="results of table1, one folder or several for each training seed"
