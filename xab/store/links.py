@@ -80,7 +80,9 @@ class Links:
         with self._db.write() as connection:
             study = load_study(connection, study_id, lock=True)
             gone = connection.execute(
-                sa.delete(t.sessions).where(t.sessions.c.study_id == study_id, t.sessions.c.number == number)
+                sa.delete(t.sessions).where(
+                    t.sessions.c.study_id == study_id, t.sessions.c.number == number, t.sessions.c.kind != "preview"
+                )
             ).rowcount
             if not gone:
                 raise NotFound("unknown_volunteer", f"the study has no volunteer {number}")
