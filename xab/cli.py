@@ -130,6 +130,9 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def make(settings: Settings, store: Store, options) -> int:
+    if store.studies.get(options.study).state == "ready":
+        print("nothing to make: every pair is there", file=sys.stderr)
+        return 0
     from .stimuli import make_study  # here: it takes torch
 
     _step_back()

@@ -43,3 +43,9 @@ def test_delete_takes_what_was_named_and_nothing_else(store, capsys, flags, left
         assert len(store.links.people(study)) == people
         assert store.studies.get(study).withdrawn == 1 - people
     assert done == (not left or people == 0) and ("error" in capsys.readouterr().err) != done
+
+
+def test_making_what_is_made_changes_nothing(store, capsys):
+    study = ready_study(store)
+    assert main(["make", study]) == 0 and "every pair is there" in capsys.readouterr().err
+    assert store.studies.get(study).state == "ready"

@@ -59,6 +59,8 @@ class Sessions:
             if version != newest["version"]:
                 raise Conflict("consent_changed", "the consent text has changed: please read it again")
             study = load_study(connection, session["study_id"], lock=True)
+            if study.state not in ("ready", "frozen"):
+                raise Conflict("not_ready", "the study is being prepared: please come back later with the same link")
             now = self._db.clock()
             slot = None
             if session["kind"] != "preview":
