@@ -15,6 +15,7 @@ from .records import add_session, freeze, load_pairs, load_study, new_token
 from .transactions import Database
 from .trials import NAMED_TRIAL, TrialMedia, log_events, media_of, newest_consent, require_played, shown
 
+MOST_CHECKS = 50  # stored of one session, so that no page can fill the disk
 STEPS = ("consent", "instructions", "check", "sound", "trials", "done")
 
 
@@ -133,15 +134,16 @@ class Sessions:
             stored = connection.scalar(
                 sa.select(sa.func.count()).select_from(t.checks).where(t.checks.c.session_id == session["id"])
             )
-            if stored < 50:
-                now = self._db.clock()
+            now = self._db.clock()
+            leaves = session["step"] == "check" and (passed or not study.design.require_check)
+            if stored < MOST_CHECKS or leaves:  # the one that lets a volunteer on is always kept
                 connection.execute(
                     sa.insert(t.checks).values(
                         session_id=session["id"], at=now, passed=passed, report=json.dumps(report)[:10_000]
                     )
                 )
-                if session["step"] == "check" and (passed or not study.design.require_check):
-                    self._set(connection, session, step="sound", seen_at=now)
+            if leaves:
+                self._set(connection, session, step="sound", seen_at=now)
 
     def log(self, token: str, page: str, events: list[dict]) -> int:
         """Append events {seq, kind, role, clip_time, page_ms, handle}; known ones are skipped. Returns those added."""
