@@ -1,5 +1,6 @@
 """xab.stats against scipy, statsmodels, published tables and closed forms."""
 
+import itertools
 import math
 
 import numpy as np
@@ -114,6 +115,23 @@ def test_power_is_the_share_of_simulated_studies_that_succeed():
         most = max(count for count in range(121) if stats.upper_bound(count, 120) < 0.65)
         measured = np.mean(correct <= most)
         assert measured == pytest.approx(power.power, abs=0.01)
+
+
+@pytest.mark.parametrize("icc", [0.0, 0.1])
+@pytest.mark.parametrize("margin,confidence", [(0.51, 0.95), (0.65, 0.95), (0.9, 0.999), (0.99, 0.5)])
+def test_the_planner_counts_as_the_verdict_does(margin, confidence, icc):
+    for row in itertools.islice(stats.power_rows(3, margin=margin, confidence=confidence, icc=icc), 12):
+        verdicts = [
+            stats.equivalence(count, row.trials, margin=margin, confidence=confidence)["equivalent"]
+            for count in range(row.trials + 1)
+        ]
+        assert row.trials == 3 * row.volunteers and row.most_correct == sum(verdicts) - 1
+
+
+@pytest.mark.timeout(60)
+def test_the_longest_plan_is_answered_while_somebody_waits():
+    table = stats.planner(120, margin=0.51, power=0.99, icc=0.5)
+    assert table["needed"] is None and len(table["rows"]) == 40
 
 
 def test_cluster_bootstrap_widens_when_volunteers_differ():
