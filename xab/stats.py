@@ -154,14 +154,30 @@ def cluster_bootstrap(
     Args:
         counts: (correct, trials) of each volunteer.
     """
+    shares = _resampled(counts, resamples, seed)
+    if shares is None:
+        return None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(shares, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def bootstrap_upper_bound(
+    counts: list[tuple[int, int]], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> float | None:
+    """One-sided percentile bound of the accuracy over the resamples of cluster_bootstrap: for the margin."""
+    shares = _resampled(counts, resamples, seed)
+    return None if shares is None else float(np.quantile(shares, confidence))
+
+
+def _resampled(counts: list[tuple[int, int]], resamples: int, seed: int) -> np.ndarray | None:
+    """(resamples,) accuracies of as many volunteers, drawn with replacement."""
     counts = np.array([pair for pair in counts if pair[1] > 0], dtype=float).reshape(-1, 2)
     if len(counts) < 2:
         return None
     drawn = np.random.default_rng(seed).integers(len(counts), size=(resamples, len(counts)))
     sums = counts[drawn].sum(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], [tail, 1 - tail])
-    return float(low), float(high)
+    return sums[:, 0] / sums[:, 1]
 
 
 def dispersion(counts: list[tuple[int, int]]) -> dict | None:
@@ -250,10 +266,11 @@ def analyse(
     return {
         "volunteers": len({answer.volunteer for answer in answers}),
         "volunteers_in_primary": len(counts),
-        "cannot_hear": sorted({answer.volunteer for answer in answers if not answer.hears}, key=str),
-        "excluded_for_catch": sorted(failed, key=str) if exclude_failed_catch else [],
+        "cannot_hear": sorted({answer.volunteer for answer in answers if not answer.hears}, key=_natural),
+        "excluded_for_catch": sorted(failed, key=_natural) if exclude_failed_catch else [],
         "overall": of(primary),
         "cluster_bootstrap": list(bootstrap) if bootstrap else None,
+        "cluster_bootstrap_upper_bound": bootstrap_upper_bound(counts, confidence=confidence),
         "dispersion": dispersion(counts),
         "side_bias": side_bias(primary, confidence),
         "catch": {
@@ -261,7 +278,7 @@ def analyse(
             "trials": len(catch),
             "share": passed / len(catch) if catch else None,
             "wilson": list(wilson(passed, len(catch), confidence)),
-            "volunteers_failing": sorted(failed, key=str),
+            "volunteers_failing": sorted(failed, key=_natural),
         },
         "sensitivity": {
             "all_judgments": of(main),
