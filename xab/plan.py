@@ -316,7 +316,7 @@ class PlannedTrial:
         return TWINS[1 - TWINS.index(self.x)]
 
 
-def make_plan(*, seed: int, slot: int, pairs: list[PlannedPair]) -> list[PlannedTrial]:
+def make_plan(*, seed: int | str, slot: int, pairs: list[PlannedPair]) -> list[PlannedTrial]:
     """The plan of the volunteer in ``slot`` (0, 1, ...), a function of its arguments alone.
 
     Within a volunteer the four arrangements occur equally often (within one) over the main trials, and within each

@@ -58,6 +58,18 @@ def test_plans_are_stored_before_the_first_trial_and_balanced(store, clock):
     assert set(Counter((row["pair_id"], row["x"], row["match"]) for row in main).values()) == {1}
 
 
+def test_no_plan_follows_from_the_seed_alone(store, clock):
+    answers = set()
+    for _ in range(4):
+        study = ready_study(store, speech=10, non_speech=10)
+        start(store, study, clock)
+        with store.engine.connect() as connection:
+            trials, pairs = metadata.tables["trials"], metadata.tables["pairs"]
+            query = sa.select(trials.c.x, trials.c.match).join(pairs).where(pairs.c.study_id == study)
+            answers.add(tuple(map(tuple, connection.execute(query.order_by(trials.c.position)))))
+    assert len(answers) == 4
+
+
 @pytest.mark.parametrize("step", ["instructions", "check", "sound", "trials"])
 def test_steps_cannot_be_jumped(store, clock, step):
     study = ready_study(store)

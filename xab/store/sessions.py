@@ -82,7 +82,10 @@ class Sessions:
                 PlannedPair(pair=pair.id, phase=pair.phase, stratum=f"{pair.model}/{pair.attack}/{pair.modality}")
                 for pair in load_pairs(connection, study.id)
             ]
-            plan = make_plan(seed=study.design.seed, slot=slot or 0, pairs=pairs)
+            # With the study's id, which no volunteer sees: seeds are alike (1, unless changed), and every answer would
+            # follow from this code alone.
+            seed = f"{study.design.seed}/{study.id}"
+            plan = make_plan(seed=seed, slot=slot or 0, pairs=pairs)
             connection.execute(
                 sa.insert(t.trials),
                 [
