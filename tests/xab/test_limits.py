@@ -41,3 +41,15 @@ def test_a_full_log_keeps_what_an_answer_needs(store, volunteer, monkeypatch):
     volunteer.finish()
     assert volunteer.state["step"] == "done"
     assert len(store.results.events(study.id)) == 10 + 3 * 6
+
+
+def test_what_the_consent_says_is_erased_is_erased_and_the_rest_stays(store, clock, volunteer):
+    (study,) = store.studies.all()
+    for told in ("when you played, paused or searched", "the check of your browser", "window size", "under a number"):
+        assert told in study.design.consent_text
+    volunteer.begin().finish()
+    clock.pass_((study.design.retention_days + 1) * 86_400)
+    assert store.links.forget() == 1
+    assert store.results.events(study.id) == store.results.checks(study.id) == []
+    (person,) = store.links.people(study.id)
+    assert (person["token"], person["user_agent"], person["answered"]) == (None, None, 6)
