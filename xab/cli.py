@@ -130,6 +130,9 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def make(settings: Settings, store: Store, options) -> int:
+    if store.studies.get(options.study).state == "ready":
+        print("nothing to make: every pair is there", file=sys.stderr)
+        return 0
     from .stimuli import make_study  # here: it takes torch
 
     _step_back()
@@ -201,10 +204,11 @@ def archive(settings: Settings, store: Store, options) -> int:
 
 def delete(settings: Settings, store: Store, options) -> int:
     study = store.studies.get(options.study)
-    what = f"volunteer {options.volunteer} of {study.title!r}" if options.volunteer else repr(study.title)
+    one = options.volunteer is not None  # 0 is no volunteer, and not the whole study
+    what = f"volunteer {options.volunteer} of {study.title!r}" if one else repr(study.title)
     if not options.yes:
         raise ValueError(f"nothing was deleted: --yes deletes {what} with every answer")
-    if options.volunteer:
+    if one:
         store.links.delete_person(study.id, options.volunteer)
     else:
         store.studies.delete(study.id)

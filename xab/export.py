@@ -278,7 +278,8 @@ def codebook() -> str:
         "## study.json",
         "",
         "The design, every version of the consent text, the digest fixed when the first volunteer started, the",
-        "analysis with every interval (`analysis.by` has one entry for each group), and the checksum of every file.",
+        "analysis with every interval (`analysis.by` has one entry for each group, uncorrected for their number), and",
+        "the checksum of every file.",
         "",
     ]
     return "\n".join(lines)

@@ -37,9 +37,11 @@ ARRANGEMENTS = tuple((twin, side) for twin in TWINS for side in SIDES)
 CONSENT = """You are asked to take part in a perception test. You will watch short clips of a face with sound and say \
 which of two clips is the same as a third one. It takes about {minutes} minutes.
 
-What is stored: your answers, how long you took, how often you played each clip, your browser's name and window \
-size, and, if you tell us, that you cannot hear the sound. No name, e-mail or address is asked for or stored; the link \
-you were given is the only thing that identifies you, and it is erased after {retention_days} days.
+What is stored: your answers and when you gave them, when you played, paused or searched each clip or left the page, \
+what the check of your browser found, your browser's name and window size, and, if you tell us, that you cannot hear \
+the sound. No name, e-mail or address is asked for or stored; the link you were given is the only thing that \
+identifies you. {retention_days} days after your last visit it is erased, with the record of your clicks and of your \
+browser; your answers stay, under a number.
 
 Taking part is voluntary. You can pause at any time and come back with the same link. You can withdraw at any time \
 with the button at the foot of every page: everything you have answered is deleted at once.
@@ -316,7 +318,7 @@ class PlannedTrial:
         return TWINS[1 - TWINS.index(self.x)]
 
 
-def make_plan(*, seed: int, slot: int, pairs: list[PlannedPair]) -> list[PlannedTrial]:
+def make_plan(*, seed: int | str, slot: int, pairs: list[PlannedPair]) -> list[PlannedTrial]:
     """The plan of the volunteer in ``slot`` (0, 1, ...), a function of its arguments alone.
 
     Within a volunteer the four arrangements occur equally often (within one) over the main trials, and within each

@@ -60,6 +60,8 @@ def make_report(store: Store, study_id: str) -> Report:
             identical=sum(bool(pair.measures.get("identical")) for pair in main),
             pairs=len(main),
             failed_checks=failed,
+            planned=design.volunteers,
+            finished=sum(person["finished_at"] is not None for person in people),
         ),
     )
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -51,7 +52,7 @@ class Settings:
         env = os.environ
         return cls(
             data=Path(env.get("PUSHPULL_XAB_DATA") or default_data()).expanduser().absolute(),
-            database_url=env.get("PUSHPULL_DATABASE_URL") or None,
+            database_url=_whole(env.get("PUSHPULL_DATABASE_URL") or None),
             assets=Path(env.get("PUSHPULL_XAB_ASSETS") or ROOT / "assets").absolute(),
             password=env.get("PUSHPULL_XAB_PASSWORD") or None,
             public_url=env.get("PUSHPULL_PUBLIC_URL") or None,
@@ -62,18 +63,37 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data / 'xab.sqlite'}"
 
     def environment(self) -> dict[str, str]:
-        """The same settings for a child process."""
+        """The same settings for a child process, which may run in another folder."""
         changed = {
             "PUSHPULL_XAB_DATA": str(self.data),
             "PUSHPULL_DATABASE_URL": self.database_url or "",
             "PUSHPULL_XAB_ASSETS": str(self.assets),
         }
+        if detectors := os.environ.get("PUSHPULL_DETECTORS"):
+            changed["PUSHPULL_DETECTORS"] = str(Path(detectors).absolute())
         return {**os.environ, **changed}
 
     def prepare(self) -> None:
-        """Make the folder, for its owner alone."""
-        self.data.mkdir(parents=True, exist_ok=True)
-        self.data.chmod(stat.S_IRWXU)
+        """Make the folder, for its owner alone.
+
+        Raises:
+            ValueError: it cannot be made, or this user may not write there.
+        """
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            self.data.chmod(stat.S_IRWXU)
+            tempfile.TemporaryFile(dir=self.data).close()
+        except OSError as error:
+            raise ValueError(
+                f"the XAB test cannot keep its data in {self.data}: {error.strerror}. Give this user the folder, or "
+                "name another one in PUSHPULL_XAB_DATA"
+            ) from error
+
+
+def _whole(url: str | None) -> str | None:
+    """The address of a database; that of an SQLite file leads there from every folder."""
+    found = re.fullmatch(r"sqlite:///(?!/)(?!:memory:)([^?]+)(.*)", url or "")
+    return f"sqlite:///{Path(found[1]).absolute()}{found[2]}" if found else url
 
 
 def _private(path: Path, make) -> bytes:

@@ -4,14 +4,17 @@ Chance is 1/2. Exact binomial statistics take every judgment as independent; the
 dispersion say how far that may be wrong.
 """
 
+import itertools
 import math
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy import optimize, stats
 
 CHANCE = 0.5
+NOTHING = 1e-200  # a probability that changes no sum
 GROUPINGS = ("attack", "modality", "model", "speech", "x", "match", "pair", "volunteer", "position")
 
 
@@ -151,14 +154,30 @@ def cluster_bootstrap(
     Args:
         counts: (correct, trials) of each volunteer.
     """
+    shares = _resampled(counts, resamples, seed)
+    if shares is None:
+        return None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(shares, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def bootstrap_upper_bound(
+    counts: list[tuple[int, int]], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> float | None:
+    """One-sided percentile bound of the accuracy over the resamples of cluster_bootstrap: for the margin."""
+    shares = _resampled(counts, resamples, seed)
+    return None if shares is None else float(np.quantile(shares, confidence))
+
+
+def _resampled(counts: list[tuple[int, int]], resamples: int, seed: int) -> np.ndarray | None:
+    """(resamples,) accuracies of as many volunteers, drawn with replacement."""
     counts = np.array([pair for pair in counts if pair[1] > 0], dtype=float).reshape(-1, 2)
     if len(counts) < 2:
         return None
     drawn = np.random.default_rng(seed).integers(len(counts), size=(resamples, len(counts)))
     sums = counts[drawn].sum(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], [tail, 1 - tail])
-    return float(low), float(high)
+    return sums[:, 0] / sums[:, 1]
 
 
 def dispersion(counts: list[tuple[int, int]]) -> dict | None:
@@ -247,10 +266,11 @@ def analyse(
     return {
         "volunteers": len({answer.volunteer for answer in answers}),
         "volunteers_in_primary": len(counts),
-        "cannot_hear": sorted({answer.volunteer for answer in answers if not answer.hears}, key=str),
-        "excluded_for_catch": sorted(failed, key=str) if exclude_failed_catch else [],
+        "cannot_hear": sorted({answer.volunteer for answer in answers if not answer.hears}, key=_natural),
+        "excluded_for_catch": sorted(failed, key=_natural) if exclude_failed_catch else [],
         "overall": of(primary),
         "cluster_bootstrap": list(bootstrap) if bootstrap else None,
+        "cluster_bootstrap_upper_bound": bootstrap_upper_bound(counts, confidence=confidence),
         "dispersion": dispersion(counts),
         "side_bias": side_bias(primary, confidence),
         "catch": {
@@ -258,7 +278,7 @@ def analyse(
             "trials": len(catch),
             "share": passed / len(catch) if catch else None,
             "wilson": list(wilson(passed, len(catch), confidence)),
-            "volunteers_failing": sorted(failed, key=str),
+            "volunteers_failing": sorted(failed, key=_natural),
         },
         "sensitivity": {
             "all_judgments": of(main),
@@ -285,49 +305,56 @@ class Power:
     power: float
 
 
-def equivalence_power(
-    volunteers: int,
+def power_rows(
     per_volunteer: int,
     *,
     margin: float = 0.65,
     confidence: float = 0.95,
     true_share: float = CHANCE,
     icc: float = 0.0,
-) -> Power:
-    """Exact probability that the upper bound falls below ``margin`` when accuracy really is ``true_share``.
+) -> Iterator[Power]:
+    """Rows for 1, 2, ... volunteers, without end: the exact probability that the upper bound falls below ``margin``.
 
-    With ``icc`` > 0 volunteers' own accuracies follow a beta distribution of that intra-class correlation, and the
-    count is a sum of beta-binomials.
+    Args:
+        per_volunteer: main trials of each.
+        margin, confidence: of the equivalence test.
+        true_share: what accuracy really is.
+        icc: 0 if everybody is alike. Above it volunteers' own accuracies follow a beta distribution of that
+            intra-class correlation, and the count is a sum of beta-binomials.
     """
-    trials = volunteers * per_volunteer
-    counts = np.arange(trials + 1)
-    bounds = np.append(stats.beta.ppf(confidence, counts[:-1] + 1, trials - counts[:-1]), 1.0)
-    most = int((bounds < margin).sum()) - 1
-    if icc <= 0:
-        power = float(stats.binom.cdf(most, trials, true_share))
-    else:
+    one, total = None, np.ones(1)
+    if icc > 0:
         spread = (1 - icc) / icc
-        one = stats.betabinom.pmf(
-            np.arange(per_volunteer + 1), per_volunteer, true_share * spread, (1 - true_share) * spread
-        )
-        total = np.ones(1)
-        for _ in range(volunteers):
+        counts = np.arange(per_volunteer + 1)
+        one = stats.betabinom.pmf(counts, per_volunteer, true_share * spread, (1 - true_share) * spread)
+    for volunteers in itertools.count(1):
+        trials = volunteers * per_volunteer
+        # The bound lies below the margin for the counts whose lower tail at the margin is smaller than 1 - confidence.
+        most = int(stats.binom.ppf(1 - confidence, trials, margin)) - 1
+        if most >= 0 and stats.beta.ppf(confidence, most + 1, trials - most) >= margin:
+            most -= 1  # a bound that is the margin is not below it
+        if one is None:
+            power = float(stats.binom.cdf(most, trials, true_share))
+        else:
             total = np.convolve(total, one)
-        power = float(min(1.0, total[: most + 1].sum()))
-    return Power(volunteers=volunteers, trials=trials, most_correct=most, power=power)
+            total[total < NOTHING] = 0  # processors take a hundred times as long for numbers that are almost none
+            power = float(min(1.0, total[: most + 1].sum()))
+        yield Power(volunteers=volunteers, trials=trials, most_correct=most, power=power)
+
+
+def equivalence_power(volunteers: int, per_volunteer: int, **settings) -> Power:
+    """The row of power_rows for ``volunteers``; settings are its own."""
+    return next(itertools.islice(power_rows(per_volunteer, **settings), volunteers - 1, None))
 
 
 def volunteers_needed(per_volunteer: int, *, power: float = 0.8, limit: int = 400, **settings) -> Power | None:
     """The smallest number of volunteers whose study reaches ``power``; None when ``limit`` are not enough.
 
-    Settings are those of equivalence_power. Power of a discrete test is a saw-tooth: one more volunteer may lower it
+    Settings are those of power_rows. Power of a discrete test is a saw-tooth: one more volunteer may lower it
     a little.
     """
-    for volunteers in range(1, limit + 1):
-        row = equivalence_power(volunteers, per_volunteer, **settings)
-        if row.power >= power:
-            return row
-    return None
+    rows = itertools.islice(power_rows(per_volunteer, **settings), limit)
+    return next((row for row in rows if row.power >= power), None)
 
 
 def paper_result() -> dict:
@@ -339,5 +366,5 @@ def planner(per_volunteer: int, *, power: float, highest: int = 40, **settings) 
     """A table and the answer of the power planner, JSON-ready."""
     needed = volunteers_needed(per_volunteer, power=power, **settings)
     last = max(highest, needed.volunteers + 3 if needed else 0)
-    rows = [equivalence_power(count, per_volunteer, **settings) for count in range(1, last + 1)]
+    rows = itertools.islice(power_rows(per_volunteer, **settings), last)
     return {"needed": asdict(needed) if needed else None, "rows": [asdict(row) for row in rows]}

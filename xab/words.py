@@ -5,8 +5,10 @@ from .plan import SHOWN_NAMES
 FEW = 5  # volunteers below which the bootstrap over them says little
 
 
-def p_value(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def p_value(p: float, digits: int = 3) -> str:
+    """ "p = 0.699", or "p < 0.001" where the digits would show nothing."""
+    least = 10.0**-digits
+    return f"p < {least:.{digits}f}" if p < least else f"p = {p:.{digits}f}"
 
 
 def headline(report: dict) -> str:
@@ -25,7 +27,7 @@ def headline(report: dict) -> str:
 
 
 def verdict(report: dict) -> tuple[str, str]:
-    """(kind, sentence): "heard", "equivalent", "both" or "open", and what it means."""
+    """(kind, sentence): "heard", "equivalent", "both", "below" or "open", and what it means."""
     overall = report["overall"]
     test = overall["equivalence"]
     if not overall["trials"]:
@@ -43,6 +45,11 @@ def verdict(report: dict) -> tuple[str, str]:
             f"Volunteers tell the clips apart: they are right more often than guessing explains "
             f"(one-sided {p_value(overall['p_greater'])})."
         )
+    if overall["accuracy"] < 0.5 and overall["p_two_sided"] < 1 - test["confidence"]:
+        return "below", (
+            f"Volunteers are right less often than guessing explains (two-sided {p_value(overall['p_two_sided'])}). "
+            "That is no equivalence to guessing: they may perceive a difference and have mistaken the question."
+        )
     if test["equivalent"]:
         return "equivalent", (
             f"Equivalent to guessing within the margin set before: the upper {level} bound of the accuracy is {bound}, "
@@ -55,7 +62,15 @@ def verdict(report: dict) -> tuple[str, str]:
     )
 
 
-def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks: int = 0) -> list[str]:
+def cautions(
+    report: dict,
+    *,
+    identical: int = 0,
+    pairs: int = 0,
+    failed_checks: int = 0,
+    planned: int | None = None,
+    finished: int = 0,
+) -> list[str]:
     """What a reader has to know before believing the verdict.
 
     Args:
@@ -63,8 +78,31 @@ def cautions(report: dict, *, identical: int = 0, pairs: int = 0, failed_checks:
         identical: main pairs whose two stored twins do not differ at all.
         pairs: main pairs.
         failed_checks: volunteers who answered although their browser changed pixels or samples.
+        planned: volunteers that the design set before; None where none were.
+        finished: volunteers who answered every trial.
     """
-    return [*_of_what_was_shown(identical, pairs, failed_checks), *_of_the_answers(report), *_of_the_volunteers(report)]
+    return [
+        *_of_what_was_shown(identical, pairs, failed_checks),
+        *_of_the_answers(report),
+        *_of_the_volunteers(report),
+        *(_of_the_plan(planned, finished) if planned and report["overall"]["trials"] else ()),
+    ]
+
+
+def _of_the_plan(planned: int, finished: int) -> list[str]:
+    """Results are shown live, and who stops when they please is right too often."""
+    if finished == planned:
+        return []
+    people = f"{planned} volunteer{'s were' if planned != 1 else ' was'} planned and {finished} finished"
+    if finished < planned:
+        return [
+            f"{people}: a look on the way. The p-values and bounds are those of a study that ends at the number set "
+            "before; who ends it at the first look that pleases is wrong more often than they say."
+        ]
+    return [
+        f"{people}: if they were added after a look at the results, the p-values and bounds are too good. The first "
+        f"{planned} are the study that was planned."
+    ]
 
 
 def _of_what_was_shown(identical: int, pairs: int, failed_checks: int) -> list[str]:
@@ -90,17 +128,12 @@ def _of_the_answers(report: dict) -> list[str]:
             f"{people.capitalize()} {', '.join(str(number) for number in deaf)} took part without hearing the sound, "
             "and can only guess where nothing but the sound differs. The numbers without them are given below."
         )
-    overall = report["overall"]
-    if overall["trials"] and overall["accuracy"] < 0.5 and overall["p_two_sided"] < 0.05:
-        said.append(
-            f"Volunteers are right less often than guessing ({p_value(overall['p_two_sided'])}): they may hear a "
-            "difference and have mistaken the question."
-        )
     spread = report["dispersion"]
     if spread and spread["p"] < 0.05:
         said.append(
             f"Volunteers differ more than chance explains (variance {spread['ratio']:.1f} times binomial, "
-            f"{p_value(spread['p'])}): the exact intervals are too narrow. Use the bootstrap over volunteers."
+            f"{p_value(spread['p'])}): the exact intervals are too narrow. Use the bootstrap over volunteers"
+            f"{_bootstrap_says(report)}."
         )
     bias = report["side_bias"]
     if bias["trials"] and bias["p"] < 0.05:
@@ -117,6 +150,14 @@ def _of_the_answers(report: dict) -> list[str]:
             "the loudspeakers were off."
         )
     return said
+
+
+def _bootstrap_says(report: dict) -> str:
+    bound, test = report["cluster_bootstrap_upper_bound"], report["overall"]["equivalence"]
+    if bound is None:
+        return ""
+    side = "below" if bound < test["margin"] else "not below"
+    return f": its upper {100 * test['confidence']:g} % bound, {100 * bound:.1f} %, is {side} the margin"
 
 
 def _of_the_volunteers(report: dict) -> list[str]:

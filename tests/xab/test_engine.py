@@ -3,10 +3,12 @@
 import sqlite3
 import threading
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from xab_support import fresh_database
 
 from xab.store import Store, StoreError
 from xab.store.engine import migrate, open_engine, use_wal
@@ -64,9 +66,53 @@ def test_the_write_ahead_log_waits_for_its_turn(tmp_path):
         ("nonsense", "no database URL"),
         ("sqlite:////proc/nowhere/x.sqlite", "cannot open the database"),
         ("postgresql://xab:secret@127.0.0.1:9/none", "cannot open the database"),
+        ("postgresql+psycopg2://xab:secret@127.0.0.1:9/none", "cannot open the database"),
     ],
 )
 def test_a_bad_url_is_explained(url, words):
     with pytest.raises(StoreError, match=words) as caught:
         Store(url)
     assert "secret" not in str(caught.value)
+
+
+def newer(path):
+    """A database that a later version has migrated."""
+    Store(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda path: path.write_bytes(b"no database " * 1000), "file is not a database"),
+        (newer, "a newer pushpull made it"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_explained_and_left_alone(tmp_path, make, words):
+    path = tmp_path / "xab.sqlite"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=words):
+        Store(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+def test_a_user_who_may_not_make_tables_is_explained(postgres):
+    with fresh_database(postgres) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DROP ROLE IF EXISTS guest")
+            connection.execute("CREATE ROLE guest LOGIN")
+        with pytest.raises(StoreError, match="permission denied for schema public"):
+            Store(url.replace("xab@", "guest@"))
+
+
+def test_an_error_of_the_database_tells_no_link(database_url):
+    store = Store(database_url)
+    with store.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        connection.exec_driver_sql("ALTER TABLE sessions RENAME TO gone")
+    with pytest.raises((StoreError, sa.exc.SQLAlchemyError), match="sessions") as caught:
+        store.sessions.state("a-link-of-somebody")
+    assert "a-link-of-somebody" not in str(caught.value)
+    store.close()

@@ -43,3 +43,31 @@ def test_a_folder_that_is_named_wins(home, monkeypatch):
     (home / ".local/share/pushpull/xab").mkdir(parents=True)
     monkeypatch.setenv("PUSHPULL_XAB_DATA", str(home / "named"))
     assert Settings.from_env().data == home / "named"
+
+
+@pytest.mark.parametrize(
+    "url, used",
+    [
+        ("sqlite:///xab.sqlite", "sqlite:///{here}/xab.sqlite"),
+        ("sqlite:///sub/xab.sqlite?mode=rw", "sqlite:///{here}/sub/xab.sqlite?mode=rw"),
+        ("sqlite:////srv/xab.sqlite", "sqlite:////srv/xab.sqlite"),
+        ("postgresql://u:p@host/name", "postgresql://u:p@host/name"),
+        ("", ""),
+    ],
+)
+def test_the_process_that_makes_stimuli_opens_the_same_files(tmp_path, monkeypatch, url, used):
+    """It runs in the package's folder, wherever the server was started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PUSHPULL_DATABASE_URL", url)
+    monkeypatch.setenv("PUSHPULL_DETECTORS", "mine")
+    told = Settings.from_env().environment()
+    assert told["PUSHPULL_DATABASE_URL"] == used.format(here=tmp_path)
+    assert told["PUSHPULL_DETECTORS"] == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_used_is_named_with_the_way_out(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="PUSHPULL_XAB_DATA") as caught:
+        Settings(data=tmp_path / place).prepare()
+    assert str(tmp_path / place) in str(caught.value)

@@ -1,5 +1,6 @@
 """xab.stats against scipy, statsmodels, published tables and closed forms."""
 
+import itertools
 import math
 
 import numpy as np
@@ -116,6 +117,23 @@ def test_power_is_the_share_of_simulated_studies_that_succeed():
         assert measured == pytest.approx(power.power, abs=0.01)
 
 
+@pytest.mark.parametrize("icc", [0.0, 0.1])
+@pytest.mark.parametrize("margin,confidence", [(0.51, 0.95), (0.65, 0.95), (0.9, 0.999), (0.99, 0.5)])
+def test_the_planner_counts_as_the_verdict_does(margin, confidence, icc):
+    for row in itertools.islice(stats.power_rows(3, margin=margin, confidence=confidence, icc=icc), 12):
+        verdicts = [
+            stats.equivalence(count, row.trials, margin=margin, confidence=confidence)["equivalent"]
+            for count in range(row.trials + 1)
+        ]
+        assert row.trials == 3 * row.volunteers and row.most_correct == sum(verdicts) - 1
+
+
+@pytest.mark.timeout(60)
+def test_the_longest_plan_is_answered_while_somebody_waits():
+    table = stats.planner(120, margin=0.51, power=0.99, icc=0.5)
+    assert table["needed"] is None and len(table["rows"]) == 40
+
+
 def test_cluster_bootstrap_widens_when_volunteers_differ():
     same = stats.cluster_bootstrap([(6, 12)] * 10)
     apart = stats.cluster_bootstrap([(0, 12), (12, 12)] * 5)
@@ -162,6 +180,55 @@ def test_side_bias():
 )
 def test_few_volunteers_are_said_to_say_little(right, said):
     assert any(caution.startswith(said) for caution in words.cautions(stats.analyse(answers(right))))
+
+
+@pytest.mark.parametrize(
+    ("right", "kind"),
+    [(20, "below"), (32, "equivalent"), (31, "equivalent"), (36, "open"), (42, "heard"), (0, "below")],
+)
+def test_the_verdict_of_sixty_answers(right, kind):
+    report = stats.analyse(answers({1: right}, per=60))
+    found, sentence = words.verdict(report)
+    assert found == kind and ("no equivalence" in sentence) == (kind == "below")
+
+
+def test_a_small_effect_is_called_both():
+    assert words.verdict(stats.analyse(answers({1: 550}, per=1000)))[0] == "both"
+
+
+@pytest.mark.parametrize(
+    ("planned", "finished", "said"),
+    [(5, 5, None), (5, 3, "5 volunteers were planned and 3 finished: a look on the way"), (1, 2, "1 volunteer was")],
+)
+def test_a_study_that_is_not_the_one_planned_says_so(planned, finished, said):
+    found = words.cautions(stats.analyse(answers({1: 6, 2: 6})), planned=planned, finished=finished)
+    assert [one for one in found if "planned" in one] == [one for one in found if said and one.startswith(said)]
+    assert words.cautions(stats.analyse([]), planned=planned, finished=0) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "side"),
+    [({n: (3, 11)[n % 2] for n in range(9)}, "not below"), ({n: (0, 8)[n % 2] for n in range(9)}, "below")],
+)
+def test_volunteers_who_differ_are_judged_by_the_bootstrap(right, side):
+    report = stats.analyse(answers(right))
+    bound, test = report["cluster_bootstrap_upper_bound"], report["overall"]["equivalence"]
+    assert report["overall"]["accuracy"] < bound <= report["cluster_bootstrap"][1]
+    assert test["equivalent"], "the exact bound alone says so either way"
+    assert any(f"is {side} the margin" in one for one in words.cautions(report))
+
+
+@pytest.mark.parametrize(
+    ("p", "digits", "text"),
+    [(0.6991, 3, "p = 0.699"), (0.0002, 3, "p < 0.001"), (1e-9, 4, "p < 0.0001"), (1, 3, "p = 1.000")],
+)
+def test_no_p_value_is_nothing(p, digits, text):
+    assert words.p_value(p, digits) == text
+
+
+def test_volunteers_are_named_by_number():
+    made = answers({2: 1, 10: 1, 1: 1}, per=2, phase="catch")
+    assert stats.analyse(made)["catch"]["volunteers_failing"] == [1, 2, 10]
 
 
 def test_analysis_of_a_study():

@@ -58,6 +58,18 @@ def test_plans_are_stored_before_the_first_trial_and_balanced(store, clock):
     assert set(Counter((row["pair_id"], row["x"], row["match"]) for row in main).values()) == {1}
 
 
+def test_no_plan_follows_from_the_seed_alone(store, clock):
+    answers = set()
+    for _ in range(4):
+        study = ready_study(store, speech=10, non_speech=10)
+        start(store, study, clock)
+        with store.engine.connect() as connection:
+            trials, pairs = metadata.tables["trials"], metadata.tables["pairs"]
+            query = sa.select(trials.c.x, trials.c.match).join(pairs).where(pairs.c.study_id == study)
+            answers.add(tuple(map(tuple, connection.execute(query.order_by(trials.c.position)))))
+    assert len(answers) == 4
+
+
 @pytest.mark.parametrize("step", ["instructions", "check", "sound", "trials"])
 def test_steps_cannot_be_jumped(store, clock, step):
     study = ready_study(store)
@@ -255,6 +267,40 @@ def test_a_frozen_study_keeps_its_design_and_a_ready_one_versions_its_consent(st
         with pytest.raises(Conflict):
             change()
     assert store.links.people(study)[0]["consent_version"] == 2
+
+
+def test_links_that_were_sent_outlive_a_new_design(store, clock):
+    study = ready_study(store)
+    volunteer = Volunteer(store, store.links.add_links(study, 1)[0][1], clock)
+    preview = store.links.preview_link(study)
+    store.studies.revise(study, small_design(title="Without the typo"))
+    for state in ("draft", "making", "failed"):
+        if state == "making":
+            store.studies.claim(study, "w", 6)
+        elif state == "failed":
+            store.studies.finish(study, "w", error="no clips")
+        assert (volunteer.state["step"], store.studies.get(study).state) == ("consent", state)
+        with pytest.raises(Conflict, match="come back later") as caught:
+            store.sessions.consent(volunteer.token, 1)
+        assert caught.value.code == "not_ready"
+    with pytest.raises(NotFound):
+        store.sessions.state(preview)
+    fill(store, study)
+    assert volunteer.begin().finish().state["title"] == "Without the typo"
+
+
+def test_a_ready_study_is_not_taken_back_from_its_links(store, clock):
+    study = ready_study(store)
+    with pytest.raises(Conflict) as caught:
+        store.studies.claim(study, "w", 6)
+    assert (caught.value.code, store.studies.get(study).state) == ("made", "ready")
+    start(store, study, clock).answer()
+    # As a version before left it: answers, but not frozen.
+    with store.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        connection.execute(sa.update(metadata.tables["studies"]).values(state="failed"))
+    with pytest.raises(Conflict, match="volunteers have agreed"):
+        store.studies.revise(study, small_design())
+    assert len(store.results.judgments(study)) == 1
 
 
 def test_an_archived_study_answers_nobody_and_keeps_results(store, clock):

@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from ..store import Refused
+from ..words import p_value
 from .http import body_of
 
 COOKIE = "xab_lab"
@@ -62,7 +63,7 @@ class Entry:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(when=when, number=number, percent=percent)
+        self._templates.filters.update(when=when, number=number, percent=percent, p_value=p_value)
 
     def cookie(self, request: Request) -> str:
         """The cookie of somebody who is logged in; raises NotAdmitted."""

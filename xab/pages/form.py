@@ -130,7 +130,7 @@ GROUPS = (
                 name="retention_days",
                 label="Retention",
                 help="This long after a volunteer's last activity the link, browser and event log are erased; "
-                "the answers stay, as anonymous counts.",
+                "the answers and their times stay, under a number.",
                 unit="days",
             ),
             Field(name="seed", label="Seed", help="Of clips, attacks and every volunteer's plan."),

@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 BUSY_MS = 15_000  # how long a writer waits for another process before it gives up
@@ -37,11 +38,18 @@ def open_engine(url: str) -> sa.Engine:
     if kind.get_backend_name() == "postgresql":
         if importlib.util.find_spec("psycopg") is None:
             raise StoreError("PostgreSQL needs the package psycopg: pip install 'pushpull[postgres]'")
-        return sa.create_engine(kind, pool_size=8, max_overflow=4, pool_pre_ping=True)
+        # Whatever driver the URL names: this one is installed and tested.
+        kind = kind.set(drivername="postgresql+psycopg")
+        return sa.create_engine(kind, pool_size=8, max_overflow=4, pool_pre_ping=True, hide_parameters=True)
     if kind.get_backend_name() != "sqlite" or not kind.database or kind.database == ":memory:":
         raise StoreError(f"{kind.get_backend_name()!r}: XAB keeps its data in an SQLite file or in PostgreSQL")
+    # Parameters are hidden because they hold links and answers, and errors are logged.
     engine = sa.create_engine(
-        kind, pool_size=8, max_overflow=4, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False}
+        kind,
+        pool_size=8,
+        max_overflow=4,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -77,7 +85,11 @@ def use_wal(connection: sqlite3.Connection) -> None:
 
 
 def migrate(engine: sa.Engine, revision: str = "head") -> None:
-    """Bring the schema to ``revision``; several processes may start at once."""
+    """Bring the schema to ``revision``; several processes may start at once.
+
+    Raises:
+        StoreError: the database cannot be reached, is none, may not be written, or is of a newer version.
+    """
     config = Config()
     # Alembic reads % as interpolation, and a path may hold one.
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -90,7 +102,18 @@ def migrate(engine: sa.Engine, revision: str = "head") -> None:
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
-    except sa.exc.OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    except sa.exc.DBAPIError as error:
         shown = engine.url.render_as_string(hide_password=True)
-        raise StoreError(f"cannot open the database {shown}: {reason}") from error
+        raise StoreError(f"cannot open the database {shown}: {reason_of(error)}") from error
+    except CommandError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        raise StoreError(
+            f"the database {shown} has a schema that this version does not know ({error}): a newer pushpull made it. "
+            "Start that version, or name another database"
+        ) from error
+
+
+def reason_of(error: sa.exc.SQLAlchemyError) -> str:
+    """What the database said, in one line, without the statement and what it was given."""
+    said = str(getattr(error, "orig", None) or "").strip() or str(error)
+    return said.splitlines()[0] if said else type(error).__name__

@@ -80,7 +80,9 @@ class Links:
         with self._db.write() as connection:
             study = load_study(connection, study_id, lock=True)
             gone = connection.execute(
-                sa.delete(t.sessions).where(t.sessions.c.study_id == study_id, t.sessions.c.number == number)
+                sa.delete(t.sessions).where(
+                    t.sessions.c.study_id == study_id, t.sessions.c.number == number, t.sessions.c.kind != "preview"
+                )
             ).rowcount
             if not gone:
                 raise NotFound("unknown_volunteer", f"the study has no volunteer {number}")
@@ -89,8 +91,8 @@ class Links:
     def forget(self) -> int:
         """Apply every study's retention: erase what could lead back to a person; returns the number of sessions.
 
-        Answers and plans stay: without token, browser, times of clicks and window they are anonymous counts. Links
-        that nobody used are deleted.
+        Answers, their times and plans stay, under a number and without token, browser, clicks and window. Links that
+        nobody used are deleted.
         """
         now, erased = self._db.clock(), 0
         with self._db.read() as connection:

@@ -15,6 +15,7 @@ from .records import add_session, freeze, load_pairs, load_study, new_token
 from .transactions import Database
 from .trials import NAMED_TRIAL, TrialMedia, log_events, media_of, newest_consent, require_played, shown
 
+MOST_CHECKS = 50  # stored of one session, so that no page can fill the disk
 STEPS = ("consent", "instructions", "check", "sound", "trials", "done")
 
 
@@ -59,6 +60,8 @@ class Sessions:
             if version != newest["version"]:
                 raise Conflict("consent_changed", "the consent text has changed: please read it again")
             study = load_study(connection, session["study_id"], lock=True)
+            if study.state not in ("ready", "frozen"):
+                raise Conflict("not_ready", "the study is being prepared: please come back later with the same link")
             now = self._db.clock()
             slot = None
             if session["kind"] != "preview":
@@ -79,7 +82,10 @@ class Sessions:
                 PlannedPair(pair=pair.id, phase=pair.phase, stratum=f"{pair.model}/{pair.attack}/{pair.modality}")
                 for pair in load_pairs(connection, study.id)
             ]
-            plan = make_plan(seed=study.design.seed, slot=slot or 0, pairs=pairs)
+            # With the study's id, which no volunteer sees: seeds are alike (1, unless changed), and every answer would
+            # follow from this code alone.
+            seed = f"{study.design.seed}/{study.id}"
+            plan = make_plan(seed=seed, slot=slot or 0, pairs=pairs)
             connection.execute(
                 sa.insert(t.trials),
                 [
@@ -131,15 +137,16 @@ class Sessions:
             stored = connection.scalar(
                 sa.select(sa.func.count()).select_from(t.checks).where(t.checks.c.session_id == session["id"])
             )
-            if stored < 50:
-                now = self._db.clock()
+            now = self._db.clock()
+            leaves = session["step"] == "check" and (passed or not study.design.require_check)
+            if stored < MOST_CHECKS or leaves:  # the one that lets a volunteer on is always kept
                 connection.execute(
                     sa.insert(t.checks).values(
                         session_id=session["id"], at=now, passed=passed, report=json.dumps(report)[:10_000]
                     )
                 )
-                if session["step"] == "check" and (passed or not study.design.require_check):
-                    self._set(connection, session, step="sound", seen_at=now)
+            if leaves:
+                self._set(connection, session, step="sound", seen_at=now)
 
     def log(self, token: str, page: str, events: list[dict]) -> int:
         """Append events {seq, kind, role, clip_time, page_ms, handle}; known ones are skipped. Returns those added."""

@@ -56,11 +56,18 @@ class Studies:
             return load_pairs(connection, study_id)
 
     def revise(self, study_id: str, design: Design) -> list[str]:
-        """Replace the design of a study that nobody has started; returns paths of stimuli no longer used."""
+        """Replace the design of a study that nobody has started; returns paths of stimuli no longer used.
+
+        Links that were made stay valid: they may have been sent. They wait until the new stimuli are ready.
+        """
         with self._db.write() as connection:
             study = load_study(connection, study_id, lock=True)
             if study.state not in EDITABLE:
                 raise Conflict("frozen", f"the study is {study.state}: its design cannot change any more")
+            of_study = t.sessions.c.study_id == study_id
+            connection.execute(sa.delete(t.sessions).where(of_study, t.sessions.c.kind == "preview"))
+            if connection.scalar(sa.select(t.sessions.c.id).where(of_study, t.sessions.c.consent_id.is_not(None))):
+                raise Conflict("started", "volunteers have agreed to this design: it cannot change any more")
             paths = self._drop_pairs(connection, study_id)
             if design.consent_text != study.design.consent_text:
                 newest = connection.scalar(
@@ -115,6 +122,8 @@ class Studies:
             now = self._db.clock()
             if study.state in ("frozen", "archived"):
                 raise Conflict("frozen", f"the study is {study.state}: its stimuli cannot change any more")
+            if study.state == "ready":  # taking it back from links that may be in use would let a design change later
+                raise Conflict("made", "the study is ready: every pair is made")
             if study.state == "making" and study.worker not in (None, worker) and not self.stale(study):
                 raise Conflict("making", "another process is making these stimuli")
             set_study(
@@ -189,6 +198,5 @@ class Studies:
 
     def _drop_pairs(self, connection, study_id) -> list[str]:
         paths = [file.path for pair in load_pairs(connection, study_id) for file in pair.stimuli]
-        connection.execute(sa.delete(t.sessions).where(t.sessions.c.study_id == study_id))
         connection.execute(sa.delete(t.pairs).where(t.pairs.c.study_id == study_id))
         return paths

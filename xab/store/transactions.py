@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
-from .engine import StoreError
+from .engine import StoreError, reason_of
 
 
 class Database:
@@ -39,4 +39,4 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
-        raise StoreError(f"the database does not answer: {error}") from error
+        raise StoreError(f"the database does not answer: {reason_of(error)}") from error
