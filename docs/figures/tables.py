@@ -175,6 +175,8 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "held out of seeds": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LITE)),
     "seeds at 5": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-5")),
     "seeds at 1": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-1")),
+    "LR-ASD by seeds": ("docs/results/README.md", partial(seed_tables.seeds, "lr-asd-seeds")),
+    "held out of LR-ASD": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LR_ASD)),
     "audits": ("docs/results/README.md", audit_tables.shipped),
     "transfer of detectors": ("docs/results/detectors.md", detector_tables.transfer),
 }
