@@ -2,10 +2,11 @@
 
     python docs/figures/lengths.py
 
-Made of docs/results/lengths (detectors named ROW-FRAMESk and d3-lambda-WEIGHT) and, for the full 400,000 frames, of
+Made of docs/results/lengths (detectors named ROW-FRAMESk and d3-lambda-WEIGHT; their cards are in docs/from-scratch/lengths) and, for the full 400,000 frames, of
 docs/results/seed-0-eps-5: the same examples, attacks and training seed.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,10 +17,11 @@ from detector_tables import RESULTS, heading, read, table_row
 
 from pushpull.evaluation.studies import WORST
 from pushpull.evaluation.written import percent
-from pushpull.plots.style import BLUE, GREEN, PURPLE, VERMILLION, new_figure, save
+from pushpull.plots.style import BLUE, GREEN, PURPLE, new_figure, save
 
+CARDS = RESULTS.parent / "from-scratch"
 FOLDER, WHOLE, WHOLE_FRAMES = "lengths", "seed-0-eps-5", 400
-ROWS = {"A": (BLUE, "o"), "B3": (VERMILLION, "s"), "D3": (PURPLE, "^")}
+ROWS = {"A": (BLUE, "o"), "D3": (PURPLE, "^")}
 WEIGHED, WEIGHED_FRAMES, WEIGHT = "D3", 200, 0.1  # of the sweep over lambda, and the row's own lambda
 LAMBDA = re.compile(r"d3-lambda-([\d.]+)$")
 
@@ -52,7 +54,8 @@ def by_weight() -> dict[float, dict]:
 
 def table() -> str:
     """Frames right, unattacked and in the worst case, by length and by lambda."""
-    lines = heading(["row", "frames trained", "lambda", "unattacked", "worst case [95 %]", "AP attacked"], left=1)
+    head = ["row", "frames trained", "lambda", "swapped voices, AP: GRID", "heads", "unattacked", "worst case [95 %]"]
+    lines = heading(head, left=1)
     for row, lengths in by_length().items():
         own = f"{WEIGHT:g}" if row == WEIGHED else "-"
         lines += [_line(row, frames, own, figures) for frames, figures in lengths.items()]
@@ -63,11 +66,11 @@ def table() -> str:
 
 
 def _line(row: str, frames: int, weight: str, figures: dict) -> str:
-    clean, attacked = figures["clean"], figures["adversarial"]
-    cells = [row, f"{frames},000", weight, percent(clean["frame_accuracy"])]
-    return table_row(
-        [*cells, percent(attacked["frame_accuracy"], interval=True), percent(attacked["average_precision"])]
-    )
+    folder = "seed-0" if frames == WHOLE_FRAMES else "lengths"
+    card = json.loads((CARDS / folder / f"{figures['model']}.json").read_text(encoding="utf-8"))
+    looks = [f"{source['swapped']['ap']:.0f}" for source in card["heldout"]["sources"].values()]
+    cells = [row, f"{frames},000", weight, *looks, percent(figures["clean"]["frame_accuracy"])]
+    return table_row([*cells, percent(figures["adversarial"]["frame_accuracy"], interval=True)])
 
 
 def draw() -> Path:
