@@ -2,8 +2,9 @@
 
     python docs/figures/lengths.py
 
-Made of docs/results/lengths (detectors named ROW-FRAMESk and d3-lambda-WEIGHT; their cards are in docs/from-scratch/lengths) and, for the full 400,000 frames, of
-docs/results/seed-0-eps-5: the same examples, attacks and training seed.
+Made of docs/results/lengths (detectors named ROW-FRAMESk and d3-lambda-WEIGHT; their cards are in
+docs/from-scratch/lengths) and, for the full 400,000 frames, of docs/results/seed-0-eps-5: the same examples, attacks
+and training seed.
 """
 
 import json

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import audit_tables
 import detector_tables
+import lengths
 import seed_tables
 
 from pushpull.evaluation.paper import TABLE_1
@@ -175,6 +176,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "held out of seeds": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LITE)),
     "seeds at 5": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-5")),
     "seeds at 1": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-1")),
+    "lengths": ("docs/results/README.md", lengths.table),
     "LR-ASD by seeds": ("docs/results/README.md", partial(seed_tables.seeds, "lr-asd-seeds")),
     "held out of LR-ASD": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LR_ASD)),
     "audits": ("docs/results/README.md", audit_tables.shipped),
