@@ -75,6 +75,7 @@ def test_a_narrow_page_has_all_tabs_in_its_address(browser, served):
     page.wait_for_url("**/#results")
     page.click("#pp-tabs [data-tab-id=attack]")
     page.wait_for_selector("#pp-run", state="visible")
+    page.wait_for_function("!location.hash")  # a moment later
     page.go_back()
     page.wait_for_selector("#pp-result h2", state="visible")
     page.close()
