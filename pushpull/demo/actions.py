@@ -285,13 +285,13 @@ class Actions:
                     said = how_far(f"{RESULTS_ARE_THERE}: {text}", outcome.flipped)
                     yield {ui.files: panels.waiting(f"Writing {text}"), ui.progress: said}
                 task.result()
+            ended = "Stopped early" if outcome.run.result.cancelled else "Done"
+            took = time.monotonic() - began
+            done = panels.attacking(trace, took, note=ended, done=True, flipped=outcome.flipped)
+            kept = outcome.keep(values, done, panels.player(address))
         except Exception as error:
             yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}
             return
-        ended = "Stopped early" if outcome.run.result.cancelled else "Done"
-        took = time.monotonic() - began
-        done = panels.attacking(trace, took, note=ended, done=True, flipped=outcome.flipped)
-        kept = outcome.keep(values, done, panels.player(address))
         yield self.idle() | {ui.files: kept.parts["files"], ui.progress: done}
 
     # The same for programs

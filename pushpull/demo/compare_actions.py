@@ -255,13 +255,12 @@ class CompareActions:
                     turn.follows_to(min(0.9, files / (FILES_OF_EACH * len(comparison.runs))))
                     said = state.html(f"{stopped}{RESULTS_ARE_THERE}: {text}")
                     yield {ui.files: panels.waiting(f"Writing {text}"), ui.progress: said}
-                links = task.result()
+                parts["files"] = marked(task.result(), folder)
+            parts["progress"] = state.html("Stopped early" if stopped else "Done", done=True)
+            Kept(tab="compare", form=(names, how, source, *values), parts=parts).write(folder)
         except Exception as error:
             yield self.idle() | {ui.progress: Actions.refuse(error, "The comparison did not run"), ui.files: ""}
             return
-        parts["files"] = marked(links, folder)
-        parts["progress"] = state.html("Stopped early" if stopped else "Done", done=True)
-        Kept(tab="compare", form=(names, how, source, *values), parts=parts).write(folder)
         yield self.idle() | {ui.files: parts["files"], ui.progress: parts["progress"]}
 
     def _attack(self, spec, subject, face, transfer_from, stop, state, tell) -> list[tuple[str, Run]]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from pushpull.detectors.flat import along_time, as_clips, as_pictures, flat_kernel
+from pushpull.detectors.flat import along_time, flat_kernel, run_along
 from pushpull.detectors.lr_asd import Gate
 from pushpull.detectors.streams import AudioEncoder, Block, TwoStreams, VisualEncoder
 
@@ -52,7 +52,7 @@ class FoldedBlock(nn.Module):
 
 def _run(steps: nn.ModuleList, x: Tensor, frames: int) -> Tensor:
     for step in steps:
-        x = as_pictures(step(as_clips(x, frames)), x.shape[2], frames) if step.along_time else step(x)
+        x = run_along(step, x, frames) if step.along_time else step(x)
     return x
 
 

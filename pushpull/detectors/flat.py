@@ -5,6 +5,8 @@ two-dimensional one, and seen as B "pictures" of T by h w pixels so is one along
 as fast as Conv3d on a processor, and the same numbers to rounding.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,18 +33,23 @@ def flat_kernel(conv: nn.Module, weight: Tensor) -> tuple[Tensor, tuple[int, int
 
 
 def along_time(conv: nn.Module) -> bool:
-    """Whether ``conv`` is a Conv3d along time: its input is to be seen as :func:`as_clips` sees it."""
+    """Whether ``conv`` is a Conv3d along time: :func:`run_along` runs what it becomes."""
     return conv.weight.ndim == 5 and conv.weight.shape[2] > 1
 
 
-def as_clips(x: Tensor, frames: int) -> Tensor:
+def run_along(step: Callable[[Tensor], Tensor], x: Tensor, frames: int) -> Tensor:
+    """``step``, a two-dimensional convolution along time and what follows it, on (B T, C, h, w); T is ``frames``."""
+    return _as_pictures(step(_as_clips(x, frames)), x.shape[2], frames)
+
+
+def _as_clips(x: Tensor, frames: int) -> Tensor:
     """(B T, C, h, w) -> (B, C, T, h w), both with channels last."""
     pictures, channels, height, width = x.shape
     flat = x.permute(0, 2, 3, 1).reshape(pictures // frames, frames, height * width, channels)
     return flat.permute(0, 3, 1, 2)
 
 
-def as_pictures(x: Tensor, height: int, frames: int) -> Tensor:
+def _as_pictures(x: Tensor, height: int, frames: int) -> Tensor:
     """(B, C, T, h w) -> (B T, C, h, w), both with channels last."""
     clips, channels, _, pixels = x.shape
     flat = x.permute(0, 2, 3, 1).reshape(clips * frames, height, pixels // height, channels)

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.detectors.base import MODALITIES, Outputs
-from pushpull.detectors.flat import along_time, as_clips, as_pictures, flat_kernel, halved
+from pushpull.detectors.flat import along_time, flat_kernel, halved, run_along
 from pushpull.detectors.front_ends import mfcc
 from pushpull.detectors.state import load_state
 from pushpull.detectors.talknet.network import check_inputs, check_pair
@@ -95,9 +95,11 @@ def _run(steps: list[Step], x: Tensor, frames: int) -> Tensor:
 
 def _convolved(conv: nn.Module, x: Tensor, frames: int) -> Tensor:
     kernel, padding = flat_kernel(conv, conv.weight)
-    if along_time(conv):
-        return as_pictures(F.conv2d(as_clips(x, frames), kernel, padding=padding), x.shape[2], frames)
-    return F.conv2d(x, kernel, padding=padding)
+
+    def flat(seen: Tensor) -> Tensor:
+        return F.conv2d(seen, kernel, padding=padding)
+
+    return run_along(flat, x, frames) if along_time(conv) else flat(x)
 
 
 class VisualEncoder(nn.Module):
