@@ -1,4 +1,5 @@
 import pytest
+from browser_support import launch
 
 from pushpull.demo import background
 
@@ -18,3 +19,15 @@ def unhurried():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(background, "NICENESS", 0)
         yield
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium for visitors."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    with playwright.sync_playwright() as running:
+        browser = launch(running)
+        yield browser
+        browser.close()

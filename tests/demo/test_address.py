@@ -5,7 +5,7 @@ import shutil
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from browser_support import Served, Visitor, launch, write_model
+from browser_support import Served, Visitor, write_model
 
 from pushpull.demo.kept import PARTS, SHOWN, Kept, marked
 from pushpull.demo.storage import ResultStore
@@ -20,15 +20,6 @@ def served(tmp_path_factory, unhurried):
     write_model(served.folder / "checkpoints", "talknet-other")
     yield served
     served.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        browser = launch(running)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

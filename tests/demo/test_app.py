@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser_support import FRAMES, Served, Visitor, launch, write_face
+from browser_support import FRAMES, Served, Visitor, write_face
 
 from pushpull import perturb
 from pushpull.demo.actions import Actions
@@ -157,17 +157,6 @@ def test_neither_checkpoints_nor_source_are_served(served):
 
 
 # --- the browser ---
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    with playwright.sync_playwright() as running:
-        browser = launch(running)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from browser_support import Served, Visitor, launch
+from browser_support import Served, Visitor
 
 from pushpull.demo.context import ASSETS, DemoContext
 from pushpull.demo.example import SHIPPED, Example, write_example
@@ -19,15 +19,6 @@ SHIFTS = """() => new Promise((done) => {
   new PerformanceObserver(sum).observe({ type: "layout-shift", buffered: true });
   setTimeout(() => done(0), 2000);
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        browser = launch(running)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

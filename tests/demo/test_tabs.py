@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from browser_support import FRAMES, Served, launch, write_model
+from browser_support import FRAMES, Served, write_model
 
 from pushpull.demo import models_tab
 from pushpull.demo.compare_actions import Progress
@@ -21,17 +21,6 @@ def served(tmp_path_factory, unhurried):
     write_model(served.folder / "checkpoints", "talknet-other")
     yield served
     served.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    with playwright.sync_playwright() as running:
-        browser = launch(running)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
