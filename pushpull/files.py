@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from filelock import FileLock, Timeout
+
 PARTIAL = ".partial"  # suffix of what is being written; a killed process leaves it behind
+LOCK = ".lock"  # in a folder that one process at a time works in
 
 
 @contextmanager
@@ -30,6 +33,28 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of ``folder`` for as long as the block lasts; one that dies lets them in again.
+
+    A file system without locks keeps nobody out.
+
+    Raises:
+        ValueError: another process is in such a block.
+    """
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"another process works in {folder} now: wait until it is done, or give another --out") from None
+    except (OSError, NotImplementedError):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_text(path: str | os.PathLike) -> str:

@@ -8,6 +8,7 @@ import secrets
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,9 +114,15 @@ def _private(path: Path, make) -> bytes:
 
 
 class Gate:
-    """The experimenter's password and the cookie that remembers it was given."""
+    """The experimenter's password and the cookie that remembers it was given.
 
-    def __init__(self, settings: Settings):
+    Cookies that were logged out are remembered as long as this process lives, a restart forgets them; a new password
+    ends all.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._ended: dict[str, float] = {}  # cookies, and when they would have run out by themselves
         settings.prepare()
         self._secret = _private(settings.data / "secret", lambda: secrets.token_bytes(32))
         self._file = settings.data / "password"
@@ -155,10 +162,17 @@ class Gate:
 
     def cookie(self) -> str:
         """A signed value that expires; a changed password ends it too."""
-        return self._signer("cookie").sign("experimenter").decode()
+        # Each login's own, so that logging out ends no other one's.
+        return self._signer("cookie").sign(f"experimenter-{secrets.token_hex(8)}").decode()
 
     def knows(self, cookie: str | None) -> bool:
-        return self._signer("cookie").validate(cookie or "", max_age=SESSION_SECONDS)
+        return self._signer("cookie").validate(cookie or "", max_age=SESSION_SECONDS) and cookie not in self._ended
+
+    def end(self, cookie: str) -> None:
+        """Log out: from now on the cookie opens nothing, whoever has a copy of it."""
+        now = self._clock()
+        self._ended = {ended: until for ended, until in self._ended.items() if until > now}
+        self._ended[cookie] = now + SESSION_SECONDS
 
     def form_token(self, cookie: str) -> str:
         """Goes into every form of a page, so that no other site can post one."""

@@ -15,6 +15,7 @@ from pushpull.data.batches import Batch, prefetch
 from pushpull.data.heldout import report_table
 from pushpull.data.parallel import World
 from pushpull.detectors import resolve_device
+from pushpull.files import alone
 from pushpull.training.adversarial import AdversarialSet, load_set
 from pushpull.training.attacked import attacked
 from pushpull.training.distillation import distillation_loss
@@ -55,7 +56,8 @@ def train(
         The path of the weights.
 
     Raises:
-        ValueError: ``out`` holds a run with other options (the message names them), or there are too few clips.
+        ValueError: ``out`` holds a run with other options (the message names them), another process trains into it
+            now, or there are too few clips.
         FloatingPointError: the loss is no longer a number, or its gradient was none for eleven steps in a row; what
             was saved before is kept.
         KeyboardInterrupt: stopped by hand; the step was finished and the state saved.
@@ -64,7 +66,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if options.threads:
         torch.set_num_threads(options.threads)
-    with World(resolve_device(options.device)) as world:
+    with World(resolve_device(options.device)) as world, alone(out) if world.leads else nullcontext():
         if options.accumulate % world.size:
             raise ValueError(
                 f"{world.size} processes share the batches of a step: give --accumulate a multiple of {world.size}"
@@ -141,6 +143,7 @@ class Trainer:
             # The state may come from another device.
             self.optimizer.param_groups[0]["fused"] = self.device.type == "cuda"
             self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+            self.useless = state.get("useless", 0)
             self.origin = state.get("origin", self.origin)  # the card of a file may have changed since
         elif self.world.leads:
             remove_sets(self.out)  # of a run that nobody goes on with: their options are not known
@@ -150,7 +153,7 @@ class Trainer:
         if self.world.leads:
             state = {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
             state |= {"identity": self.identity, "origin": self.origin}
-            state |= {"step": self.step, "seconds": self.seconds, "history": self.history}
+            state |= {"step": self.step, "seconds": self.seconds, "history": self.history, "useless": self.useless}
             save_state(self.out / "state.pt", state)
         self.saved = time.monotonic()
 

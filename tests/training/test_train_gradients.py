@@ -54,3 +54,16 @@ def test_gradients_that_stay_no_numbers_stop_the_run(footage, tmp_path, monkeypa
     monkeypatch.setattr(training, "MOST_USELESS", 2)
     with pytest.raises(FloatingPointError, match="its gradient nan at step 2: .* lower --learning-rate"):
         run(tmp_path)
+
+
+def test_a_run_that_is_gone_on_with_goes_on_counting(footage, tmp_path, monkeypatch):
+    spoil_gradients(monkeypatch, range(100))
+    monkeypatch.setattr(training, "MOST_USELESS", 2)
+    for step in range(2):  # stopped by hand after each
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training.World, "any", lambda *_: True)
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path)
+        assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == step + 1
+    with pytest.raises(FloatingPointError, match="at step 2: "):
+        run(tmp_path)

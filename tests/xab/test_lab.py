@@ -146,6 +146,26 @@ def test_a_login_lasts_twelve_hours(tmp_path, monkeypatch, hours, known):
     assert gate.knows(cookie) is known
 
 
+def test_a_cookie_that_was_logged_out_opens_nothing_and_others_still_do(lab_pages):
+    gate, web = lab_pages.inner.state.context.gate, lab_pages.log_in().web
+    mine, other = web.cookies["xab_lab"], gate.cookie()
+    assert lab_pages.post("/logout").next_request.url.path == "/xab/lab/login"
+    web.cookies.clear()
+    assert not gate.knows(mine) and gate.knows(other)
+    for cookie, status in ((mine, 403), (other, 200)):
+        assert web.get("/xab/lab", headers={"cookie": f"xab_lab={cookie}"}).status_code == status
+
+
+def test_ended_logins_are_forgotten_once_they_have_run_out(tmp_path):
+    clock = Clock()
+    gate = Gate(Settings(data=tmp_path / "data"), clock=clock)
+    first, second = gate.cookie(), gate.cookie()
+    gate.end(first)
+    clock.pass_(13 * 3600)
+    gate.end(second)
+    assert list(gate._ended) == [second]
+
+
 def test_what_is_signed_for_one_purpose_is_no_other(tmp_path):
     gate, other = Gate(Settings(data=tmp_path / "data")), Gate(Settings(data=tmp_path / "other"))
     cookie = gate.cookie()

@@ -84,6 +84,7 @@ class Login:
 
     async def leave(self, request: Request):
         await self._entry.form(request)
+        self._context.gate.end(self._entry.cookie(request))
         response = go(request, "/login")
         response.set_cookie(COOKIE, "", max_age=0, path=None, httponly=True, samesite="lax")
         return response
