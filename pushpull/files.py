@@ -48,7 +48,8 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(f"another process works in {folder} now: wait until it is done, or give another --out") from None
+        told = f"another process works in {folder} now: wait until it is done, or give another --out"
+        raise ValueError(told) from None
     except (OSError, NotImplementedError):
         pass
     try:

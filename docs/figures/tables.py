@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import audit_tables
 import detector_tables
 import lengths
+import row_table
 import seed_tables
 
 from pushpull.evaluation.paper import TABLE_1
@@ -173,6 +174,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "detectors on GRID": ("docs/results/detectors.md", partial(detector_tables.attacked, "GRID")),
     "detectors on heads": ("docs/results/detectors.md", partial(detector_tables.attacked, "heads")),
     "detectors on a film": ("docs/results/detectors.md", partial(detector_tables.attacked, "film")),
+    "table 1": ("docs/results/README.md", partial(row_table.rows, "table1")),
     "held out of seeds": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LITE)),
     "seeds at 5": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-5")),
     "seeds at 1": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-1")),
