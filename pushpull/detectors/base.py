@@ -116,6 +116,8 @@ class Card:
             None: nothing.
         window_seconds: longer tracks are scored in windows of this length, see pushpull.detectors.windowed; None scores
             all tracks whole.
+        clip_norm: share of a clip's own statistics in its normalisations, see pushpull.detectors.clip_norm; None: the
+            detector goes by those of its training alone.
         licence: of the weights.
         source: where the weights were had from.
         source_sha256: of the file that was had from there.
@@ -132,6 +134,7 @@ class Card:
     threshold: float = 0.0
     point: dict[str, Any] | None = None
     window_seconds: float | None = None
+    clip_norm: float | None = None
     licence: str | None = None
     source: str | None = None
     source_sha256: str | None = None

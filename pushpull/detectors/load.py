@@ -23,6 +23,7 @@ from pushpull.detectors.checkpoint import (
     weights_file,
     with_sidecar,
 )
+from pushpull.detectors.clip_norm import ClipNormed, split_share
 from pushpull.detectors.points import at_point
 from pushpull.detectors.registry import architecture_of, get_architecture, list_architectures, recognise
 from pushpull.detectors.state import SAFETENSORS, read_state
@@ -78,7 +79,9 @@ def load_detector(name_or_path: str | Path, device: str | torch.device = "auto",
     Args:
         name_or_path: a name that ``python -m pushpull.detectors`` lists, or the path of a ``.safetensors``,
             ``.model``, ``.pt`` or ``.pth`` file. Names are looked for in the folder that PUSHPULL_DETECTORS names,
-            in the user's cache, and among the checkpoints that ship.
+            in the user's cache, and among the checkpoints that ship. Either may end in ``+clip-norm=0.3``: it then
+            normalises by the clip's own statistics as well, see :mod:`pushpull.detectors.clip_norm`, and decides at
+            its own threshold.
         device: "auto", "cpu", "cuda", "mps".
         point: where it decides: "speaking", "strict_sync" or "own"; None is "speaking" where its card has that point,
             else its own threshold, which also published weights begin with.
@@ -89,9 +92,11 @@ def load_detector(name_or_path: str | Path, device: str | torch.device = "auto",
     Raises:
         CheckpointError: no such detector (the message says what to do), a file that is damaged or holds code, of an
             architecture that is not registered, or with tensors that do not fit it.
-        ValueError: no such device, or no such point on its card.
+        ValueError: no such device, no such point on its card, or no such share of the clip's statistics.
     """
-    return at_point(windowed(_load(name_or_path, resolve_device(device))), point)
+    name, share = split_share(str(name_or_path))
+    detector = _load(name_or_path if share is None else name, resolve_device(device))
+    return at_point(windowed(detector if share is None else ClipNormed(detector, share)), point)
 
 
 def _load(name_or_path: str | Path, device: torch.device) -> Detector:

@@ -114,11 +114,13 @@ def point_of(detector) -> Point:
 
 
 def points_of(card: Mapping[str, Any]) -> dict[str, float]:
-    """The thresholds of a card's operating points, by name; those that were measured on other weights do not count.
+    """The thresholds of a card's operating points, by name; those of other weights, or other statistics, do not count.
 
     Args:
         card: of a detector as it was loaded, with the ``sha256`` of its file.
     """
+    if card.get("clip_norm"):
+        return {}  # measured without it: its log-odds are others
     listed = card.get(CARD_KEY)
     weights = {card.get("sha256"), card.get("source_sha256")} - {None}
     found = {}

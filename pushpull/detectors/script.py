@@ -10,6 +10,7 @@ import torch
 
 from pushpull.detectors.base import Detector
 from pushpull.detectors.checkpoint import CheckpointError, resolve_device
+from pushpull.detectors.clip_norm import ClipNormed, split_share
 from pushpull.detectors.load import load_detector
 from pushpull.detectors.points import at_point
 from pushpull.detectors.wrap import wrap
@@ -21,14 +22,18 @@ VARIABLE = "detector"
 def open_detector(name_or_path: str | Path, device: str | torch.device = "auto", point: str | None = None) -> Detector:
     """What a person named on a command line: as :func:`load_detector`, or a ``.py`` file, which is run.
 
+    ``+clip-norm=0.3`` may follow either.
+
     Args:
         point: as :func:`load_detector`; what a ``.py`` file makes has its own threshold, unless its card says more.
 
     Raises:
         CheckpointError, ValueError: as :func:`load_detector` and :func:`run_script`.
     """
-    if str(name_or_path).endswith(SCRIPT):
-        return at_point(run_script(name_or_path, device), point)
+    name, share = split_share(str(name_or_path))
+    if name.endswith(SCRIPT):
+        detector = run_script(name, device)
+        return at_point(detector if share is None else ClipNormed(detector, share), point)
     return load_detector(name_or_path, device, point)
 
 

@@ -179,6 +179,7 @@ class TwoStreams(nn.Module):
 
     block: Callable[..., Block]  # of a subclass: block(Faces or Sound, inputs, width, stride=1)
     mark: str  # a tensor's name that no other architecture has
+    whole = False  # take a clip at once, for normalisations that look at all of it
 
     def __init__(self):
         super().__init__()
@@ -224,7 +225,7 @@ class TwoStreams(nn.Module):
         """
         clips, frames = video.shape[:2]
         span = max(SPAN_PICTURES // clips, 4 * REACH)
-        if self.training or frames <= span:
+        if self.training or self.whole or frames <= span:
             return self._encode_pictures(video)
         spans = []
         for start in range(0, frames, span):

@@ -22,6 +22,7 @@ from pushpull.detectors import (
     point_of,
     undecided,
 )
+from pushpull.detectors.clip_norm import SUFFIX
 from pushpull.detectors.points import OWN
 from pushpull.evaluation.fingerprint import fingerprint
 
@@ -127,6 +128,13 @@ def load_subjects(names: list[str], device: str, point: str = OWN) -> list[Subje
 
 
 def without_rows(names: Sequence[str]) -> list[str]:
-    """The names with those of rows of Table 1, "A" or "D3", replaced by those of their lite checkpoints."""
+    """The names with those of rows of Table 1, "A" or "D3", replaced by those of their lite checkpoints.
+
+    What follows a name, ``+clip-norm=0.3``, stays there.
+    """
     rows = {str(card.get("row")): card["name"] for card in list_detectors() if "-lite-" in str(card["name"])}
-    return [rows.get(name, name) for name in names]
+    found = []
+    for name in names:
+        row, *asked = name.partition(SUFFIX)
+        found.append("".join([rows.get(row, row), *asked]))
+    return found

@@ -62,8 +62,10 @@ class VisualFrontend(nn.Module):
 
     In evaluation mode frames are taken in spans, which changes nothing but time and memory: long spans bound
     what a long clip needs (and are computed again in the backward pass), short ones keep the large early
-    activations in a CPU's cache.
+    activations in a CPU's cache. ``whole`` takes a clip at once, for normalisations that look at all of it.
     """
+
+    whole = False
 
     def __init__(self, kernel: int, stride: int, pool: bool, widths: tuple[int, ...], strides: tuple[int, ...]):
         super().__init__()
@@ -88,7 +90,7 @@ class VisualFrontend(nn.Module):
         windows = self.windows(video)
         batch, frames = windows.shape[:2]
         span = max(1, SPAN_VALUES // (batch * self.stem_values(windows)))
-        if self.training or frames <= span:
+        if self.training or self.whole or frames <= span:
             return self.encode(windows)
         if not torch.is_grad_enabled():
             return torch.cat([self.encode(part) for part in windows.split(span, dim=1)], dim=1)
@@ -103,7 +105,7 @@ class VisualFrontend(nn.Module):
         batch, frames = windows.shape[:2]
         layers = self.resnet.layers()
         early, late = nn.Sequential(*layers[:EARLY_LAYERS]), nn.Sequential(*layers[EARLY_LAYERS:])
-        if self.training or windows.device.type != "cpu":
+        if self.training or self.whole or windows.device.type != "cpu":
             x = early(self.stem(windows))
         else:
             span = max(1, CACHED_VALUES // (batch * self.stem_values(windows)))
