@@ -11,12 +11,12 @@ import numpy as np
 from pushpull.evaluation.crafting import Evaluator
 from pushpull.evaluation.examples import SPEAKING
 from pushpull.evaluation.output import decided_at
+from pushpull.evaluation.recall import FALSE_ALARMS, recall_at
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.written import percent, write_tables
 from pushpull.metrics import average_precision
 
 TITLE = "Clean figures, kind by kind"
-FALSE_ALARMS = (0.05, 0.1, 0.2)
 REPLICATES = 500
 
 
@@ -93,7 +93,8 @@ def clean_rows(evaluator: Evaluator, name: str, seed: int = 0) -> list[dict]:
         row["called_speaking"] = _share(clusters, *negative)
         row["found"] = _share(clusters, *positive)
         for rate in FALSE_ALARMS:
-            row[f"recall_at_{100 * rate:g}"] = recall_at(clusters, positive, negative, rate)
+            value, replicates = recall_at(clusters, positive, negative, rate)
+            row[f"recall_at_{100 * rate:g}"] = clusters.interval(replicates, value).to_dict()
         rows.append(row)
     return rows
 
@@ -104,28 +105,6 @@ def _share(clusters: Clusters, scores: np.ndarray, owners: np.ndarray) -> dict:
     above = np.bincount(owners, weights=scores > 0, minlength=clusters.examples)
     value, replicates = clusters.ratio(above, count)
     return clusters.interval(replicates, value).to_dict()
-
-
-def recall_at(clusters: Clusters, positive: tuple, negative: tuple, rate: float) -> dict:
-    """Share of the positive frames that score above all but ``rate`` of the negative ones.
-
-    Args:
-        positive, negative: scores and the example that each frame is of.
-        rate: false alarms allowed, 0..1.
-    """
-    order = np.argsort(-negative[0], kind="stable")
-    ranked, owners = negative[0][order], negative[1][order]
-
-    def recall(weights: np.ndarray) -> float:
-        times, found = weights[owners], weights[positive[1]]
-        if not times.sum() or not found.sum():
-            return np.nan
-        # The highest negative score that may no longer be a false alarm.
-        limit = np.searchsorted(np.cumsum(times), rate * times.sum(), side="right")
-        return float(found[positive[0] > ranked[min(limit, len(ranked) - 1)]].sum() / found.sum())
-
-    value = recall(np.ones(clusters.examples))
-    return clusters.interval(np.array([recall(weights) for weights in clusters.weights]), value).to_dict()
 
 
 def as_markdown(found: dict) -> str:

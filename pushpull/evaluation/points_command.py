@@ -29,6 +29,7 @@ from pushpull.evaluation.kind_scores import KindScores, score_kinds
 from pushpull.evaluation.points import RULES
 from pushpull.evaluation.points_cards import card_points, file_to_write, write_points
 from pushpull.evaluation.points_output import document, write_results
+from pushpull.evaluation.points_ranking import ranking
 from pushpull.evaluation.points_rows import DEVELOPMENT, ELSEWHERE, Footage, rows_of
 from pushpull.evaluation.subjects import Subject, without_rows
 from pushpull.files import check_folder
@@ -132,11 +133,12 @@ def run_points(
     cards = [replace(card_of(detector), sha256=Subject.of(detector).sha256) for detector in detectors]
     asked = {"study": NAME, "options": told, "models": [{"name": c.name, "sha256": c.sha256} for c in cards]}
     check_finished(out, asked, defaults=asdict(options), free=("models", "device"), overwrite=overwrite)
-    rows, models, footage, ran = [], [], {}, {}
+    rows, models, footage, ran, said = [], [], {}, {}, {}
     for name, detector, card in zip(names, detectors, cards, strict=True):
         scored = []
         for place in places.of(card.crop):
             facts = {"sha256": card.sha256, "set": place.pool.fingerprint, "seed": options.seed}
+            facts |= {"clip_norm": card.clip_norm} if card.clip_norm else {}
             path = out / "records" / f"{card.name}-{place.role}-{re.sub('[:/]', '-', place.name)}.npz"
             scores = KindScores.read(path, facts)
             if scores is None:
@@ -144,6 +146,7 @@ def run_points(
                 scores = score_kinds(detector, place.pool, seed=options.seed, progress=bar)
                 scores.save(path, facts)
             scored.append((place, scores))
+            said.setdefault(place.name, {})[card.name] = scores
             footage[place.name, card.crop] = place.told(card.crop)
         found = rows_of(card, scored, options.seed)
         points = card_points(found, card, command=command)
@@ -152,7 +155,8 @@ def run_points(
         if write:
             write_points(files[name], points, sha256=card.sha256)
     told = {"command": command, "options": told, "environment": ran}
-    found = document(TITLE, told, RULES, list(footage.values()), models, rows)
+    ranked = [{"data": name, **row} for name, each in said.items() for row in ranking(each, options.seed)]
+    found = document(TITLE, told, RULES, list(footage.values()), models, rows, ranked)
     write_results(out, found)
     return found
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from pushpull.detectors.points import OWN
 from pushpull.evaluation.points import Rule
 from pushpull.evaluation.points_rows import DEVELOPMENT
-from pushpull.evaluation.written import percent, write_tables
+from pushpull.evaluation.recall import FALSE_ALARMS
+from pushpull.evaluation.written import percent, points, write_tables
 
 FORMAT = "pushpull-points/1"
 TITLES = {OWN: "own threshold"}
@@ -14,7 +15,13 @@ ORDER = ("still", "frozen", "silence", "noise", "swapped", "shifted")
 
 
 def document(
-    title: str, told: dict, rules: Sequence[Rule], footage: Sequence[dict], models: Sequence[dict], rows: Sequence[dict]
+    title: str,
+    told: dict,
+    rules: Sequence[Rule],
+    footage: Sequence[dict],
+    models: Sequence[dict],
+    rows: Sequence[dict],
+    ranked: Sequence[dict],
 ) -> dict:
     """Everything about a choice of points, ready for JSON.
 
@@ -22,9 +29,11 @@ def document(
         told: "command", "options", "environment".
         footage: what was scored, see :class:`pushpull.evaluation.points_rows.Footage`.
         models, rows: of the detectors.
+        ranked: see :func:`pushpull.evaluation.points_ranking.ranking`, with "data".
     """
     listed = [{"point": rule.name, "rate": rule.rate, "over": list(rule.kinds)} for rule in rules]
     parts = {"rules": listed, "footage": list(footage), "models": list(models), "rows": list(rows)}
+    parts |= {"ranking": list(ranked)}
     return {"format": FORMAT, "title": title, **told, **parts}
 
 
@@ -58,6 +67,7 @@ def as_markdown(found: dict) -> str:
             if each["name"] == name
         )
         lines += [f"## {name}: {role}", "", f"{'; '.join(sets)}.", "", *_table(rows), ""]
+        lines += [*_ranking([row for row in found["ranking"] if row["data"] == name]), ""]
     lines += ["## Detectors", "", "| name | crop | SHA-256 |", "|---|---|---|"]
     lines += [f"| {model['name']} | {model['crop']} | `{model['sha256'][:16]}` |" for model in found["models"]]
     return "\n".join(lines) + "\n"
@@ -75,6 +85,33 @@ def _table(rows: Sequence[dict]) -> list[str]:
         cells += [percent(row["false_alarms"].get(kind), interval=True) for kind in kinds]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _ranking(rows: Sequence[dict]) -> list[str]:
+    rates = [f"{100 * rate:g}" for rate in FALSE_ALARMS]
+    first, compared = rows[0]["model"], any(_change(row, rows[0]["model"], rates[0]) for row in rows)
+    told = ["Speaking frames found where so many frames of each kind are false alarms, whatever the threshold"]
+    told += [f"; points minus {first}, paired, in bold where p < .05 (Holm)"] if compared else []
+    head = ["model", "kind", *(f"at {rate} %" for rate in rates)]
+    head += [f"minus {first}, at {rate} %" for rate in rates] if compared else []
+    lines = ["".join(told) + ".", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in sorted(rows, key=lambda row: ORDER.index(row["kind"])):
+        cells = [row["model"], row["kind"], *(percent(row[f"recall_at_{rate}"], interval=True) for rate in rates)]
+        if compared:
+            cells += [_told_change(_change(row, first, rate)) for rate in rates]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _change(row: dict, first: str, rate: str) -> dict | None:
+    return row.get(f"minus {first}_at_{rate}")
+
+
+def _told_change(change: dict | None) -> str:
+    if change is None:
+        return ""
+    text = points(change)
+    return f"**{text}**" if change["p_holm"] is not None and change["p_holm"] < 0.05 else text
 
 
 def _threshold(row: dict) -> str:

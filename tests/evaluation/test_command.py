@@ -13,7 +13,7 @@ from evaluation_support import Toy, toy_example, toy_examples
 
 import pushpull
 from pushpull.evaluation import audit_command, command, survival_study
-from pushpull.evaluation.clean_study import recall_at
+from pushpull.evaluation.recall import recall_at
 from pushpull.evaluation.command import EvaluateOptions, main
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import STUDIES, StudyOptions
@@ -253,7 +253,7 @@ def test_recall_at_a_false_alarm_rate_is_counted(rate, recall):
     clusters = Clusters(["a", "b"], replicates=5)
     positive = np.array([9.0, 8.0, 6.5, 1.0]), np.array([0, 0, 1, 1])
     negative = np.array([7.0, 6.0, 0.0, -1.0]), np.array([0, 1, 0, 1])
-    assert recall_at(clusters, positive, negative, rate)["value"] == recall
+    assert recall_at(clusters, positive, negative, rate)[0] == recall
 
 
 def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):

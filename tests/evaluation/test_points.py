@@ -14,6 +14,7 @@ from pushpull.evaluation import points_command, points_rows
 from pushpull.evaluation.command import main
 from pushpull.evaluation.kind_scores import IN_SYNC, SILENT_KINDS, KindScores, score_kinds
 from pushpull.evaluation.points import Rule, choose, clusters_of, measure
+from pushpull.evaluation.points_ranking import ranking
 
 FRAMES = 24
 
@@ -136,7 +137,10 @@ def test_the_command_tells_what_points_give_where_they_were_chosen_and_elsewhere
             assert row["alarms_together"]["value"] <= 0.05
         assert set(row["false_alarms"]) == set(SILENT_KINDS) and row["found"]["clusters"] == 4
     assert found["command"].startswith("python -m pushpull.evaluate points --models mine,boxed")
-    assert "development set" in (tmp_path / "out" / "results.md").read_text() and "| mine |" in capsys.readouterr().out
+    shown = (tmp_path / "out" / "results.md").read_text()
+    assert "development set" in shown and "| mine |" in capsys.readouterr().out
+    assert {row["data"] for row in found["ranking"]} == {"strangers", "talkheads:heads"}
+    assert "minus mine, at 5 %" in shown.replace("minus mine, paired", "") and "| boxed | still |" in shown
     with open(tmp_path / "out" / "results.csv", newline="") as file:
         assert {row["over"] for row in csv.DictReader(file)} == {"", *("+".join(r["over"]) for r in found["rules"])}
     assert "operating_points" not in json.loads(toys["mine"].read_text()), "nobody asked for it"
@@ -183,6 +187,19 @@ def test_what_cannot_be_done_is_said(more, message, toys, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["points", "--out", str(tmp_path / "out"), "--device", "cpu", "--quiet", *more])
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_detectors_are_ranked_by_what_they_find_at_a_rate_and_compared_on_the_same_clips():
+    silent = {"still": (2.5, 0.0, -2.0, -3.0), "noise": (4.0, 4.0, 4.0, 4.0)}
+    weak, strong = scores_of(silent), scores_of(silent, speaking=(5.0, 5.0, 5.0, -5.0))
+    other = KindScores(("e", *weak.bases[1:]), weak.labels, strong.scores)
+    rows = {(row["model"], row["kind"]): row for row in ranking({"weak": weak, "strong": strong, "other": other})}
+    assert {name for name, _ in rows} == {"weak", "strong", "other"} and {kind for _, kind in rows} == set(silent)
+    found = {key: row["recall_at_5"]["value"] for key, row in rows.items()}
+    assert found["weak", "still"] == 0.25 and found["strong", "still"] == 0.75 and found["weak", "noise"] == 0
+    change = rows["strong", "still"]["minus weak_at_5"]
+    assert change["value"] == 0.5 and change["p"] <= change["p_holm"]
+    assert not any("minus" in name for key, row in rows.items() if key[0] != "strong" for name in row)
 
 
 def test_a_rule_counts_kinds_that_there_are():
