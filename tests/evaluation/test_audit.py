@@ -11,6 +11,7 @@ import torch
 from evaluation_support import Toy, toy_example, toy_examples
 
 import pushpull as pp
+from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.evaluation import checks
 from pushpull.evaluation.audit import MASKED, NO_FLAG, UNDECIDED, AuditOptions, audit, verdict
 from pushpull.evaluation.audit_page import audit_page, write_audit
@@ -227,6 +228,49 @@ def test_zero_gradients_are_of_what_the_detector_looks_at_and_what_moves(detecto
         examples[0] = dataclasses.replace(examples[0], clip=mute)
     clusters = Clusters([example.base for example in examples])
     assert checks.zero_gradients(clusters, Subject.of(detector), examples).value == share
+
+
+class Rounding(Toy):
+    """Rounds the picture to multiples of ``step`` grey levels, as files do at 1, with the gradient of no rounding."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def forward(self, inputs):
+        video = inputs["video"]
+        coarse = self.step * (video / self.step).round()
+        return super().forward(inputs | {"video": video + (coarse - video).detach()})
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_rounding_with_a_made_up_gradient_is_a_lie_also_of_pictures_that_are_whole_grey_levels(step):
+    """A probe of a whole grey level would take them through the rounding as if there were none."""
+    rng = np.random.default_rng(0)
+
+    def of_file(example):
+        video = rng.integers(100, 156, example.clip.video.shape).astype(np.float32)
+        return dataclasses.replace(example, clip=dataclasses.replace(example.clip, video=video))
+
+    examples = [of_file(example) for example in toy_examples(4)]
+    assert flag("lying_gradients", checks.slope_error(Subject.of(Toy()), examples)).passed
+    assert checks.slope_error(Subject.of(Rounding(step)), examples) > 0.9
+
+
+class Deaf(Toy):
+    """Hears how loud it is, by its gradient; in truth the sound is all one to it."""
+
+    def features(self, inputs):
+        loud = inputs["audio"].unflatten(1, (-1, SAMPLES_PER_FRAME)).square().mean(-1).clamp(min=1e-10).log()
+        return loud - loud.detach(), super().features(inputs)[1]
+
+
+def test_the_truth_of_one_modality_does_not_hide_the_lie_of_the_other():
+    """A silent clip has no gradient to tell of, so that there are fewer lies than truths."""
+    examples = toy_examples(8)
+    mute = dataclasses.replace(examples[0].clip, audio=np.zeros_like(examples[0].clip.audio))
+    examples[0] = dataclasses.replace(examples[0], clip=mute)
+    assert checks.slope_error(Subject.of(Deaf()), examples) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize(
