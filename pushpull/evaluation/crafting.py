@@ -44,7 +44,7 @@ class Condition:
             all of them.
         float64: attack once more in float64 where the gradient was exactly zero.
         precision: a key of ``PRECISIONS``: in what the attack finds its gradients. Decisions are scored in float32
-            either way; "never wrong", which counts the attack's own iterates, is in the attack's precision.
+            either way; iterates that were not kept, which "never wrong" counts as well, in the attack's precision.
 
     Raises:
         ValueError: a precision that is not known.

@@ -66,7 +66,12 @@ def as_markdown(found: dict) -> str:
         "",
     ]
     if attacked_in(found) != FLOAT32:
-        lines += [f"Gradients of the attacks are in {attacked_in(found)}; all decisions told here in float32.", ""]
+        lower = attacked_in(found)
+        lines += [
+            f"Gradients of the attacks are in {lower}. Decisions are scored in float32; iterates that were not kept, "
+            f'which "never wrong" counts as well, in {lower}.',
+            "",
+        ]
     if found["own_labels"]:
         lines += ["What counts as right is each detector's own decision on the unattacked clip.", ""]
     for name in dict.fromkeys(row["set"] for row in found["rows"]):

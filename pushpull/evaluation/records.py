@@ -21,8 +21,9 @@ class Record:
         labels: (T,) what is right, 1 speaking, 0 not.
         clean, adversarial, stored: (T,) float32 log-odds of speaking above the detector's threshold, of the example as
             it is, as the attack left it, and as a file holds that (8-bit frames, 16-bit samples).
-        ever: (T,) bool, frames that some iterate of the attack decided wrongly; None where the scoring detector is not
-            the only one that was attacked, because iterates are scored by the attacked one alone.
+        ever: (T,) bool, frames that some iterate of the attack decided wrongly, in the attack's precision; None where
+            the scoring detector is not the only one that was attacked, because iterates are scored by the attacked one
+            alone.
         ecr_a, ecr_v: embedding change ratio of the adversarial example (paper section 4.3); None without embeddings.
         norm_a, norm_v: mean length of the clean embeddings; None without.
         norm_a_adversarial, norm_v_adversarial: of the adversarial ones.
@@ -53,6 +54,18 @@ class Record:
     loss: float
     clean_loss: float
     zero_gradients: float | None
+
+    @property
+    def lost(self) -> np.ndarray | None:
+        """(T,) bool, ``ever`` and what is wrong unattacked or at the end; None where ``ever`` is.
+
+        These two are scored in float32, iterates in the attack's precision: a frame that is wrong when all is done may
+        have been wrong in no iterate.
+        """
+        if self.ever is None:
+            return None
+        speaking = self.labels == 1
+        return self.ever | ((self.clean > 0) != speaking) | ((self.adversarial > 0) != speaking)
 
     def to_json(self) -> str:
         """One line."""

@@ -36,7 +36,8 @@ class StudyOptions:
         modalities: what may change, comma-separated, in studies that compare it: "both", "video", "audio".
         long_steps: steps of one more BIM in transfer; 0 for none.
         precision: of the attacks' gradients, "float32", or "bfloat16", which takes some 60 % of the time for large
-            detectors on processors that have it. What counts is scored in float32 either way.
+            detectors on processors that have it. Decisions are scored in float32 either way; iterates that were not
+            kept, which "never wrong" counts as well, in this.
         seed: of random starts.
 
     Raises:

@@ -84,10 +84,11 @@ def accuracy(subset: Subset, records: Sequence[Record], column: str) -> tuple[fl
 
 
 def worst_case(subset: Subset, records: Sequence[Record]) -> tuple[float, np.ndarray] | None:
-    """Share of frames that no iterate decided wrongly; None where iterates are not known."""
-    if any(record.ever is None for record in records):
+    """Share of frames that no iterate decided wrongly, nor the end; None where iterates are not known."""
+    lost = [record.lost for record in records]
+    if any(frames is None for frames in lost):
         return None
-    return subset.clusters.ratio([(~r.ever).sum() for r in records], [len(r.ever) for r in records])
+    return subset.clusters.ratio([(~frames).sum() for frames in lost], [len(frames) for frames in lost])
 
 
 def success(subset: Subset, records: Sequence[Record]) -> tuple[float, np.ndarray]:
@@ -127,7 +128,7 @@ def worst_of(conditions: Sequence[Sequence[Record]]) -> list[Record]:
         worst = min(together, key=left)
         ever = None
         if all(record.ever is not None for record in together):
-            ever = np.logical_or.reduce([record.ever for record in together])
+            ever = np.logical_or.reduce([record.lost for record in together])
         found.append(replace(worst, ever=ever))
     return found
 

@@ -1,5 +1,7 @@
 """Attacks on many examples: what is recorded, that nothing is done twice, and that stopping loses nothing."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -191,6 +193,19 @@ def test_worst_of_takes_the_strongest_attack_of_each_clip_and_every_frame_that_a
     assert all(r.ever.all() for r in worst)
     with pytest.raises(ValueError, match="no attacks"):
         worst_of([])
+
+
+@pytest.mark.parametrize("column", ["clean", "adversarial"])
+def test_a_frame_that_is_wrong_before_or_after_is_not_one_that_never_was(column):
+    """Iterates may have been decided in bfloat16, where a frame on the brink falls on the other side."""
+    found = evaluator()
+    record, *others = found.run(Condition(source="toy", eps_av=0.01))["toy"]
+    assert not record.ever.any()
+    brink = dataclasses.replace(record, **{column: np.where(np.arange(6) < 2, -1, 1) * getattr(record, column)})
+    told = summarise(Subset.of(found.examples), [brink, *others])
+    frames = sum(len(each.labels) for each in (record, *others))
+    assert told["worst_case"]["value"] == pytest.approx(1 - 2 / frames)
+    assert worst_of([[record], [brink]])[0].ever.sum() == 2
 
 
 def test_correct_examples_are_those_that_all_models_get_right():
