@@ -35,7 +35,8 @@ class Attack:
             one, as published algorithms do.
         grid: keep every iterate on the values that a file can store (8-bit frames, 16-bit samples). Where eps is
             below one storage step nothing can move; ``AttackResult.movable`` says how much can.
-        early_stop: a clip all of whose masked frames are won leaves the batch.
+        early_stop: a clip all of whose masked frames are won leaves the batch, and the iterate that won them is kept,
+            whatever its loss; of several restarts that did, the one of highest loss.
 
     Raises:
         ValueError: a parameter is of the wrong type, not finite or out of range; the message names it.

@@ -49,9 +49,9 @@ class _Rows:
         self.mask = mask
         self.won, self.ever, self.flipped = torch.zeros(3, *mask.shape, dtype=torch.bool, device=device)
         self.clean = clean  # what is decided of the unattacked clips; they are the first that is recorded where None
-        self.sloped, self.stalled = torch.zeros(2, count, dtype=torch.bool, device=device)
+        self.sloped, self.stalled, self.done = torch.zeros(3, count, dtype=torch.bool, device=device)
 
-    def record(self, active: Tensor, point: Point, keep: str) -> None:
+    def record(self, active: Tensor, point: Point, attack) -> None:
         loss = point.loss
         if self.start_loss is None:
             self.start_loss = loss
@@ -65,10 +65,18 @@ class _Rows:
             sloped = torch.stack(list(point.sloped().values())).any(dim=0)
             self.sloped[active] |= sloped
             self.stalled[active] |= ~sloped & (~point.won & self.mask[active]).any(dim=1)
-        taken = loss > self.best_loss[active] if keep == "best" else ~loss.isnan()
+        taken = loss > self.best_loss[active] if attack.keep == "best" else ~loss.isnan()
+        if attack.early_stop:  # what ends the search of a clip is what is kept of it
+            self.done[active] = _all_won(point.won, self.mask[active]) & ~loss.isnan()
+            taken |= self.done[active]
         self.best_loss[active[taken]] = loss[taken]
         for name, values in point.x.items():
             self.best[name][active[taken]] = values[taken]
+
+
+def _all_won(won: Tensor, mask: Tensor) -> Tensor:
+    """(rows,) bool: whether every frame that counts is won."""
+    return (won | ~mask).all(dim=1)
 
 
 def _report(
@@ -132,7 +140,7 @@ def _attack_rows(
             point = Point(x, *victim.evaluate(x, gradient=attack.uses_gradient and not final))
             if step == 0 and at_clip:
                 require_finite(point.loss)
-            rows.record(active, point, attack.keep)
+            rows.record(active, point, attack)
             tell(point, step, {})
             if step == 0 and at_clip and attack.uses_gradient:
                 point, started = _leave_plateau(point, attack, victim, box, streams, rows)
@@ -142,7 +150,7 @@ def _attack_rows(
                 break
             x = attack.update(point.x, point.gradient, point.loss, memory, box, streams)
             if attack.early_stop:
-                going = torch.nonzero((~point.won & victim.mask).any(dim=1)).flatten()
+                going = torch.nonzero(~_all_won(point.won, victim.mask)).flatten()
                 if len(going) == 0:
                     break
                 if len(going) < len(active):
@@ -167,18 +175,21 @@ def _leave_plateau(point: Point, attack, victim: Victim, box: Box, streams: list
     """Random starts for modalities whose gradient is exactly zero: the point after them, and who took one, if any."""
     wanted = victim.mask.any(dim=1)
     if attack.early_stop:
-        wanted = wanted & (~point.won & victim.mask).any(dim=1)
+        wanted = wanted & ~_all_won(point.won, victim.mask)
     where = stuck(point, box, wanted)
     if not any(names.any() for names in where.values()):
         return point, {}
     moved, tried, taken, started = start_anew(point, where, victim, box, streams)
-    rows.record(taken, tried, attack.keep)
+    rows.record(taken, tried, attack)
     rows.stalled[taken] = False  # these have a gradient to go on with
     return moved, {name: names for name, names in started.items() if where[name].any()}
 
 
 class _Best:
-    """What is returned: of every clip the best of all restarts so far, the clip itself if nothing is better."""
+    """What is returned: of every clip the best of all restarts so far, the clip itself if nothing is better.
+
+    One whose search ended because all was won, see ``Attack.early_stop``, is better than one of which it was not.
+    """
 
     def __init__(self, x: Tensors, mask: Tensor):
         self.x = {name: values.clone() for name, values in x.items()}
@@ -186,7 +197,7 @@ class _Best:
         self.decided: Tensor | None = None  # of the unattacked clips, where they are evaluated before the attack
         self.ever = torch.zeros_like(mask)
         self.sloped = ~mask.any(dim=1)  # clips without a frame that counts have nothing to climb
-        self.stalled = torch.zeros_like(self.sloped)
+        self.stalled, self.done = torch.zeros_like(self.sloped), torch.zeros_like(self.sloped)
 
     def begin(self, clean_loss: Tensor, *, counts: bool) -> None:
         """The loss of the unattacked clips; ``counts`` where they are candidates themselves."""
@@ -202,7 +213,9 @@ class _Best:
         # In the order of the restarts, so that ties fall the same way however many ran together.
         for slot in range(len(rows.restarts)):
             mine = slice(slot * clips, (slot + 1) * clips)
-            better = rows.best_loss[mine] > self.loss
+            done = rows.done[mine]
+            better = (rows.best_loss[mine] > self.loss) & (done == self.done) | done & ~self.done
+            self.done = self.done | done
             self.loss = torch.where(better, rows.best_loss[mine], self.loss)
             for name, values in rows.best.items():
                 self.x[name][better] = values[mine][better]
@@ -282,6 +295,8 @@ def run_attack(
         if attack.random_start or initial is not None or not names:
             clean_loss, best.ever, best.decided, _ = victim.evaluate(clip, gradient=False)
             best.begin(clean_loss, counts=attack.keep == "best" or not names)
+            if attack.early_stop and attack.keep == "best":
+                best.done = _all_won(best.ever, mask)
         cancelled = False
         if names:
             cancelled = _run_restarts(attack, victim, box.only(names), best, seed, initial, max_rows, emit)

@@ -20,7 +20,7 @@ class Step:
             comes twice: the clip itself, and the starts.
         restart, restarts: which of the restarts, from 0.
         loss: objective at this iterate.
-        best_loss: highest objective so far in this restart.
+        best_loss: highest objective so far in this restart; with ``early_stop``, of what won all frames.
         won_share: share of the masked frames that this iterate wins: against the labels, or for the targets.
         flipped_share: share of all frames that it has decided otherwise than the unattacked clip; by every member of an
             ensemble.

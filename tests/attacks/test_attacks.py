@@ -277,6 +277,26 @@ def test_early_stop_takes_won_clips_out_of_the_batch():
     assert len(all_won.trace) <= 9
 
 
+@pytest.mark.parametrize("attack", [BIM(early_stop=True), PGD(restarts=3, early_stop=True)])
+def test_early_stop_returns_what_it_stopped_at(attack):
+    """Cross entropy may be higher where one frame is far beyond the decision and another is not there yet."""
+    lower = 0
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        weights, bias = torch.randn(8, 4, generator=generator), 1.2 * torch.rand(4, generator=generator)
+
+        def model(inputs, weights=weights, bias=bias):
+            odds = bias + 1.5 * torch.tanh(2 * inputs["x"] @ weights) + 0.3 * inputs["x"].square() @ weights.abs()
+            return torch.stack([-odds / 2, odds / 2], -1)
+
+        labels, budgets = torch.ones(1, 4, dtype=torch.int64), {"x": Budget(0.5, -5, 5)}
+        result = attack.run(model, {"x": torch.zeros(1, 8)}, labels, budgets=budgets, objective="inference_aware")
+        if max(step.won_share for step in result.trace) == 1:
+            assert (model(result.adversarial).argmax(-1) != labels).all()
+            lower += result.loss.item() < max(step.loss for step in result.trace)
+    assert lower
+
+
 def test_kept_loss_is_the_loss_of_what_is_returned():
     inputs, labels = batch(5)
     model = Curved().eval()
