@@ -9,9 +9,13 @@ from torch import Tensor
 
 from pushpull.attacks.loop import run_attack
 from pushpull.attacks.result import AttackResult
-from pushpull.attacks.undisturbed import modules_behind
+from pushpull.attacks.undisturbed import modules_behind, undisturbed
 
 Tensors = dict[str, Tensor]
+
+
+class NoDoubleError(ValueError):
+    """A model that cannot be run in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +42,17 @@ def in_float64(model: Callable) -> Double:
     float32 again.
 
     Raises:
-        ValueError: there is no torch module in ``model`` or its attributes that could be copied and converted.
+        NoDoubleError: there is no torch module in ``model`` or its attributes that could be copied and converted.
     """
     try:
         double = copy.deepcopy(model)
     except Exception as error:  # whatever a stranger's object may raise
-        raise ValueError(f"{type(model).__name__} cannot be copied, so it cannot be run in float64: {error}") from error
+        name = type(model).__name__
+        raise NoDoubleError(f"{name} cannot be copied, so it cannot be run in float64: {error}") from error
     # Those of a function are the original's own: a copy of a function is the function.
     modules = [module for module in modules_behind(double) if not any(module is own for own in modules_behind(model))]
     if not modules:
-        raise ValueError(f"there is no torch module in {type(model).__name__} that could be converted to float64")
+        raise NoDoubleError(f"there is no torch module in {type(model).__name__} that could be converted to float64")
     for module in modules:
         module.to(torch.float64)
     return (_Fixing if hasattr(double, "fix") else Double)(double)
@@ -64,12 +69,19 @@ def refine(attack, result: AttackResult, model: Callable, inputs: Tensors, label
         ``result``, in which clips of which this found something better are replaced.
 
     Raises:
-        ValueError: as ``in_float64``.
+        NoDoubleError: as ``in_float64``; or the copy computes in float32 all the same, with numbers of no module.
     """
     clips = torch.nonzero(result.stalled).flatten().tolist()
     if not clips or result.cancelled:
         return result
     exact = in_float64(model)
+    try:
+        with torch.no_grad(), undisturbed(exact):
+            exact(_part(inputs, slice(clips[0], clips[0] + 1)))
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise NoDoubleError(f"{type(model).__name__} cannot be run in float64: {error}") from error
     for clip in clips:
         result = _refine_clip(attack, result, (model, exact), inputs, labels, clip, options)
         if result.cancelled:

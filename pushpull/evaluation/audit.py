@@ -1,12 +1,14 @@
 """An audit: many kinds of attack on one detector, and whether its figures come from robustness or bad gradients."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from pushpull.attacks import APGD, BIM, MIM, PGD, Noise, Square
+from pushpull.attacks.float64 import NoDoubleError
 from pushpull.evaluation import checks
 from pushpull.evaluation.checks import Flag, flag
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
@@ -228,9 +230,10 @@ def audit(
         if trial.name == FLOAT64 and not any(record.zero_gradients for record in records[DECIDING]):
             records[trial.name] = records[DECIDING]  # it would do the same
             continue
-        records[trial.name] = evaluator.run(trial.condition)[subject.name]
+        with suppress(NoDoubleError):  # then whether float64 helps is not measured
+            records[trial.name] = evaluator.run(trial.condition)[subject.name]
     on_trial("", len(planned), len(planned))
-    return _concluded(subject, evaluator, options, planned, records)
+    return _concluded(subject, evaluator, options, [t for t in planned if t.name in records], records)
 
 
 def _concluded(subject, evaluator, options, planned, records) -> Audit:

@@ -5,6 +5,7 @@ import torch
 from attack_support import Curved, Fixing, Linear, assert_within, batch, row
 
 from pushpull.attacks import APGD, BIM, PGD, Budget, Ensemble, Noise, in_float64
+from pushpull.attacks.float64 import NoDoubleError
 from pushpull.detectors import attackable, load_model
 
 BIG = {"audio": Budget(0.3, -1, 1), "video": Budget(60.0, 0, 255)}
@@ -135,6 +136,18 @@ def test_a_function_has_no_double(scale):
         with pytest.raises(ValueError, match="no torch module in function"):
             BIM().run(lambda x: model(x), inputs, labels, float64_fallback=True, **CE)
     assert model.audio.dtype == torch.float32
+
+
+def test_a_module_that_computes_in_float32_all_the_same_has_none_either():
+    """Its numbers are those of a function, which no conversion reaches."""
+
+    class Hollow(torch.nn.Module):
+        def forward(self, inputs):
+            return inner(inputs)
+
+    inner, (inputs, labels) = network(), saturated(2)
+    with pytest.raises(NoDoubleError, match="Hollow cannot be run in float64"):
+        BIM().run(Hollow(), inputs, labels, float64_fallback=True, **CE)
 
 
 def test_talknet_has_a_double():

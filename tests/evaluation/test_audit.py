@@ -94,6 +94,26 @@ def test_another_models_perturbation_is_tried_and_beats_gradients_that_are_none(
     assert found.verdict == MASKED and found.worst == 0 < found.paper_style
 
 
+@pytest.mark.parametrize("wrapped", [True, False], ids=["wrapped", "an object"])
+def test_a_function_that_cannot_be_run_in_float64_is_audited_without(wrapped):
+    """Its numbers are float32 in no module; saturated as it is, the audit would have liked to know more."""
+    looks = torch.ones(112 * 112) / 112**2
+
+    def score(audio, video):
+        return 5000 * (1000 * audio.unflatten(1, (-1, SAMPLES_PER_FRAME)).mean(-1) + video.flatten(2) @ looks - 128)
+
+    class Object:
+        card = {"name": "object"}
+
+        def __call__(self, inputs):
+            return pp.wrap(score)(inputs)
+
+    found = audit(pp.wrap(score) if wrapped else Object(), toy_examples(), QUICK)
+    asked = {one.name: one for one in found.flags}
+    assert asked["float64_helps"].answer == "not measured" and asked["zero_gradients"].passed is False
+    assert found.verdict == MASKED and not any("float64" in name for name in found.attacks)
+
+
 @pytest.mark.parametrize(
     "paper_style, above, unbounded, said",
     [
