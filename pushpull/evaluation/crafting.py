@@ -12,9 +12,11 @@ import torch
 from pushpull.attacks import ATTACKS, BIM, Attack, AttackResult, Step, paper_budget
 from pushpull.attacks.ensemble import Ensemble, summed
 from pushpull.attacks.features import class_centres, features
+from pushpull.attacks.objectives import OBJECTIVES
 from pushpull.clip import Clip
 from pushpull.detectors import Outputs
 from pushpull.evaluation.examples import Example, set_hash
+from pushpull.evaluation.fingerprint import fingerprint, of_library
 from pushpull.evaluation.records import Record, RecordStore
 from pushpull.evaluation.subjects import Subject
 from pushpull.metrics import ecr, psnr, snr_db, ssim
@@ -78,7 +80,9 @@ class Condition:
 
     @property
     def attack_name(self) -> str:
-        return next(name for name, kind in ATTACKS.items() if kind is type(self.attack))
+        """Of ``ATTACKS``; that of its class where nobody registered it."""
+        kind = type(self.attack)
+        return next((name for name, known in ATTACKS.items() if known is kind), kind.__qualname__)
 
     def to_dict(self) -> dict:
         values = {name: getattr(self, name) for name in ("source", "objective", "modality", "eps_av", "seed")}
@@ -203,6 +207,10 @@ class Evaluator:
         thresholds = {name: self.subjects[name].point.threshold for name in names}
         # What is not used is not told: records from before there were operating points stay good.
         moved = {"thresholds": thresholds} if any(thresholds.values()) else {}
+        # Of attacks and objectives of one's own, names say too little: their code may change.
+        for name, thing in (("attack", type(condition.attack)), ("objective", OBJECTIVES.get(condition.objective))):
+            if thing is not None and not of_library(thing):
+                moved |= {f"{name}_code": fingerprint(thing)}
         return {
             "condition": condition.to_dict(),
             "checkpoints": {name: self.subjects[name].sha256 for name in names},

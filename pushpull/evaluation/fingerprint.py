@@ -87,7 +87,7 @@ class _Feed:
 
     def function(self, value: Callable) -> None:
         self.say("function", value.__module__, value.__qualname__)
-        if _of_library(value):
+        if of_library(value):
             return
         self.take(value.__code__)
         self.take([value.__defaults__, value.__kwdefaults__])
@@ -97,7 +97,7 @@ class _Feed:
 
     def klass(self, value: type) -> None:
         self.say("class", value.__module__, value.__qualname__)
-        if _of_library(value):
+        if of_library(value):
             return
         for base in value.__bases__:
             self.take(base)
@@ -108,7 +108,8 @@ class _Feed:
                 self.take(part)
 
 
-def _of_library(value: Any) -> bool:
+def of_library(value: Any) -> bool:
+    """Whether a class or function, or what an object is one of, is a library's or this package's own."""
     return str(getattr(value, "__module__", "")).partition(".")[0] in LIBRARIES
 
 

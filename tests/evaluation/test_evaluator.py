@@ -7,6 +7,7 @@ import pytest
 import torch
 from evaluation_support import Toy, toy_example, toy_examples
 
+import pushpull as pp
 from pushpull.attacks import BIM, PGD
 from pushpull.detectors import wrap
 from pushpull.evaluation.crafting import Condition, Evaluator
@@ -135,6 +136,23 @@ def test_other_conditions_have_other_records(change):
     base = {"source": "toy", "attack": BIM(steps=2)}
     keys = [RecordStore(None, evaluator().key(Condition(**c))).name for c in (base, base | change)]
     assert keys[0] != keys[1]
+
+
+def test_an_attack_that_nobody_registered_is_known_by_its_code():
+    def attack(size):
+        @dataclasses.dataclass(frozen=True, kw_only=True)
+        class Mine(BIM):
+            def update(self, x, gradient, loss, memory, box, streams):
+                moved = super().update(x, gradient, loss, memory, box, streams)
+                return {name: x[name] + size * (values - x[name]) for name, values in moved.items()}
+
+        return Mine(steps=2)
+
+    keys = [evaluator().key(Condition(source="toy", attack=attack(size))) for size in (1, 1, 0.5)]
+    assert keys[0] == keys[1] != keys[2]
+    assert "attack_code" not in evaluator().key(Condition(source="toy"))
+    row = pp.evaluate(Toy(), [example.clip for example in toy_examples()], attack(1))[0]
+    assert row["adversarial"]["frame_accuracy"]["value"] == 0
 
 
 def test_other_weights_or_examples_have_other_records():
