@@ -14,7 +14,7 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,10 @@ from scipy.stats import t as student
 
 from pushpull.config import Parser
 from pushpull.evaluation.finished import check_finished
+from pushpull.evaluation.output import decided_at
 from pushpull.evaluation.paper import TABLE_1
 from pushpull.evaluation.statistics import LEVEL
-from pushpull.evaluation.studies import WORST
+from pushpull.evaluation.studies import WORST, StudyOptions
 from pushpull.evaluation.written import percent, points, write_tables
 from pushpull.files import check_folder, read_text
 from pushpull.plots.seeds import seeds_figure
@@ -174,8 +175,17 @@ def _check_alike(studies):
         for key in ("set", "study"):
             if other[key] != first[key]:
                 raise ValueError(f"the folders differ in {key}: {first[key]} and {other[key]}")
-        if other["options"]["attacks"] != first["options"]["attacks"]:
+        if _attacks(other) != _attacks(first):
             raise ValueError("the folders differ in how strongly the examples were attacked")
+        if decided_at(other) != decided_at(first):
+            raise ValueError(
+                f"the folders differ in where frames are decided: {decided_at(first)}, {decided_at(other)}"
+            )
+
+
+def _attacks(document: dict) -> dict:
+    """How strongly the examples were attacked; results that are older than an option had it at its default."""
+    return asdict(StudyOptions()) | document["options"]["attacks"]
 
 
 def _value(row: dict, measure: str) -> dict:

@@ -96,6 +96,7 @@ def test_an_interval_of_a_mean_is_students():
         ({"seed": 0}, "two seeds or more; got 0"),
         ({"seed": 1, "eps": "1"}, "how strongly"),
         ({"seed": 1, "examples": 6}, "differ in set"),
+        ({"seed": 1, "point": "strict_sync"}, "where frames are decided"),
         ({"seed": None}, "a folder for each seed"),
         ({"seed": 1, "eps": "1,2", "name": "fig3c"}, "no results"),
     ],
@@ -109,7 +110,23 @@ def test_what_cannot_be_compared_is_refused(other, message, monkeypatch, tmp_pat
         document = json.loads((second / "results.json").read_text())
         document["models"][0]["seed"] = None
         (second / "results.json").write_text(json.dumps(document))
+    elif point := other.pop("point", None):
+        second = study(monkeypatch, tmp_path / "second", **other)
+        document = json.loads((second / "results.json").read_text())
+        document["models"] = [model | {"point": point, "threshold": 1.0} for model in document["models"]]
+        (second / "results.json").write_text(json.dumps(document))
     else:
         second = study(monkeypatch, tmp_path / "second", **other)
     with pytest.raises(ValueError, match=message):
         compare_seeds([first, second])
+
+
+def test_results_from_before_an_option_are_those_of_its_default(three):
+    path = three[0] / "results.json"
+    document = json.loads(path.read_text())
+    for name in ("precision", "long_steps"):
+        del document["options"]["attacks"][name]
+    for model in document["models"]:
+        del model["point"]
+    path.write_text(json.dumps(document))
+    assert len(compare_seeds(three)["studies"]) == 3
