@@ -36,7 +36,7 @@ class Condition:
         targets: names of those that score what came of it.
         attack: with its parameters.
         objective: a name of ``pushpull.attacks.objectives``; "training_aware" is "inference_aware" for detectors
-            without the heads it needs.
+            without the heads it needs, and so is "features" for those without embeddings.
         modality: "both", "audio" or "video": what may change.
         eps_av: budget; 1e-4 of full scale of the sound and 0.1 grey levels of the picture for each unit.
         seed: of random starts; example i draws from seed + i.
@@ -287,10 +287,9 @@ class Evaluator:
     def _objective(self, name: str, objective: str) -> str | Callable:
         """The objective by its name; "features" moves towards the other class of the examples' clean embeddings."""
         said = self.clean(name)
-        if objective != "features":
-            return self.subjects[name].objective(objective, said[0])
-        if not said[0].embeddings:
-            return FIRST_OBJECTIVE
+        used = self.subjects[name].objective(objective, said[0])
+        if used != "features":
+            return used
         if name not in self._centres:
             labels = [torch.from_numpy(self.labels(name, index))[None] for index in range(len(self.examples))]
             together, every = Outputs.cat(said, dim=1), torch.cat(labels, dim=1)  # one long clip: lengths differ

@@ -106,15 +106,20 @@ class Subject:
         return said.cpu()
 
     def objective(self, name: str, outputs: Outputs) -> str:
-        """The objective that is used for ``name``: "training_aware" needs heads that not every detector has.
+        """The objective that is used for ``name``: "inference_aware" where the detector lacks what that needs.
+
+        That is the heads of sound and picture alone for "training_aware", embeddings for "features".
 
         Raises:
             ValueError: an unknown objective.
         """
         if name not in OBJECTIVES:
             raise ValueError(f"unknown objective {name!r}; known are {', '.join(OBJECTIVES)}")
-        lacks = outputs.logits_a is None or outputs.logits_v is None
-        return "inference_aware" if name == "training_aware" and lacks else name
+        lacks = {
+            "training_aware": outputs.logits_a is None or outputs.logits_v is None,
+            "features": not outputs.embeddings,
+        }
+        return "inference_aware" if lacks.get(name) else name
 
 
 def load_subjects(names: list[str], device: str, point: str = OWN) -> list[Subject]:
