@@ -24,6 +24,7 @@ UNBOUNDED = 2550.0  # eps_av: the picture may become any picture, the sound move
 NO_FLAG, MASKED, NOT_ROBUST = "no flag", "masked in this model", "not robust"
 UNDECIDED = "undecided: too few clips"
 PAPER, STRONG, BLACK_BOX, STEPS, BUDGETS, FREE = "paper", "strong", "black box", "steps", "budgets", "unbounded"
+WHITE_BOX = (PAPER, STRONG, STEPS, BUDGETS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ class Audit:
         attacks: {name: figures}, each with "part" and what ``summarise`` gives; the first is the worst case.
         clean: percent of frames right, unattacked.
         paper_style: percent left by the worst of BIM, MIM and PGD with cross entropy, per clip.
-        worst: percent left by the worst of all, per clip.
+        worst: percent left by the worst of all within the budget, per clip.
         constant: percent that the best constant answer gets.
         above_constant: points that ``worst`` is above it, with an interval over base clips.
         facts: numbers that nobody need pass: typical log-odds, lengths of embeddings.
@@ -240,14 +241,14 @@ def _concluded(subject, evaluator, options, planned, records) -> Audit:
     def of(*parts) -> list[list[Record]]:
         return [records[trial.name] for trial in planned if trial.part in parts]
 
-    white_box = of(PAPER, STRONG) + [
-        records[t.name] for t in planned if t.part == STEPS and t.condition.eps_av == options.eps_av
-    ]
+    # What a smaller budget allows, or one of a single modality, this one allows as well.
+    within = [t for t in planned if t.part in WHITE_BOX and t.condition.eps_av <= options.eps_av]
+    white_box = [records[t.name] for t in within]
+    own = [records[t.name] for t in within if not t.condition.begin]
     worst, paper_style = worst_of(white_box + of(BLACK_BOX)), worst_of(of(PAPER))
     subset = Subset.of(evaluator.examples, seed=options.seed)
     attacks = {"worst of all": {"part": "worst"} | summarise(subset, worst)}
     attacks |= {t.name: {"part": t.part} | _told(t.condition) | summarise(subset, records[t.name]) for t in planned}
-    own = [records[t.name] for t in planned if t.part in (PAPER, STRONG) and not t.condition.begin]
     flags = _flags(subject, evaluator, options, planned, records, worst_of(own), of(BLACK_BOX), subset.clusters)
     labels = np.concatenate([record.labels for record in worst])
     found = {

@@ -13,9 +13,10 @@ from evaluation_support import Toy, toy_example, toy_examples
 import pushpull as pp
 from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.evaluation import checks
-from pushpull.evaluation.audit import MASKED, NO_FLAG, UNDECIDED, AuditOptions, audit, verdict
+from pushpull.evaluation.audit import MASKED, NO_FLAG, UNDECIDED, AuditOptions, audit, trials, verdict
 from pushpull.evaluation.audit_page import audit_page, write_audit
 from pushpull.evaluation.checks import CHECKS, Flag, flag
+from pushpull.evaluation.crafting import Condition, Evaluator
 from pushpull.evaluation.statistics import Clusters, Estimate
 from pushpull.evaluation.subjects import Subject
 
@@ -92,6 +93,23 @@ def test_another_models_perturbation_is_tried_and_beats_gradients_that_are_none(
     found = audit(Blind("blind"), toy_examples(), QUICK, reference=Toy("plain"))
     assert {"black_box_wins", "unbounded"} <= raised(found)
     assert found.verdict == MASKED and found.worst == 0 < found.paper_style
+
+
+@pytest.mark.parametrize("strongest", ["BIM, margin, 4 steps", "BIM, margin, audio, eps_av 1"])
+def test_every_white_box_attack_within_the_budget_counts(strongest, monkeypatch):
+    """Noise that wins a frame has not beaten those of them that win all."""
+    examples, subject = toy_examples(), Subject.of(Toy())
+    clean = Evaluator([subject], examples).run(Condition(source="toy", eps_av=0))["toy"]
+    made = {trial.name: trial.condition for trial in trials(subject, QUICK, None)}
+    lost = {made["noise"]: 1, made[strongest]: 6}
+
+    def run(evaluator, condition):
+        sides = np.where(np.arange(6) < lost.get(condition, 0), -1, 1)
+        return {"toy": [dataclasses.replace(record, adversarial=sides * record.clean) for record in clean]}
+
+    monkeypatch.setattr(Evaluator, "run", run)
+    found = audit(subject, examples, QUICK)
+    assert found.worst == 0 and "black_box_wins" not in raised(found)
 
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["wrapped", "an object"])
