@@ -100,6 +100,7 @@ class Audit:
         options: how hard it tried.
         examples: how many.
         set_hash: names them.
+        reference: the detector whose perturbations were tried on this one, None without.
     """
 
     subject: Subject
@@ -116,6 +117,7 @@ class Audit:
     examples: int
     set_hash: str
     records: dict[str, list[Record]] = field(repr=False, default_factory=dict)
+    reference: Subject | None = None
 
     def to_dict(self) -> dict:
         """Ready for JSON."""
@@ -128,6 +130,7 @@ class Audit:
             "model": self.subject.name,
             "sha256": self.subject.sha256,
             "point": self.subject.point.to_dict(),
+            "reference": named(self.reference),
             **plain,
             "above_constant": self.above_constant.to_dict(),
             "flags": [found.to_dict() for found in self.flags],
@@ -216,10 +219,7 @@ def audit(
     """
     subject = detector if isinstance(detector, Subject) else Subject.of(detector)
     other = None if reference is None else reference if isinstance(reference, Subject) else Subject.of(reference)
-    if other is not None and other.sha256 == subject.sha256:
-        other = None
-    if other is not None and other.name == subject.name:
-        other = replace(other, name=f"{other.name} (reference)")
+    other = another(other, subject)
     subjects = [subject] if other is None else [subject, other]
     evaluator = Evaluator(subjects, examples, folder=folder, batch=batch, cancelled=cancelled)
     said = evaluator.clean(subject.name)[0]
@@ -234,7 +234,20 @@ def audit(
         with suppress(NoDoubleError):  # then whether float64 helps is not measured
             records[trial.name] = evaluator.run(trial.condition)[subject.name]
     on_trial("", len(planned), len(planned))
-    return _concluded(subject, evaluator, options, [t for t in planned if t.name in records], records)
+    found = _concluded(subject, evaluator, options, [t for t in planned if t.name in records], records)
+    return replace(found, reference=other)
+
+
+def another(reference: Subject | None, subject: Subject) -> Subject | None:
+    """The reference, under a name of its own; None where it is the audited detector itself."""
+    if reference is None or reference.sha256 == subject.sha256:
+        return None
+    return replace(reference, name=f"{reference.name} (reference)") if reference.name == subject.name else reference
+
+
+def named(reference: Subject | None) -> dict[str, str] | None:
+    """A reference as audits tell of it."""
+    return None if reference is None else {"name": reference.name, "sha256": reference.sha256}
 
 
 def _concluded(subject, evaluator, options, planned, records) -> Audit:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from pushpull.config import Parser, parse_options
 from pushpull.detectors import CheckpointError
 from pushpull.detectors.points import OWN, check_point
-from pushpull.evaluation.audit import Audit, AuditOptions, audit
+from pushpull.evaluation.audit import Audit, AuditOptions, another, audit, named
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.command import load_subjects
 from pushpull.evaluation.crafting import BATCH
@@ -83,9 +83,10 @@ def audit_one(
     check_folder(out)
     examples = cuts.get(subject.crop) or next(iter(cuts.values()))
     asked = {"model": subject.name, "sha256": subject.sha256, "point": subject.point.to_dict()}
-    asked |= {"set_hash": set_hash(examples), "options": asdict(options.attacks)}
-    check_audit(out, asked, overwrite=overwrite)
     reference = load_subjects([options.reference], options.device)[0] if options.reference else None
+    asked |= {"set_hash": set_hash(examples), "options": asdict(options.attacks)}
+    asked |= {"reference": named(another(reference, subject))}
+    check_audit(out, asked, overwrite=overwrite)
     bar = tqdm(unit="attack", disable=not progress, desc=subject.name)
 
     def on_trial(name: str, done: int, total: int) -> None:

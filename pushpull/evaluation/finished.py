@@ -44,7 +44,7 @@ def check_audit(folder: Path, asked: Mapping, *, overwrite: bool = False) -> Non
 
     Args:
         folder: need not exist.
-        asked: what audit.json is going to hold: "model", "sha256", "point", "set_hash", "options".
+        asked: what audit.json is going to hold: "model", "sha256", "point", "set_hash", "options", "reference".
         overwrite: whether another audit may be replaced: then nothing is refused.
 
     Raises:
@@ -54,18 +54,21 @@ def check_audit(folder: Path, asked: Mapping, *, overwrite: bool = False) -> Non
     if overwrite or not path.is_file():
         return
     try:
-        there = _of_audit(json.loads(read_text(path)))
+        before = json.loads(read_text(path))
+        # Audits from before it was told have one in the names of their attacks alone.
+        there = _of_audit(before | {"reference": before.get("reference", asked["reference"])})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{folder} already holds an audit.json that cannot be read; {WAYS}") from error
     _refuse_other(folder, "an audit", there, _of_audit(asked))
 
 
 def _of_audit(found: Mapping) -> dict:
-    told = _options(found["options"], ())
+    told, reference = _options(found["options"], ()), found["reference"]
     return told | {
         "model": f"{found['model']} {str(found['sha256'])[:SHOWN]}",
         "threshold": found["point"]["threshold"],
         "set": found["set_hash"],
+        "reference": f"{reference['name']} {str(reference['sha256'])[:SHOWN]}" if reference else "none",
     }
 
 

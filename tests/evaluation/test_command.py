@@ -268,11 +268,17 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
     for other, differs in (
         (["D3", *again], "other model (A "),
         (["A", *again, "--attacks.queries", "5"], "queries (4 -> 5)"),
+        (["A", *again, "--reference", "D3"], "reference (none -> D3 "),
     ):
         with pytest.raises(SystemExit):
             audit_command.main(other)
         assert f"{tmp_path / 'A'} already holds an audit with" in (said := capsys.readouterr().err) and differs in said
-    assert audit_command.main(["D3", *again, "--overwrite"]) == 0
+    assert audit_command.main(["D3", *again, "--reference", "A", "--overwrite"]) == 0
+    path = tmp_path / "A" / "audit.json"
+    told = json.loads(path.read_text())
+    assert told["reference"] == {"name": "A", "sha256": "a" * 64}
+    path.write_text(json.dumps({key: value for key, value in told.items() if key != "reference"}))
+    assert audit_command.main(["D3", *again, "--reference", "A"]) == 0  # of audits from before, nothing is refused
 
 
 @pytest.mark.parametrize(
