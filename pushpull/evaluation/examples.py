@@ -91,8 +91,7 @@ def make_examples(pool: Corpus, options: SetOptions) -> list[Example]:
     """Examples of every source, half of them speaking, in an order that mixes sources and kinds.
 
     A clip gives at most one speaking and one not-speaking example; clips that were cut from one file are one base clip.
-    The first n examples of a longer list are those
-    of a shorter one with the same seed.
+    The examples of a shorter list are among those of a longer one with the same seed, in another order.
 
     Args:
         pool: clips in sync, labels = speech activity, that no compared model was trained on.
