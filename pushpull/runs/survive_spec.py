@@ -85,7 +85,7 @@ def make_survive_spec(given: dict, target: Target) -> SurviveSpec:
     if "survive" not in given:
         raise ValueError("--survive-by needs --survive CODEC, the file that is written")
     name = given.get("attack", "bim")
-    if "noise" in given or name == "universal":
+    if name == "universal" or {"noise", "offset"} & set(given):
         raise ValueError("--survive searches for a perturbation; a noise that is ready is added by --noise alone")
     known = attack_parameters(name) if name in ATTACKS else {}
     parameters = {"steps": SurviveSpec().attack.steps} if "steps" in known else {}

@@ -170,6 +170,7 @@ def test_the_command_writes_the_files_and_refuses_what_does_not_go_together(worl
         (options, "already holds survive.json, survive.mp4, clean.mp4, report.json"),
         (["--survive-by", "none"], "--survive-by needs --survive CODEC"),
         ([*options, "--model", "a,b"], "one --model"),
+        ([*options[:2], "--offset", "3"], "a noise that is ready is added by --noise alone"),
     ):
         assert perturb.main(world.run(*more, out=out)) == 2
         assert words in capsys.readouterr().err
