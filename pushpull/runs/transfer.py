@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pushpull.attacks import as_stored
 from pushpull.attacks.objectives import get_objective
 from pushpull.clip import Clip
-from pushpull.detectors import decided, device_of
+from pushpull.detectors import Outputs, decided, device_of
 from pushpull.faces import move_change
 from pushpull.runs.run import Run, default_objective, scored
 
@@ -42,13 +43,10 @@ def transfer(run: Run, detector, clip: Clip) -> Run:
     labels = (clean.margin > 0).long() if given is None else given
     targets, mask, aimed = run.spec.target.resolve(labels)
     adversarial = {name: values.to(inputs[name].device) for name, values in _moved(run, clip).items()}
-    wanted = labels if targets is None else targets
-    objective = get_objective(default_objective(clean))  # this detector may have fewer heads
     with torch.no_grad():
-        before, after = (
-            objective(outputs, wanted, mask=mask, targeted=targets is not None)
-            for outputs in (clean, detector(adversarial))
-        )
+        said = detector(adversarial)
+    options = {"mask": mask, "targeted": targets is not None}
+    before, after = _losses(run, clean, said, labels if targets is None else targets, **options)
     result = replace(
         run.result,
         adversarial=adversarial,
@@ -73,6 +71,18 @@ def transfer(run: Run, detector, clip: Clip) -> Run:
         elapsed=0.0,
         source_card=dict(run.source_card or run.card),
     )
+
+
+def _losses(run: Run, clean: Outputs, said: Outputs, wanted: Tensor, *, mask: Tensor | None, targeted: bool):
+    """The run's objective, (1,), of a detector's outputs for the clean clip and for the attacked one.
+
+    A detector without the heads or embeddings that it needs has its default one.
+    """
+    lacks = {"training_aware": clean.logits_a is None or clean.logits_v is None, "features": not clean.embeddings}
+    name = run.spec.objective
+    objective = get_objective(default_objective(clean) if lacks.get(name) else name)
+    kept = {"clean": objective.remember(clean, wanted, mask=mask)} if hasattr(objective, "remember") else {}
+    return tuple(objective(outputs, wanted, mask=mask, targeted=targeted, **kept) for outputs in (clean, said))
 
 
 def _moved(run: Run, clip: Clip) -> dict[str, torch.Tensor]:

@@ -74,6 +74,17 @@ def test_one_perturbation_is_scored_on_all(world, detectors):
     assert any("made on second" in remark for remark in found.remarks)
 
 
+@pytest.mark.parametrize("objective", ["margin", "ce_scaled"])
+def test_a_transferred_loss_is_of_the_objective_that_the_report_names(world, detectors, objective):
+    two = {name: detectors[name] for name in ("tiny", "second")}
+    run = pp.compare(two, world.footage[0], pp.FGSM(), objective=objective, transfer_from="second").runs["tiny"]
+    # On the same detector with the same labels, the attack's own loss of the unattacked clip.
+    own = pp.attack(two["tiny"], world.footage[0], pp.FGSM(), objective=objective)
+    assert run.spec.objective == objective
+    assert run.result.clean_loss.item() == pytest.approx(own.result.clean_loss.item(), rel=1e-4)
+    assert run.result.loss.item() != run.result.clean_loss.item()
+
+
 def test_given_labels_count_for_all(world, detectors):
     labels = np.array([1, 0] * (FRAMES // 2))
     found = pp.compare(detectors, world.footage[0], pp.FGSM(), labels=labels, transfer_from="tiny")
