@@ -26,7 +26,7 @@ from pushpull.detectors.checkpoint import (
 from pushpull.detectors.clip_norm import ClipNormed, split_share
 from pushpull.detectors.points import at_point
 from pushpull.detectors.registry import architecture_of, get_architecture, list_architectures, recognise
-from pushpull.detectors.state import SAFETENSORS, read_state
+from pushpull.detectors.state import SAFETENSORS, read_state, remember_content
 from pushpull.detectors.stored import pack, unpack
 from pushpull.detectors.windowed import windowed
 from pushpull.files import replacing, sha256
@@ -95,7 +95,7 @@ def load_detector(name_or_path: str | Path, device: str | torch.device = "auto",
         ValueError: no such device, no such point on its card, or no such share of the clip's statistics.
     """
     name, share = split_share(str(name_or_path))
-    detector = _load(name_or_path if share is None else name, resolve_device(device))
+    detector = remember_content(_load(name_or_path if share is None else name, resolve_device(device)))
     return at_point(windowed(detector if share is None else ClipNormed(detector, share)), point)
 
 

@@ -1,5 +1,6 @@
 """State dicts out of strangers' files, without running anything in them, and into a detector, or what does not fit."""
 
+import hashlib
 import re
 import warnings
 import zipfile
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pushpull.detectors.base import Detector
 from pushpull.detectors.checkpoint import CheckpointError
 
 SAFETENSORS = ".safetensors"
@@ -141,3 +143,26 @@ def _dense(value) -> bool:
         and not value.is_quantized
         and not value.is_complex()
     )
+
+
+def content_of(module: nn.Module) -> str:
+    """SHA-256 of the tensors of a module, wherever they are, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        tensor = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def remember_content(detector: Detector) -> Detector:
+    """The detector, which from now on tells whether its weights are still those that it was loaded with."""
+    if isinstance(detector, nn.Module):
+        detector.content_as_loaded = content_of(detector)
+    return detector
+
+
+def is_as_loaded(detector: Detector) -> bool:
+    """Whether the weights are those of the file; of what came from none, and of what does not know, they are."""
+    known = getattr(detector, "content_as_loaded", None)
+    return known is None or content_of(detector) == known

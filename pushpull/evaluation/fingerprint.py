@@ -15,6 +15,7 @@ LIBRARIES = ("torch", "torchvision", "torchaudio", "numpy", "scipy", "builtins",
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis))
 # What a torch module has beside its parts: hooks, and whether it is being trained.
 NOT_SAID = {"training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_is_full_backward_hook"}
+NOT_SAID |= {"content_as_loaded"}  # of weights that are told themselves
 
 
 def fingerprint(detector: Any) -> str:

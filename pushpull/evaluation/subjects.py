@@ -24,6 +24,8 @@ from pushpull.detectors import (
 )
 from pushpull.detectors.clip_norm import SUFFIX
 from pushpull.detectors.points import OWN
+from pushpull.detectors.state import is_as_loaded
+from pushpull.detectors.windowed import Windowed
 from pushpull.evaluation.fingerprint import fingerprint
 
 ALIKE = 1e-3  # of log-odds, absolute and relative: float32 rounding is some 1e-5
@@ -73,8 +75,14 @@ class Subject:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file that it came from; of one that came from no file, of its weights, its settings and its code."""
-        return self.card.get("sha256") or fingerprint(undecided(self.detector))
+        """Of the file that it came from.
+
+        Of one that came from no file, or whose weights were changed since, of its weights, its settings and its code.
+        """
+        network = undecided(self.detector)
+        inner = network.detector if isinstance(network, Windowed) else network
+        said = self.card.get("sha256")
+        return said if said and is_as_loaded(inner) else fingerprint(network)
 
     @property
     def point(self) -> Point:

@@ -92,6 +92,17 @@ def test_records_of_a_detector_before_it_was_changed_are_not_its_own(tmp_path):
     assert found == [1, 1, 0.5]
 
 
+@pytest.mark.parametrize("point", ["own", "speaking"])
+def test_weights_that_were_changed_after_loading_are_not_those_of_the_file(point):
+    """Such as logits times 100, made to try an audit: beside the original it is another detector."""
+    detector = pp.load_detector("talknet-lite", "cpu", point=point)
+    assert Subject.of(detector).sha256 == detector.card["sha256"]
+    with torch.no_grad():
+        next(p for name, p in detector.named_parameters() if name.endswith("headAV.weight")).mul_(100)
+    changed = Subject.of(detector).sha256
+    assert changed != detector.card["sha256"] and changed == Subject.of(detector).sha256
+
+
 def test_two_functions_are_two_detectors_to_an_audit():
     quick = AuditOptions.quick(steps=2, ladder="2,4", budgets="1,20", queries=4, draws=2)
     one, other = (
