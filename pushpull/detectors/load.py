@@ -95,8 +95,9 @@ def load_detector(name_or_path: str | Path, device: str | torch.device = "auto",
         ValueError: no such device, no such point on its card, or no such share of the clip's statistics.
     """
     name, share = split_share(str(name_or_path))
-    detector = remember_content(_load(name_or_path if share is None else name, resolve_device(device)))
-    return at_point(windowed(detector if share is None else ClipNormed(detector, share)), point)
+    detector = _load(name_or_path if share is None else name, resolve_device(device))
+    detector = remember_content(detector if share is None else ClipNormed(detector, share))
+    return at_point(windowed(detector), point)
 
 
 def _load(name_or_path: str | Path, device: torch.device) -> Detector:

@@ -13,8 +13,8 @@ from evaluation_support import Toy, toy_example, toy_examples
 
 import pushpull
 from pushpull.evaluation import audit_command, command, survival_study
-from pushpull.evaluation.recall import recall_at
 from pushpull.evaluation.command import EvaluateOptions, main
+from pushpull.evaluation.recall import recall_at
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import STUDIES, StudyOptions
 from pushpull.evaluation.subjects import Subject
