@@ -240,7 +240,7 @@ def audit(
 
 def another(reference: Subject | None, subject: Subject) -> Subject | None:
     """The reference, under a name of its own; None where it is the audited detector itself."""
-    if reference is None or reference.sha256 == subject.sha256:
+    if reference is None or reference.is_same_as(subject):
         return None
     return replace(reference, name=f"{reference.name} (reference)") if reference.name == subject.name else reference
 

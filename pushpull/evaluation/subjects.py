@@ -84,6 +84,11 @@ class Subject:
         said = self.card.get("sha256")
         return said if said and is_as_loaded(inner) else fingerprint(network)
 
+    def is_same_as(self, other: "Subject") -> bool:
+        """Whether both have the same weights and normalise by the same statistics, wherever they decide."""
+        norms = (self.card.get("clip_norm"), other.card.get("clip_norm"))
+        return self.sha256 == other.sha256 and norms[0] == norms[1]
+
     @property
     def point(self) -> Point:
         """Where it decides."""

@@ -12,7 +12,7 @@ from pushpull.detectors import TalkNet, TalkNetConfig, attack_copy, card_of, loa
 from pushpull.detectors.checkpoint import CheckpointError
 from pushpull.detectors.clip_norm import ClipNorm, ClipNormed, split_share
 from pushpull.detectors.windowed import Windowed
-from pushpull.evaluation.subjects import without_rows
+from pushpull.evaluation.subjects import Subject, without_rows
 from pushpull.training.networks import load_network
 
 NORMS = {1: torch.nn.BatchNorm1d, 2: torch.nn.BatchNorm2d, 3: torch.nn.BatchNorm3d}
@@ -139,6 +139,15 @@ def test_a_loaded_one_says_so_and_decides_at_its_own_threshold(tmp_path):
     assert card_of(shipped).point is None and "row" not in shipped.card
     with pytest.raises(ValueError, match="has no operating point 'speaking'"):
         load_detector("talknet-lite+clip-norm=0.3", "cpu", "speaking")
+
+
+def test_it_is_another_detector_than_the_one_it_was_made_of(tmp_path):
+    path = write_detector(tmp_path / "mine")
+    plain, adapted, more = (
+        Subject.of(f"{path}{asked}", device="cpu") for asked in ("", "+clip-norm=0.2", "+clip-norm=0.3")
+    )
+    assert plain.is_same_as(Subject.of(str(path), device="cpu")) and plain.sha256 == adapted.sha256
+    assert not plain.is_same_as(adapted) and not adapted.is_same_as(more)
 
 
 def test_rows_of_table_1_are_found_by_their_letters():
