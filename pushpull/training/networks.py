@@ -93,9 +93,8 @@ def weights_sha256(name_or_path: str | Path) -> str:
 
 def holds_weights(path: Path, network: Network, *, weights: str) -> bool:
     """Whether ``path`` holds the very weights that :func:`save_network` would write into it."""
-    state = {name: x.float() if x.is_floating_point() else x for name, x in pack(_state(network), weights).items()}
     try:
-        return path.is_file() and weights_sha256(path) == _sha256(state)
+        return path.is_file() and weights_sha256(path) == _sha256_stored(network, weights)
     except CheckpointError:
         return False
 
@@ -120,8 +119,19 @@ def _sha256(state):
     return digest.hexdigest()
 
 
+def _sha256_stored(network, weights):
+    """What :func:`weights_sha256` is going to say of the file."""
+    packed = pack(_state(network), weights)
+    return _sha256({name: x.float() if x.is_floating_point() else x for name, x in packed.items()})
+
+
 def save_network(path: str | Path, network: Network, card: dict, *, weights: str) -> Path:
-    """Write ``path.safetensors`` and its card; ``weights`` is how they are stored. The path of the weights."""
+    """Write ``path.safetensors`` and its card; ``weights`` is how they are stored. The path of the weights.
+
+    The card gets the hash of the weights alone: who trains the same again gets the same one, but another file, since the
+    card in it says how long that took.
+    """
+    card = {**card, "weights_sha256": _sha256_stored(network, weights)}
     if isinstance(network, TalkNet):
         return save_checkpoint(path, network, card, weights=weights)
     return save_detector(path, network, card, weights=weights)

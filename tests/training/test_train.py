@@ -23,6 +23,7 @@ from pushpull.detectors import load_model
 from pushpull.train import main
 from pushpull.training import trainer as training
 from pushpull.training.loss import learning_rate, training_batch
+from pushpull.training.networks import weights_sha256
 from pushpull.training.options import TrainOptions
 from pushpull.training.stopping import Stopping, end_politely
 from pushpull.training.trainer import train
@@ -218,6 +219,14 @@ def test_two_processes_do_not_train_into_one_folder(footage, tmp_path):
 def test_what_decides_nothing_may_change(whole):
     assert run(whole.parent, tiny(name="renamed", credit="somebody", workers=1, save_seconds=1.0)).stem == "renamed"
     assert sum("test" in entry for entry in log_of(whole.parent)) == 1
+
+
+def test_who_trains_the_same_again_has_the_same_hash_of_weights(whole, footage, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.time, "monotonic", iter(range(10**6)).__next__)  # each step takes seconds
+    again = run(tmp_path / "again")
+    cards = [json.loads(path.with_suffix(".json").read_text()) for path in (whole, again)]
+    assert cards[0]["sha256"] != cards[1]["sha256"] and cards[0]["seconds"] != cards[1]["seconds"]
+    assert cards[0]["weights_sha256"] == cards[1]["weights_sha256"] == weights_sha256(whole)
 
 
 def test_the_card_says_what_the_checkpoint_is(whole, footage):
