@@ -128,7 +128,7 @@ def _sha256_stored(network, weights):
 def save_network(path: str | Path, network: Network, card: dict, *, weights: str) -> Path:
     """Write ``path.safetensors`` and its card; ``weights`` is how they are stored. The path of the weights.
 
-    The card gets the hash of the weights alone: who trains the same again gets the same one, but another file, since the
+    The card gets the hash of the weights alone: who trains the same again gets the same one, but another file, for the
     card in it says how long that took.
     """
     card = {**card, "weights_sha256": _sha256_stored(network, weights)}
