@@ -41,6 +41,7 @@ from pushpull.evaluation.paper import FIGURE_4_ROWS, TABLE_1
 from pushpull.evaluation.studies import STUDIES, WORST, Study, StudyOptions, study_rows
 from pushpull.evaluation.subjects import Subject, load_subjects
 from pushpull.evaluation.survival_study import EPS_AV, TITLE, run_survival
+from pushpull.evaluation.unused import unused
 from pushpull.evaluation.written import write_tables
 from pushpull.files import check_folder
 from pushpull.media import MediaError
@@ -250,6 +251,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options, given = parse_options(EvaluateOptions, arguments, parser, beneath=_usual)
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"
+    usual = StudyOptions(**_usual(given)["attacks"])
+    for each in unused(given.study, options.attacks, usual):
+        print(f"note: {each}", file=sys.stderr)
     try:
         found = run_study(
             given.study,

@@ -18,6 +18,7 @@ from pushpull.evaluation.recall import recall_at
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import STUDIES, StudyOptions
 from pushpull.evaluation.subjects import Subject
+from pushpull.evaluation.unused import unused
 
 
 @pytest.fixture
@@ -318,3 +319,34 @@ def test_the_functions_keep_their_names_beside_the_commands():
         assert callable(getattr(pushpull, name))
     found = subprocess.run([sys.executable, "-m", "pushpull.audit", "--help"], capture_output=True, text=True)
     assert found.returncode == 0 and "--quick" in found.stdout
+
+
+OTHER = {
+    "eps_av": "3",
+    "steps": 7,
+    "restarts": 2,
+    "objectives": "margin",
+    "modalities": "video",
+    "long_steps": 20,
+    "precision": "bfloat16",
+    "seed": 5,
+}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_options_are_said_to_change_nothing_where_they_change_nothing(study):
+    subjects, usual = [SimpleNamespace(name=name) for name in "abc"], StudyOptions()
+    conditions = STUDIES[study].asked(subjects, usual)
+    for name, value in OTHER.items():
+        options = dataclasses.replace(usual, **{name: value})
+        told = unused(study, options, usual)
+        assert bool(told) == (STUDIES[study].asked(subjects, options) == conditions), name
+        assert all(name.replace("_", "-") in sentence for sentence in told)
+    several = dataclasses.replace(usual, eps_av="1,5")
+    changed = {condition.eps_av for condition in STUDIES[study].asked(subjects, several)}
+    assert bool(unused(study, several, usual)) == (changed == {1.0})
+
+
+def test_what_changes_nothing_is_said(toys, tmp_path, capsys):
+    assert main(arguments("clean", tmp_path, "--attacks.restarts", "9", models="A")) == 0
+    assert "note: --attacks.restarts changes nothing in clean" in capsys.readouterr().err
