@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import audit_tables
+import clip_norm_table
 import detector_tables
 import lengths
 import row_table
@@ -181,6 +182,8 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "lengths": ("docs/results/README.md", lengths.table),
     "LR-ASD by seeds": ("docs/results/README.md", partial(seed_tables.seeds, "lr-asd-seeds")),
     "held out of LR-ASD": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LR_ASD)),
+    "clip norm": ("docs/results/README.md", clip_norm_table.ranked),
+    "clip norm attacked": ("docs/results/README.md", clip_norm_table.attacked),
     "audits": ("docs/results/README.md", audit_tables.shipped),
     "transfer of detectors": ("docs/results/detectors.md", detector_tables.transfer),
 }
