@@ -3,12 +3,14 @@
 import argparse
 import importlib.util
 import json
+import runpy
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from pushpull.__main__ import COMMANDS
 from pushpull.config import described, from_dict, parse_options
 from pushpull.training.options import TrainOptions
 from pushpull.training.zoo import ZooOptions
@@ -218,6 +220,14 @@ def test_no_command_takes_half_of_a_flag(module, arguments, capsys):
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert "unrecognized arguments" in error or "one of the arguments" in error
+
+
+@pytest.mark.parametrize("module", sorted({module for module, _ in COMMANDS.values()}))
+def test_processes_that_a_command_starts_can_begin_with_it(module, monkeypatch):
+    """They run the command's module under this name, before what they were started for."""
+    monkeypatch.setattr("sys.argv", ["command", "--no-such-flag"])
+    name = f"{module}.__main__" if is_package(module) else module
+    runpy.run_module(name, run_name="__mp_main__")
 
 
 def is_package(module):
