@@ -7,6 +7,7 @@ from pushpull.evaluation.written import p_value, percent, points
 
 OWN = ("M",)  # rows of ours, which the paper does not have
 REFERENCE = "A"
+SURE = 0.05
 
 
 def rows(folder: str) -> str:
@@ -34,3 +35,25 @@ def rows(folder: str) -> str:
         cells += [points(difference), p_value(difference["p_holm"])] if difference else ["", ""]
         lines.append(table_row(cells))
     return "\n".join(lines)
+
+
+def budgets(folder: str) -> str:
+    """What the worst of cross entropy and margin leaves of each row, by budget; in bold where it is not row A's."""
+    found = read(folder)
+    worst = [row for row in found["rows"] if row["attack"] == WORST and row["set"] == "all"]
+    first = next(row["model"] for row in worst if row["row"] == REFERENCE)
+    levels = sorted({row["eps_av"] for row in worst})
+    lines = heading(["row", "unattacked", *(f"eps_av {eps_av:g}" for eps_av in levels)], left=1)
+    for name in (name for name in (*TABLE_1, *OWN) if any(row["row"] == name for row in worst)):
+        mine = {row["eps_av"]: row for row in worst if row["row"] == name}
+        cells = [name, percent(mine[levels[0]]["clean"]["frame_accuracy"])]
+        for row in (mine[eps_av] for eps_av in levels):
+            text = percent(row["adversarial"]["frame_accuracy"], interval=True)
+            change = row.get(f"minus {first}", {}).get("frame_accuracy")
+            sure = change and change["p_holm"] is not None and change["p_holm"] < SURE
+            cells.append(f"**{text}**" if sure else text)
+        lines.append(table_row(cells))
+    bases = len({(example["source"], example["base"]) for example in found["examples"]})
+    note = f"{len(found['examples'])} examples from {bases} base clips, BIM-10; in bold what differs from row A on the "
+    note += f"same clips (p < {SURE:g}, Holm). [All figures]({folder}/results.md)."
+    return "\n".join([*lines, "", note])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pushpull.detectors.points import OWN
 from pushpull.evaluation.points import Rule
+from pushpull.evaluation.points_ranking import SURE
 from pushpull.evaluation.points_rows import DEVELOPMENT
 from pushpull.evaluation.recall import FALSE_ALARMS
 from pushpull.evaluation.written import percent, points, write_tables
@@ -91,7 +92,7 @@ def _ranking(rows: Sequence[dict]) -> list[str]:
     rates = [f"{100 * rate:g}" for rate in FALSE_ALARMS]
     first, compared = rows[0]["model"], any(_change(row, rows[0]["model"], rates[0]) for row in rows)
     told = ["Speaking frames found where so many frames of each kind are false alarms, whatever the threshold"]
-    told += [f"; points minus {first}, paired, in bold where p < .05 (Holm)"] if compared else []
+    told += [f"; points minus {first}, paired, in bold where p < {SURE:g} (Holm)"] if compared else []
     head = ["model", "kind", *(f"at {rate} %" for rate in rates)]
     head += [f"minus {first}, at {rate} %" for rate in rates] if compared else []
     lines = ["".join(told) + ".", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
@@ -111,7 +112,7 @@ def _told_change(change: dict | None) -> str:
     if change is None:
         return ""
     text = points(change)
-    return f"**{text}**" if change["p_holm"] is not None and change["p_holm"] < 0.05 else text
+    return f"**{text}**" if change["p_holm"] is not None and change["p_holm"] < SURE else text
 
 
 def _threshold(row: dict) -> str:

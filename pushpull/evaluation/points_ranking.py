@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from pushpull.evaluation.kind_scores import KindScores
-from pushpull.evaluation.points import clusters_of
+from pushpull.evaluation.kind_scores import SILENT_KINDS, KindScores
+from pushpull.evaluation.points import REPLICATES
 from pushpull.evaluation.recall import FALSE_ALARMS, recall_at
 from pushpull.evaluation.statistics import Clusters, Measured, differences
+
+SURE = 0.05  # where results show a difference in bold
 
 
 def ranking(scored: Mapping[str, KindScores], seed: int = 0) -> list[dict]:
@@ -22,7 +24,9 @@ def ranking(scored: Mapping[str, KindScores], seed: int = 0) -> list[dict]:
         clips, has none.
     """
     first = next(iter(scored))
-    found = {name: _recalls(each, clusters_of(each, seed)) for name, each in scored.items()}
+    comparisons = (len(scored) - 1) * len(SILENT_KINDS) * len(FALSE_ALARMS)
+    clusters = {name: _clusters(each, comparisons, seed) for name, each in scored.items()}
+    found = {name: _recalls(each, clusters[name]) for name, each in scored.items()}
     alike = [name for name, each in scored.items() if name != first and each.bases == scored[first].bases]
     pairs = {
         (name, *key): (found[first][key], value)
@@ -30,20 +34,25 @@ def ranking(scored: Mapping[str, KindScores], seed: int = 0) -> list[dict]:
         for key, value in found[name].items()
         if key in found[first]
     }
-    changes = differences(clusters_of(scored[first], seed), pairs)
+    changes = differences(clusters[first], pairs)
     rows = []
     for name, each in scored.items():
-        clusters = clusters_of(each, seed)
         for kind in each.kinds:
             row = {"model": name, "kind": kind}
             for rate in FALSE_ALARMS:
                 value, replicates = found[name][kind, rate]
-                row[f"recall_at_{100 * rate:g}"] = clusters.interval(replicates, value).to_dict()
+                row[f"recall_at_{100 * rate:g}"] = clusters[name].interval(replicates, value).to_dict()
             for rate in FALSE_ALARMS:
                 if change := changes.get((name, kind, rate)):
                     row[f"minus {first}_at_{100 * rate:g}"] = change.to_dict()
             rows.append(row)
     return rows
+
+
+def _clusters(scores: KindScores, comparisons: int, seed: int) -> Clusters:
+    """With so many replicates that the least p-value there is, 2 / (replicates + 1), survives the correction."""
+    replicates = max(REPLICATES, round(2.5 * comparisons / SURE))
+    return Clusters(scores.bases, replicates=replicates, seed=seed)
 
 
 def _recalls(scores: KindScores, clusters: Clusters) -> dict[tuple[str, float], Measured]:

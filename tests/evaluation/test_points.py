@@ -202,6 +202,19 @@ def test_detectors_are_ranked_by_what_they_find_at_a_rate_and_compared_on_the_sa
     assert not any("minus" in name for key, row in rows.items() if key[0] != "strong" for name in row)
 
 
+def test_a_difference_on_every_clip_is_sure_however_many_are_compared():
+    names = tuple(f"clip{number}" for number in range(20))
+    labels = (np.ones(1, bool),) * 20
+
+    def scores(speaking):
+        parts = {kind: (np.zeros(1, np.float32),) * 20 for kind in SILENT_KINDS}
+        return KindScores(names, labels, {IN_SYNC: (np.full(1, speaking, np.float32),) * 20} | parts)
+
+    rows = ranking({"none": scores(-1.0)} | {f"all{number}": scores(1.0) for number in range(6)})
+    changes = [row["minus none_at_5"] for row in rows if row["model"] != "none"]
+    assert len(changes) == 6 * len(SILENT_KINDS) and all(c["value"] == 1 and c["p_holm"] < 0.05 for c in changes)
+
+
 def test_a_rule_counts_kinds_that_there_are():
     kinds = [kind for rule in points_rows.RULES for kind in rule.kinds]
     assert sorted(kinds) == sorted(SILENT_KINDS), "every kind fools one of the points, and one only"
