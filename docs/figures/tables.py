@@ -17,9 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import audit_tables
-import clip_norm_table
 import detector_tables
 import lengths
+import ranking_tables
 import row_table
 import seed_tables
 
@@ -179,11 +179,13 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "held out of seeds": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LITE)),
     "seeds at 5": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-5")),
     "seeds at 1": ("docs/results/README.md", partial(seed_tables.seeds, "seeds-eps-1")),
+    "budgets from scratch": ("docs/results/README.md", partial(row_table.budgets, "seed-0-budgets")),
     "lengths": ("docs/results/README.md", lengths.table),
     "LR-ASD by seeds": ("docs/results/README.md", partial(seed_tables.seeds, "lr-asd-seeds")),
     "held out of LR-ASD": ("docs/results/README.md", partial(seed_tables.held_out, **seed_tables.LR_ASD)),
-    "clip norm": ("docs/results/README.md", clip_norm_table.ranked),
-    "clip norm attacked": ("docs/results/README.md", clip_norm_table.attacked),
+    "ranking of strangers": ("docs/results/README.md", ranking_tables.detectors),
+    "clip norm": ("docs/results/README.md", ranking_tables.ranked),
+    "clip norm attacked": ("docs/results/README.md", ranking_tables.attacked),
     "audits": ("docs/results/README.md", audit_tables.shipped),
     "transfer of detectors": ("docs/results/detectors.md", detector_tables.transfer),
 }
