@@ -151,27 +151,33 @@ def differences(clusters: Clusters, pairs: dict[Hashable, tuple[Measured, Measur
 
     p is the bootstrap's. Below ``FEW`` base clips that is too small (at 12 it calls 12 % of differences that are none
     significant at .05, at 4 22 %): it is then no smaller than Student's, of the bootstrap's standard error, and than a
-    test that flips the signs of so few differences can give.
+    test that flips the signs of so few differences can give. Where so many pairs are compared that not even the least
+    p of the replicates could survive the correction, those two take its place.
     """
     found = {}
     for key, ((before, of_before), (after, of_after)) in pairs.items():
         change = of_after - of_before
-        found[key] = clusters.interval(change, after - before), _p_value(clusters, after - before, change)
+        p = _p_value(clusters, after - before, change, comparisons=len(pairs))
+        found[key] = clusters.interval(change, after - before), p
     corrected = holm({key: p for key, (_, p) in found.items() if not np.isnan(p)})
     return {key: Difference(estimate, p, corrected.get(key, np.nan)) for key, (estimate, p) in found.items()}
 
 
-def _p_value(clusters, value, change) -> float:
+def _p_value(clusters, value, change, comparisons: int = 1) -> float:
     known = change[~np.isnan(change)]
     if clusters.count < 2 or not len(known):
         return np.nan
     # One is added to both: a p-value of 0 cannot be had from finitely many replicates.
-    p = min(1.0, 2 * (min((known <= 0).sum(), (known >= 0).sum()) + 1) / (len(known) + 1))
-    if clusters.count < FEW and value:
+    least = 2 / (len(known) + 1)
+    p = min(1.0, least * (min((known <= 0).sum(), (known >= 0).sum()) + 1))
+    coarse = p == least and least * comparisons >= 1 - LEVEL
+    if value and (coarse or clusters.count < FEW):
         # A bootstrap's spread is that of the sample itself: n in place of n - 1.
         error = known.std() * np.sqrt(clusters.count / (clusters.count - 1))
         of_student = 2 * student.sf(abs(value) / error, clusters.count - 1) if error else 0.0
-        p = max(p, float(of_student), 2.0 ** (1 - clusters.count))
+        finer = max(float(of_student), 2.0 ** (1 - clusters.count))
+        both = (p, finer) if not coarse or clusters.count >= FEW else (finer,)
+        p = max(both) if clusters.count < FEW else min(both)
     return float(p)
 
 

@@ -70,6 +70,23 @@ def test_one_base_clip_gives_no_p_and_alike_few_no_smaller_one_than_flipped_sign
     assert compared(5).p == 2**-4 and compared(40).p < 0.01
 
 
+@pytest.mark.parametrize("count", [20, 60])
+@pytest.mark.parametrize("compared", [10, 200])
+def test_a_plain_difference_is_significant_among_however_many(count, compared):
+    rng = np.random.default_rng(0)
+    clusters = Clusters([f"clip{i}" for i in range(count)])
+
+    def measured(values):
+        return clusters.ratio(values, np.ones(count))
+
+    easy = rng.random(count)
+    pairs = {f"noise {i}": (measured(easy), measured(easy + rng.normal(0, 0.2, count))) for i in range(compared)}
+    pairs["better"] = measured(easy), measured(easy + 0.2 + rng.normal(0, 0.05, count))
+    found = differences(clusters, pairs)
+    assert found.pop("better").p_holm < 0.05
+    assert sum(difference.p_holm < 0.05 for difference in found.values()) <= 1, "of those that are none hardly any is"
+
+
 def test_holm_multiplies_by_what_is_left_and_never_falls():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert holm({"a": 0.6, "b": 0.9}) == {"a": 1.0, "b": 1.0}
