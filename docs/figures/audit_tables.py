@@ -21,10 +21,17 @@ SHORT = {  # of pushpull.evaluation.checks.CHECKS
     "not_monotone": "a larger budget does less",
 }
 
+SCRATCH = ("B3", "E3", "M")
+
 
 def shipped() -> str:
     """Every shipped row, in the order of Table 1, and the default."""
     return audits([f"audit-{row.lower()}" for row in TABLE_1] + ["audit-lite"])
+
+
+def from_scratch() -> str:
+    """Rows trained from scratch, seed 0, that are defended by attacks."""
+    return audits([f"seed-0-audit-{row.lower()}" for row in SCRATCH])
 
 
 def audits(folders: Sequence[str]) -> str:
@@ -62,7 +69,7 @@ def audits(folders: Sequence[str]) -> str:
 def name_of(found: dict) -> str:
     """talknet-lite-d3 is D3; the default keeps its name."""
     row = found["model"].removeprefix("talknet-lite-").upper()
-    return row if row in TABLE_1 else f"`{found['model']}`"
+    return row if row in (*TABLE_1, *SCRATCH) else f"`{found['model']}`"
 
 
 def _number(flag: dict) -> str:

@@ -186,6 +186,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "ranking of strangers": ("docs/results/README.md", ranking_tables.detectors),
     "clip norm": ("docs/results/README.md", ranking_tables.ranked),
     "clip norm attacked": ("docs/results/README.md", ranking_tables.attacked),
+    "audits from scratch": ("docs/results/README.md", audit_tables.from_scratch),
     "audits": ("docs/results/README.md", audit_tables.shipped),
     "transfer of detectors": ("docs/results/detectors.md", detector_tables.transfer),
 }
