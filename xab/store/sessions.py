@@ -16,7 +16,14 @@ from .transactions import Database
 from .trials import NAMED_TRIAL, TrialMedia, log_events, media_of, newest_consent, require_played, shown
 
 MOST_CHECKS = 50  # stored of one session, so that no page can fill the disk
+# Of one open link, sessions whose consent nobody has given yet: a program may open it for ever.
+MOST_WAITING = 1000
+WAITING_SECONDS = 7 * 86_400  # after which such a session may make room for another
 STEPS = ("consent", "instructions", "check", "sound", "trials", "done")
+
+
+class Crowded(Refused):
+    status = 429
 
 
 class Sessions:
@@ -33,7 +40,21 @@ class Sessions:
             study = load_study(connection, study_id, lock=True)
             if study.open_token != open_token or study.state not in ("ready", "frozen"):
                 raise _unknown()
+            self._make_room(connection, study_id)
             return add_session(connection, study_id, "open", self._db.clock())[1]
+
+    def _make_room(self, connection, study_id: str) -> None:
+        """Where too many opened a study's open link and never began, those of long ago go; Crowded if that is none."""
+        waiting = sa.and_(
+            t.sessions.c.study_id == study_id, t.sessions.c.kind == "open", t.sessions.c.consent_id.is_(None)
+        )
+        count = sa.select(sa.func.count()).select_from(t.sessions).where(waiting)
+        if connection.scalar(count) < MOST_WAITING:
+            return
+        seen = sa.func.coalesce(t.sessions.c.seen_at, t.sessions.c.created_at)
+        connection.execute(sa.delete(t.sessions).where(waiting, seen < self._db.clock() - WAITING_SECONDS))
+        if connection.scalar(count) >= MOST_WAITING:
+            raise Crowded("crowded", "too many people have opened this link: ask for one of your own, or come later")
 
     def state(self, token: str) -> dict:
         """What the volunteer's page shows now. Delivering a trial for the first time starts its clock."""
