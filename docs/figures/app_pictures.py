@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from browser_support import Visitor, launch  # noqa: E402
+from kept import keep  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 PORT = 7907
@@ -95,12 +95,6 @@ def choose_models(page) -> None:
         page.fill("#pp-compare-models input", name)
         page.locator(f"[role=option]:has-text('{name}')").first.click()
     page.keyboard.press("Escape")
-
-
-def keep(picture: bytes, name: str) -> None:
-    """As a PNG of few colours, a fifth of the size."""
-    subprocess.run(["convert", "-", "-colors", "220", f"PNG8:{DOCS / name}.png"], input=picture, check=True)
-    print(DOCS / f"{name}.png")
 
 
 def main() -> None:

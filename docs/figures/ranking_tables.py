@@ -3,7 +3,7 @@
 from detector_tables import WORST, heading, read, table_row
 
 from pushpull.detectors.clip_norm import split_share
-from pushpull.evaluation.written import percent
+from pushpull.evaluation.written import emphasised, percent
 
 DETECTORS, RANKED, ATTACKED = "ranking", "clip-norm", "clip-norm-attacked"
 FOOTAGE = {"strangers": "strangers", "grid_s1": "GRID", "talkheads:heads-eval": "heads"}
@@ -62,5 +62,4 @@ def _share(model: str) -> str:
 
 def _found(row: dict, first: str, rate: int = 5) -> str:
     text = percent(row[f"recall_at_{rate}"])
-    change = row.get(f"minus {first}_at_{rate}")
-    return f"**{text}**" if change and change["p_holm"] is not None and change["p_holm"] < 0.05 else text
+    return emphasised(text, row.get(f"minus {first}_at_{rate}"))

@@ -3,11 +3,10 @@
 from detector_tables import WORST, heading, read, table_row
 
 from pushpull.evaluation.paper import TABLE_1
-from pushpull.evaluation.written import p_value, percent, points
+from pushpull.evaluation.written import SURE, emphasised, p_value, percent, points
 
 OWN = ("M",)  # rows of ours, which the paper does not have
 REFERENCE = "A"
-SURE = 0.05
 
 
 def rows(folder: str) -> str:
@@ -50,8 +49,7 @@ def budgets(folder: str) -> str:
         for row in (mine[eps_av] for eps_av in levels):
             text = percent(row["adversarial"]["frame_accuracy"], interval=True)
             change = row.get(f"minus {first}", {}).get("frame_accuracy")
-            sure = change and change["p_holm"] is not None and change["p_holm"] < SURE
-            cells.append(f"**{text}**" if sure else text)
+            cells.append(emphasised(text, change))
         lines.append(table_row(cells))
     bases = len({(example["source"], example["base"]) for example in found["examples"]})
     note = f"{len(found['examples'])} examples from {bases} base clips, BIM-10; in bold what differs from row A on the "

@@ -7,7 +7,6 @@ Their clips are patterns, not faces.
 """
 
 import random
-import subprocess
 import sys
 import tempfile
 import threading
@@ -16,9 +15,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
+from kept import keep  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from xab_support import fill  # noqa: E402
 from xab_web import FRAMES, Person, Served, chromium_path  # noqa: E402
@@ -74,12 +73,6 @@ def shoot(browser, served: Served, study: str) -> None:
     page.wait_for_selector("h2:has-text('Numbers')")
     page.wait_for_load_state("networkidle")
     keep(page.screenshot(full_page=True), "xab-lab-results")
-
-
-def keep(picture: bytes, name: str) -> None:
-    """As a PNG of few colours, a fifth of the size."""
-    subprocess.run(["convert", "-", "-colors", "220", f"PNG8:{DOCS / name}.png"], input=picture, check=True)
-    print(DOCS / f"{name}.png")
 
 
 def main() -> None:

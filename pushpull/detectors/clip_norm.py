@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pushpull.detectors.base import Detector, Outputs
+from pushpull.detectors.base import Detector, Outputs, describe
 from pushpull.detectors.windowed import as_many
 
 SUFFIX = "+clip-norm="
@@ -63,14 +63,15 @@ class ClipNormed(nn.Module):
     def __init__(self, detector: Detector, share: float):
         super().__init__()
         check_share(share)
-        if not any(isinstance(module, _BatchNorm) for module in modules_of(detector)):
-            raise ValueError(f"{name_of(detector)} has no batch normalisation that {SUFFIX}... could change")
+        name, modules = describe(detector)["name"], detector.modules() if isinstance(detector, nn.Module) else ()
+        if not any(isinstance(module, _BatchNorm) for module in modules):
+            raise ValueError(f"{name} has no batch normalisation that {SUFFIX}... could change")
         self.detector = _with_clip_norms(copy.deepcopy(detector), share).eval()
         self.share = share
         card = dict(getattr(detector, "card", None) or {})
         # No row of the paper's Table 1 any more: the rows normalise by their training alone.
-        self.card = {name: value for name, value in card.items() if name != "row"}
-        self.card |= {"name": f"{name_of(detector)}{SUFFIX}{share:g}", "clip_norm": share}
+        self.card = {key: value for key, value in card.items() if key != "row"}
+        self.card |= {"name": f"{name}{SUFFIX}{share:g}", "clip_norm": share}
         self.eval()
 
     @property
@@ -137,16 +138,6 @@ def split_share(name: str) -> tuple[str, float | None]:
         raise ValueError(f"{SUFFIX}{share} is no share: write {SUFFIX}0.3") from None
     check_share(value)
     return name, value
-
-
-def modules_of(detector) -> list[nn.Module]:
-    """All parts of a detector that is a module."""
-    return list(detector.modules()) if isinstance(detector, nn.Module) else []
-
-
-def name_of(detector) -> str:
-    card = getattr(detector, "card", None) or {}
-    return str(card.get("name") or type(detector).__name__)
 
 
 def _with_clip_norms(module: nn.Module, share: float) -> nn.Module:

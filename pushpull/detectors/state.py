@@ -145,12 +145,12 @@ def _dense(value) -> bool:
     )
 
 
-def content_of(module: nn.Module) -> str:
-    """SHA-256 of the tensors of a module, wherever they are, in hexadecimal digits."""
+def content_of(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the tensors of a state dict, wherever they are, in hexadecimal digits."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         tensor = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
     return digest.hexdigest()
 
@@ -158,11 +158,11 @@ def content_of(module: nn.Module) -> str:
 def remember_content(detector: Detector) -> Detector:
     """The detector, which from now on tells whether its weights are still those that it was loaded with."""
     if isinstance(detector, nn.Module):
-        detector.content_as_loaded = content_of(detector)
+        detector.content_as_loaded = content_of(detector.state_dict())
     return detector
 
 
 def is_as_loaded(detector: Detector) -> bool:
     """Whether the weights are those of the file; of what came from none, and of what does not know, they are."""
     known = getattr(detector, "content_as_loaded", None)
-    return known is None or content_of(detector) == known
+    return known is None or content_of(detector.state_dict()) == known

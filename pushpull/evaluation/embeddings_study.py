@@ -8,7 +8,7 @@ from pushpull.evaluation.crafting import Condition, Evaluator
 from pushpull.evaluation.embeddings import MEASURES, by_kind, embed, embedding_rows, has_embeddings, missing, read_space
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import StudyOptions
-from pushpull.evaluation.written import percent, write_tables
+from pushpull.evaluation.written import emphasised, percent, write_tables
 from pushpull.plots.embedding_spaces import embedding_spaces_figure
 from pushpull.plots.style import save
 
@@ -176,5 +176,4 @@ def _differences(rows: list[dict]) -> list[str]:
 
 
 def _difference(figure: dict) -> str:
-    text = f"{figure['value']:+.2f}"
-    return f"**{text}**" if figure["p_holm"] is not None and figure["p_holm"] < 0.05 else text
+    return emphasised(f"{figure['value']:+.2f}", figure)

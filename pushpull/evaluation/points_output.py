@@ -5,10 +5,9 @@ from pathlib import Path
 
 from pushpull.detectors.points import OWN
 from pushpull.evaluation.points import Rule
-from pushpull.evaluation.points_ranking import SURE
 from pushpull.evaluation.points_rows import DEVELOPMENT
 from pushpull.evaluation.recall import FALSE_ALARMS
-from pushpull.evaluation.written import percent, points, write_tables
+from pushpull.evaluation.written import SURE, emphasised, percent, points, write_tables
 
 FORMAT = "pushpull-points/1"
 TITLES = {OWN: "own threshold"}
@@ -109,10 +108,7 @@ def _change(row: dict, first: str, rate: str) -> dict | None:
 
 
 def _told_change(change: dict | None) -> str:
-    if change is None:
-        return ""
-    text = points(change)
-    return f"**{text}**" if change["p_holm"] is not None and change["p_holm"] < SURE else text
+    return "" if change is None else emphasised(points(change), change)
 
 
 def _threshold(row: dict) -> str:

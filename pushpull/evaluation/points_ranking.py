@@ -6,8 +6,7 @@ from pushpull.evaluation.kind_scores import SILENT_KINDS, KindScores
 from pushpull.evaluation.points import REPLICATES
 from pushpull.evaluation.recall import FALSE_ALARMS, recall_at
 from pushpull.evaluation.statistics import Clusters, Measured, differences
-
-SURE = 0.05  # where results show a difference in bold
+from pushpull.evaluation.written import SURE
 
 
 def ranking(scored: Mapping[str, KindScores], seed: int = 0) -> list[dict]:

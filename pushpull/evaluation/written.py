@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from pushpull.files import replacing
 from pushpull.plots.style import save
 
+SURE = 0.05  # p, corrected, below which tables show a difference in bold
+
 
 def write_tables(
     folder: Path, found: dict, markdown: str, figure: Figure | None = None, *, rows: Sequence[dict] | None = None
@@ -69,6 +71,12 @@ def _flat(row: dict, prefix: str = "") -> dict:
 def p_value(p: float | None) -> str:
     """Three digits, "-" where it is not defined."""
     return "-" if p is None else f"{p:.3f}"
+
+
+def emphasised(text: str, change: dict | None) -> str:
+    """``text``, in bold where ``change``, a difference as results hold it, is significant after Holm's correction."""
+    sure = change is not None and change["p_holm"] is not None and change["p_holm"] < SURE
+    return f"**{text}**" if sure else text
 
 
 def percent(figure: dict | None, *, interval: bool = False) -> str:

@@ -1,7 +1,6 @@
 """The networks that can be trained: built by the name of their architecture, read from files and written to them."""
 
 import copy
-import hashlib
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from pushpull.detectors import (
 )
 from pushpull.detectors.checkpoint import REFERENCE
 from pushpull.detectors.load import file_of
-from pushpull.detectors.state import read_state
+from pushpull.detectors.state import content_of, read_state
 from pushpull.detectors.stored import pack, unpack
 from pushpull.detectors.streams import TwoStreams
 from pushpull.detectors.windowed import Windowed
@@ -111,12 +110,7 @@ def _state(network):
 
 
 def _sha256(state):
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        if not name.startswith(REFERENCE):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return content_of({name: tensor for name, tensor in state.items() if not name.startswith(REFERENCE)})
 
 
 def _sha256_stored(network, weights):

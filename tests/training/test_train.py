@@ -6,8 +6,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -201,19 +199,6 @@ def test_other_options_or_clips_in_the_same_folder_are_refused_and_named(whole, 
     with pytest.raises(ValueError, match=r"other options: clips \("):
         run(whole.parent)
     assert (whole.parent / "state.pt").read_bytes() == before
-
-
-def test_two_processes_do_not_train_into_one_folder(footage, tmp_path):
-    code = "import sys; from pathlib import Path; from pushpull.files import alone\n"
-    code += "with alone(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout.readline() == b"in\n"
-        with pytest.raises(ValueError, match="another process works in .*: wait until it is done"):
-            run(tmp_path)
-        other.kill()
-    assert run(tmp_path).exists()
 
 
 def test_what_decides_nothing_may_change(whole):

@@ -80,3 +80,16 @@ def test_a_job_manager_that_ends_every_process_loses_nothing(tmp_path):
 
 def log_lines(out):
     return (out / "log.jsonl").read_text().splitlines()
+
+
+def test_two_processes_do_not_train_into_one_folder(footage, tmp_path):
+    code = "import sys; from pathlib import Path; from pushpull.files import alone\n"
+    code += "with alone(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b"in\n"
+        with pytest.raises(ValueError, match="another process works in .*: wait until it is done"):
+            train(tiny(), tmp_path, progress=False)
+        other.kill()
+    assert train(tiny(), tmp_path, progress=False).exists()

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 import zipfile
 
 import pytest
@@ -19,7 +18,7 @@ from xab import export
 from xab.pages import form, lab, mount
 from xab.pages.entry import Throttle
 from xab.plan import Design, paper_preset
-from xab.settings import Gate, Settings
+from xab.settings import Settings
 
 HTML = {"accept": "text/html"}
 
@@ -125,27 +124,6 @@ def test_the_throttle_opens_again():
     assert throttle.wait() == 0
 
 
-def test_a_generated_password_is_told_once_and_can_be_renewed(tmp_path):
-    settings = Settings(data=tmp_path / "data")
-    first, again = Gate(settings), Gate(settings)
-    assert first.admits(first.generated) and again.generated is None and again.admits(first.generated)
-    assert (settings.data / "password").stat().st_mode & 0o077 == 0
-    assert first.generated.encode() not in (settings.data / "password").read_bytes()
-    cookie = again.cookie()
-    assert again.knows(cookie) and not again.knows(cookie[:-1] + ("0" if cookie[-1] != "0" else "1"))
-    fresh = first.renew()
-    assert again.admits(fresh) and not again.knows(cookie)
-
-
-@pytest.mark.parametrize("hours, known", [(0, True), (11.9, True), (12.1, False), (-1, False)])
-def test_a_login_lasts_twelve_hours(tmp_path, monkeypatch, hours, known):
-    gate, now = Gate(Settings(data=tmp_path / "data")), time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
-    cookie = gate.cookie()
-    monkeypatch.setattr(time, "time", lambda: now + hours * 3600)
-    assert gate.knows(cookie) is known
-
-
 def test_a_cookie_that_was_logged_out_opens_nothing_and_others_still_do(lab_pages):
     gate, web = lab_pages.inner.state.context.gate, lab_pages.log_in().web
     mine, other = web.cookies["xab_lab"], gate.cookie()
@@ -154,26 +132,6 @@ def test_a_cookie_that_was_logged_out_opens_nothing_and_others_still_do(lab_page
     assert not gate.knows(mine) and gate.knows(other)
     for cookie, status in ((mine, 403), (other, 200)):
         assert web.get("/xab/lab", headers={"cookie": f"xab_lab={cookie}"}).status_code == status
-
-
-def test_ended_logins_are_forgotten_once_they_have_run_out(tmp_path):
-    clock = Clock()
-    gate = Gate(Settings(data=tmp_path / "data"), clock=clock)
-    first, second = gate.cookie(), gate.cookie()
-    gate.end(first)
-    clock.pass_(13 * 3600)
-    gate.end(second)
-    assert list(gate._ended) == [second]
-
-
-def test_what_is_signed_for_one_purpose_is_no_other(tmp_path):
-    gate, other = Gate(Settings(data=tmp_path / "data")), Gate(Settings(data=tmp_path / "other"))
-    cookie = gate.cookie()
-    token = gate.form_token(cookie)
-    assert gate.knows_form(cookie, token) and not other.knows_form(cookie, token) and not other.knows(cookie)
-    assert not gate.knows_form(cookie, cookie.rpartition(".")[2])
-    assert not gate.knows(f"{cookie.rpartition('.')[0]}.{gate.form_token(cookie.rpartition('.')[0])}")
-    assert not gate.knows(None) and not gate.knows_form(cookie, "\N{BLACK STAR}" * 64)
 
 
 def test_one_click_makes_the_papers_study(lab_pages):

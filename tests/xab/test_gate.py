@@ -1,0 +1,49 @@
+"""The experimenter's password and the cookie that remembers it."""
+
+import time
+
+import pytest
+from xab_support import Clock
+
+from xab.settings import Gate, Settings
+
+
+def test_a_generated_password_is_told_once_and_can_be_renewed(tmp_path):
+    settings = Settings(data=tmp_path / "data")
+    first, again = Gate(settings), Gate(settings)
+    assert first.admits(first.generated) and again.generated is None and again.admits(first.generated)
+    assert (settings.data / "password").stat().st_mode & 0o077 == 0
+    assert first.generated.encode() not in (settings.data / "password").read_bytes()
+    cookie = again.cookie()
+    assert again.knows(cookie) and not again.knows(cookie[:-1] + ("0" if cookie[-1] != "0" else "1"))
+    fresh = first.renew()
+    assert again.admits(fresh) and not again.knows(cookie)
+
+
+@pytest.mark.parametrize("hours, known", [(0, True), (11.9, True), (12.1, False), (-1, False)])
+def test_a_login_lasts_twelve_hours(tmp_path, monkeypatch, hours, known):
+    gate, now = Gate(Settings(data=tmp_path / "data")), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    cookie = gate.cookie()
+    monkeypatch.setattr(time, "time", lambda: now + hours * 3600)
+    assert gate.knows(cookie) is known
+
+
+def test_ended_logins_are_forgotten_once_they_have_run_out(tmp_path):
+    clock = Clock()
+    gate = Gate(Settings(data=tmp_path / "data"), clock=clock)
+    first, second = gate.cookie(), gate.cookie()
+    gate.end(first)
+    clock.pass_(13 * 3600)
+    gate.end(second)
+    assert list(gate._ended) == [second]
+
+
+def test_what_is_signed_for_one_purpose_is_no_other(tmp_path):
+    gate, other = Gate(Settings(data=tmp_path / "data")), Gate(Settings(data=tmp_path / "other"))
+    cookie = gate.cookie()
+    token = gate.form_token(cookie)
+    assert gate.knows_form(cookie, token) and not other.knows_form(cookie, token) and not other.knows(cookie)
+    assert not gate.knows_form(cookie, cookie.rpartition(".")[2])
+    assert not gate.knows(f"{cookie.rpartition('.')[0]}.{gate.form_token(cookie.rpartition('.')[0])}")
+    assert not gate.knows(None) and not gate.knows_form(cookie, "\N{BLACK STAR}" * 64)
