@@ -52,7 +52,7 @@ def seeds(folder: str) -> str:
         cells += [percent(row["adversarial.average_precision"])]
         lines.append(table_row(cells))
     floor = 100 * found["floor"]
-    note = f"{found['examples']} examples from {found['base_clips']} base clips, eps_av {found['eps_av']:g}; AP is at "
-    note += f"least {floor:.1f}, and the best constant answer gets {max(floor, 100 - floor):.1f} % of frames right. "
+    note = f"{found['examples']} examples from {found['base_clips']} base clips, eps_av {found['budgets'][0]:g}; AP is "
+    note += f"at least {floor:.1f}, and the best constant answer gets {max(floor, 100 - floor):.1f} % of frames right. "
     note += f"[All figures]({folder}/results.md)."
     return "\n".join([*lines, "", note])

@@ -2,10 +2,11 @@
 
 python -m pushpull.evaluate seeds results/seed-0 results/seed-1 results/seed-2 --out results/seeds
 
-Takes finished studies with worst cases (table1) of the same examples and attacks, of two training seeds or more. A
-seed's rows may lie in several folders: rows that were trained later need no second run of the others. Rows are matched
-by their names in the paper's Table 1; every seed stands by itself, with its interval over base clips, and the interval
-of a mean is over the seeds alone (Student's t): seeds are never pooled into one interval with clips.
+Takes finished studies with worst cases (table1, or detectors at several budgets) of the same examples and attacks, of
+two training seeds or more. A seed's rows may lie in several folders: rows that were trained later need no second run of
+the others. Rows are matched by their names in the paper's Table 1; every seed stands by itself, with its interval over
+base clips, and the interval of a mean is over the seeds alone (Student's t): seeds are never pooled into one interval
+with clips.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from pushpull.files import check_folder, read_text
 from pushpull.plots.seeds import seeds_figure
 
 NAME, TITLE = "seeds", "Training seeds: what a row's loss does, and what is luck"
-FORMAT = "pushpull-seeds/1"
+FORMAT = "pushpull-seeds/2"
 REFERENCES = ("A", "B3", "M")
 WORST_CLIP = "adversarial.frame_accuracy"  # of the row of worst cases: of every clip the attack that did most
 MEASURES = {
@@ -78,7 +79,7 @@ def read_study(folder: Path) -> dict:
     """The results of one seed.
 
     Raises:
-        ValueError: no finished study with worst cases, one of several budgets, or its detectors are not of one seed.
+        ValueError: no finished study with worst cases of one modality, or its detectors are not of one seed.
     """
     path = folder / "results.json" if folder.is_dir() else folder
     try:
@@ -88,25 +89,29 @@ def read_study(folder: Path) -> dict:
         weights = {model["row"]: model["sha256"] for model in found["models"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no results of python -m pushpull.evaluate table1 ({error})") from error
-    if not worst or len({row["eps_av"] for row in worst}) != 1:
-        raise ValueError(f"{folder} has no worst cases at one budget: make it with python -m pushpull.evaluate table1")
+    if not worst:
+        raise ValueError(f"{folder} has no worst cases: make it with python -m pushpull.evaluate table1 or detectors")
+    if len(changed := {row["modality"] for row in worst}) > 1:
+        raise ValueError(
+            f"{folder} has worst cases of changes to {', '.join(sorted(changed))}: give --attacks.modalities"
+        )
     if len(seeds) != 1 or None in seeds:
         raise ValueError(f"the detectors of {folder} were trained from seeds {seeds}: give a folder for each seed")
-    rows = {row["row"]: row | {"sha256": weights[row["row"]]} for row in worst if row["row"]}
+    rows = {(row["row"], row["eps_av"]): row | {"sha256": weights[row["row"]]} for row in worst if row["row"]}
     return {"folder": folder.name, "seed": seeds.pop(), "rows": rows, "document": found}
 
 
-def rows_of_seeds(studies: Sequence[dict]) -> dict[int, dict[str, dict]]:
-    """{seed: {row: figures}} of the studies of :func:`read_study`, which may hold one row of a seed in several folders.
+def rows_of_seeds(studies: Sequence[dict]) -> dict[int, dict[tuple[str, float], dict]]:
+    """{seed: {(row, eps_av): figures}} of :func:`read_study`'s studies; a row may lie in several folders of its seed.
 
     Raises:
         ValueError: a row of one seed is two detectors.
     """
-    found: dict[int, dict[str, dict]] = {}
+    found: dict[int, dict[tuple[str, float], dict]] = {}
     for study in studies:
         rows = found.setdefault(study["seed"], {})
-        for name, row in study["rows"].items():
-            if rows.setdefault(name, row)["sha256"] != row["sha256"]:
+        for (name, eps_av), row in study["rows"].items():
+            if rows.setdefault((name, eps_av), row)["sha256"] != row["sha256"]:
                 raise ValueError(
                     f"row {name} of seed {study['seed']} is another detector in {study['folder']} than in a folder "
                     "before it: leave one of them out"
@@ -115,7 +120,7 @@ def rows_of_seeds(studies: Sequence[dict]) -> dict[int, dict[str, dict]]:
 
 
 def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCES) -> dict:
-    """What results.json holds: every row with its seeds and its mean, and its differences to ``references``.
+    """What results.json holds: every row at every budget with its seeds and mean, and differences to ``references``.
 
     Rows that not every seed has are told of those that have them.
 
@@ -125,22 +130,10 @@ def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCE
     studies = sorted((read_study(Path(folder)) for folder in folders), key=lambda study: study["seed"])
     _check_alike(studies)
     seeds = rows_of_seeds(studies)
-    known = {name for rows in seeds.values() for name in rows}
-    rows = []
+    known = {name for rows in seeds.values() for name, _ in rows}
+    budgets = sorted({eps_av for rows in seeds.values() for _, eps_av in rows})
     # In the paper's order, then others.
-    for name in [*filter(known.__contains__, TABLE_1), *sorted(known - set(TABLE_1))]:
-        of_seed = {seed: rows[name] for seed, rows in seeds.items() if name in rows}
-        row = {"row": name, "seeds": list(of_seed)}
-        for measure in MEASURES:
-            values = {seed: _value(found, measure) for seed, found in of_seed.items()}
-            row[measure] = Mean.of([value["value"] for value in values.values()]).to_dict()
-            row[f"{measure} of seeds"] = {str(seed): value for seed, value in values.items()}
-        for reference in references:
-            pairs = [rows for rows in seeds.values() if {name, reference} <= set(rows) and name != reference]
-            if pairs:
-                gains = [_worst(pair[name]) - _worst(pair[reference]) for pair in pairs]
-                row[f"minus {reference}"] = Mean.of(gains).to_dict() | {"of seeds": gains}
-        rows.append(row)
+    names = [*filter(known.__contains__, TABLE_1), *sorted(known - set(TABLE_1))]
     first = studies[0]["document"]
     example = next(iter(studies[0]["rows"].values()))
     return {
@@ -149,7 +142,7 @@ def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCE
         "options": first["options"],
         "set": first["set"],
         "references": list(references),
-        "eps_av": example["eps_av"],
+        "budgets": budgets,
         "examples": example["examples"],
         "base_clips": example["base_clips"],
         "floor": example["floor"],
@@ -162,8 +155,24 @@ def compare_seeds(folders: Sequence[Path], references: Sequence[str] = REFERENCE
             }
             for study in studies
         ],
-        "rows": rows,
+        "rows": [_row(name, eps_av, seeds, references) for eps_av in budgets for name in names],
     }
+
+
+def _row(name, eps_av, seeds, references):
+    of_seed = {seed: rows[name, eps_av] for seed, rows in seeds.items() if (name, eps_av) in rows}
+    row = {"row": name, "eps_av": eps_av, "seeds": list(of_seed)}
+    for measure in MEASURES:
+        values = {seed: _value(found, measure) for seed, found in of_seed.items()}
+        row[measure] = Mean.of([value["value"] for value in values.values()]).to_dict()
+        row[f"{measure} of seeds"] = {str(seed): value for seed, value in values.items()}
+    for reference in references:
+        others = {seed: rows[reference, eps_av] for seed, rows in seeds.items() if (reference, eps_av) in rows}
+        pairs = [(mine, others[seed]) for seed, mine in of_seed.items() if seed in others and name != reference]
+        if pairs:
+            gains = [_worst(mine) - _worst(other) for mine, other in pairs]
+            row[f"minus {reference}"] = Mean.of(gains).to_dict() | {"of seeds": gains}
+    return row
 
 
 def _check_alike(studies):
@@ -204,42 +213,42 @@ def seeds_of(found: dict) -> list[int]:
 
 
 def as_markdown(found: dict) -> str:
-    """The table as people read it."""
-    seeds = seeds_of(found)
-    told = [f"minus {name}" for name in found["references"] if any(f"minus {name}" in row for row in found["rows"])]
-    head = [
-        "row",
-        *(f"seed {seed}: worst case" for seed in seeds),
-        "mean over seeds",
-        "never wrong",
-        "clean",
-        "AP clean",
-        *told,
-    ]
+    """The tables as people read them, one for each budget."""
     lines = [
         f"# {found['title']}",
         "",
         *("```sh", *(study["command"] for study in found["studies"]), found["command"], "```", ""),
         f"{found['examples']} examples from {found['base_clips']} base clips, the same for all seeds (set "
-        f"{', '.join(found['set'].values())}), eps_av {found['eps_av']:g}. Percent of frames right in the worst case: "
+        f"{', '.join(found['set'].values())}), eps_av {', '.join(f'{eps_av:g}' for eps_av in found['budgets'])}. "
+        "Percent of frames right in the worst case: "
         "of every clip the attack that left the fewest; *never wrong* are those that no iterate of any attack decided "
         "wrongly. With 95 % intervals: of a seed by bootstrap over base clips, of a mean and "
         "of a difference by Student's t over the seeds. Differences, in points, are of rows of one seed.",
-        "",
-        "| " + " | ".join(head) + " |",
-        "|---" * len(head) + "|",
     ]
-    for row in found["rows"]:
+    for eps_av in found["budgets"]:
+        if len(found["budgets"]) > 1:
+            lines += ["", f"## eps_av {eps_av:g}"]
+        lines += ["", *_table(found, [row for row in found["rows"] if row["eps_av"] == eps_av])]
+    lines += ["", "## Checkpoints", "", "| seed | row | SHA-256 |", "|---|---|---|"]
+    for study in found["studies"]:
+        lines += [f"| {study['seed']} | {m['row'] or m['name']} | `{m['sha256'][:16]}` |" for m in study["models"]]
+    return "\n".join(lines) + "\n"
+
+
+def _table(found, rows):
+    seeds = seeds_of(found)
+    told = [f"minus {name}" for name in found["references"] if any(f"minus {name}" in row for row in rows)]
+    head = ["row", *(f"seed {seed}: worst case" for seed in seeds)]
+    head += ["mean over seeds", "never wrong", "clean", "AP clean", *told]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in rows:
         each = row[f"{WORST_CLIP} of seeds"]
         cells = [row["row"], *(percent(each.get(str(seed)), interval=True) for seed in seeds)]
         cells += [percent(row[WORST_CLIP], interval=True), percent(row["worst_case"])]
         cells += [percent(row["clean.frame_accuracy"])]
         cells += [percent(row["clean.average_precision"]), *(points(row[name]) if name in row else "" for name in told)]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "## Checkpoints", "", "| seed | row | SHA-256 |", "|---|---|---|"]
-    for study in found["studies"]:
-        lines += [f"| {study['seed']} | {m['row'] or m['name']} | `{m['sha256'][:16]}` |" for m in study["models"]]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -250,7 +259,10 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, help="results of table1, one folder or several for each training seed"
+        "folders",
+        nargs="+",
+        type=Path,
+        help="results of table1 or detectors, one folder or several for each training seed",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the comparison")
     parser.add_argument(

@@ -14,8 +14,8 @@ from pushpull.evaluation.subjects import Subject
 FEW = ["--attacks.steps", "2", "--attacks.restarts", "1", "--quiet", "--data", "footage"]
 
 
-def study(monkeypatch, out, seed, rows=("A", "D3"), eps="1.5", examples=4):
-    """Table 1 of detectors of one seed; the larger the seed, the harder they are to move."""
+def study(monkeypatch, out, seed, rows=("A", "D3"), eps="1.5", examples=4, name="table1", modality="both"):
+    """A study of detectors of one seed; the larger the seed, the harder they are to move."""
 
     def load(names, device, point):
         made = [Toy(name) for name in rows]
@@ -26,7 +26,23 @@ def study(monkeypatch, out, seed, rows=("A", "D3"), eps="1.5", examples=4):
 
     monkeypatch.setattr(command, "load_subjects", load)
     monkeypatch.setattr(command, "held_out_examples", lambda *a, **k: {"talknet_demo": toy_examples(examples)})
-    assert main(["table1", "--models", ",".join(rows), "--out", str(out), "--attacks.eps-av", eps, *FEW]) == 0
+    assert (
+        main(
+            [
+                name,
+                "--models",
+                ",".join(rows),
+                "--out",
+                str(out),
+                "--attacks.eps-av",
+                eps,
+                *FEW,
+                "--attacks.modalities",
+                modality,
+            ]
+        )
+        == 0
+    )
     return out
 
 
@@ -84,6 +100,31 @@ def test_a_seeds_rows_may_lie_in_several_folders(three, monkeypatch, tmp_path):
         compare_seeds([*three, again])
 
 
+def test_several_budgets_stand_beside_each_other(monkeypatch, tmp_path):
+    folders = [study(monkeypatch, tmp_path / str(seed), seed, eps="0.5,1.5", name="detectors") for seed in (0, 1, 2)]
+    assert main(["seeds", *map(str, folders), "--out", str(tmp_path / "all")]) == 0
+    found = json.loads((tmp_path / "all" / "results.json").read_text())
+    assert found["budgets"] == [0.5, 1.5]
+    assert [(row["eps_av"], row["row"]) for row in found["rows"]] == [(0.5, "A"), (0.5, "D3"), (1.5, "A"), (1.5, "D3")]
+    for row in found["rows"]:
+        for seed, folder in enumerate(folders):
+            worst = next(
+                one["adversarial"]["frame_accuracy"]["value"]
+                for one in json.loads((folder / "results.json").read_text())["rows"]
+                if (one["row"], one["eps_av"], one["set"], one["attack"])
+                == (row["row"], row["eps_av"], "all", "worst case")
+            )
+            assert row["adversarial.frame_accuracy of seeds"][str(seed)]["value"] == worst
+    weak, strong = (
+        next(row["minus A"]["value"] for row in found["rows"] if row["row"] == "D3" and row["eps_av"] == eps)
+        for eps in (0.5, 1.5)
+    )
+    assert strong > weak >= 0, "a difference belongs to its budget"
+    text = (tmp_path / "all" / "results.md").read_text()
+    assert text.count("## eps_av") == 2 and text.count("| D3 |") == 2 + 3
+    assert (tmp_path / "all" / "figure.png").stat().st_size > 5000
+
+
 def test_an_interval_of_a_mean_is_students():
     found = Mean.of([0.1, 0.2, 0.3])
     assert (found.low, found.high) == pytest.approx((0.2 - 4.303 * 0.1 / 3**0.5, 0.2 + 4.303 * 0.1 / 3**0.5), abs=1e-4)
@@ -99,11 +140,16 @@ def test_an_interval_of_a_mean_is_students():
         ({"seed": 1, "point": "strict_sync"}, "where frames are decided"),
         ({"seed": None}, "a folder for each seed"),
         ({"seed": 1, "eps": "1,2", "name": "fig3c"}, "no results"),
+        ({"seed": 1, "name": "fig3a"}, "no worst cases"),
+        (
+            {"seed": 1, "name": "detectors", "modality": "audio,both"},
+            "changes to audio, both: give --attacks.modalities",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused(other, message, monkeypatch, tmp_path):
     first = study(monkeypatch, tmp_path / "first", 0)
-    if other.pop("name", None):
+    if other.get("name") == "fig3c":
         second = tmp_path / "nothing"
     elif other["seed"] is None:
         second = study(monkeypatch, tmp_path / "second", 1)
