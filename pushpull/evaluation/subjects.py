@@ -77,12 +77,16 @@ class Subject:
     def sha256(self) -> str:
         """Of the file that it came from.
 
-        Of one that came from no file, or whose weights were changed since, of its weights, its settings and its code.
+        Of one that came from no file, whose weights were changed since, or that scores in other windows than the file
+        says, of its weights, its settings and its code.
         """
         network = undecided(self.detector)
-        inner = network.detector if isinstance(network, Windowed) else network
+        inner, as_said = network, True
+        if isinstance(network, Windowed):
+            inner = network.detector
+            as_said = card_of(inner).window_seconds == network.seconds
         said = self.card.get("sha256")
-        return said if said and is_as_loaded(inner) else fingerprint(network)
+        return said if said and as_said and is_as_loaded(inner) else fingerprint(network)
 
     def is_same_as(self, other: "Subject") -> bool:
         """Whether both have the same weights and normalise by the same statistics, wherever they decide."""

@@ -10,6 +10,7 @@ from evaluation_support import Toy, toy_example, toy_examples
 import pushpull as pp
 from pushpull.attacks import BIM, PGD
 from pushpull.detectors import wrap
+from pushpull.detectors.windowed import Windowed, windowed
 from pushpull.evaluation.crafting import Condition, Evaluator
 from pushpull.evaluation.records import RecordStore
 from pushpull.evaluation.studies import STUDIES, study_rows
@@ -165,6 +166,15 @@ def test_other_weights_or_examples_have_other_records():
     changed = Toy()
     changed.gain.data[0] = 2
     assert Subject.of(changed).sha256 != Subject.of(Toy()).sha256
+
+
+def test_other_windows_than_the_files_have_other_records():
+    card = {"sha256": "f" * 64, "window_seconds": 2.0}
+    said, other, short = (
+        Subject.of(wrapped).sha256
+        for wrapped in (windowed(Toy(card=card)), Windowed(Toy(card=card), 1.0), Windowed(Toy(card=card), 0.5))
+    )
+    assert said == "f" * 64 and len({said, other, short}) == 3
 
 
 def test_transfer_is_scored_by_the_target_and_iterates_are_the_sources_alone():
