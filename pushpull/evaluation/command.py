@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pushpull import bfloat16
 from pushpull.config import Parser, parse_options
 from pushpull.data.parallel import World
 from pushpull.detectors import CheckpointError, resolve_device
@@ -252,7 +253,10 @@ def main(arguments: list[str] | None = None) -> int:
     options, given = parse_options(EvaluateOptions, arguments, parser, beneath=_usual)
     command = f"python -m pushpull.evaluate {shlex.join(arguments)}"
     usual = StudyOptions(**_usual(given)["attacks"])
-    for each in unused(given.study, options.attacks, usual):
+    notes = unused(given.study, options.attacks, usual)
+    if options.attacks.precision != FLOAT32:
+        notes.append(bfloat16.warning(resolve_device(options.device), "--attacks.precision"))
+    for each in filter(None, notes):
         print(f"note: {each}", file=sys.stderr)
     try:
         found = run_study(

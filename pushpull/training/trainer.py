@@ -1,5 +1,6 @@
 """Training: one loop, and the steps that it is made of, in the order in which they happen."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pushpull import bfloat16
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.data.batches import Batch, prefetch
 from pushpull.data.heldout import report_table
@@ -104,6 +106,8 @@ class Trainer:
         self.saved = time.monotonic()
         if world.leads:
             warn_of_crops(options, self.origin)
+            if self.autocast and (slow := bfloat16.warning(self.device, "--precision")):
+                print(slow, file=sys.stderr)
 
     def read_data(self, croppers: int) -> None:
         with self.world.leader_first():

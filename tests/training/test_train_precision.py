@@ -8,11 +8,12 @@ import torch
 from rows_support import TINY, log_of, tiny, weights
 from training_support import OFF
 
+from pushpull import bfloat16
 from pushpull.data.augment import augment_audio, augment_video
 from pushpull.detectors import TalkNet, TalkNetConfig
 from pushpull.training.loss import training_loss
 from pushpull.training.options import TrainOptions
-from pushpull.training.trainer import train
+from pushpull.training.trainer import Trainer, train
 
 
 @pytest.mark.slow
@@ -29,6 +30,15 @@ def test_bfloat16_begins_alike_and_keeps_float_weights(footage, tmp_path):
     state = torch.load(tmp_path / "bfloat16/state.pt", weights_only=True)
     assert all(value.dtype != torch.bfloat16 for value in state["model"].values()), "steps add up in float32"
     assert all(torch.isfinite(value).all() for value in weights(paths["bfloat16"]).values())
+
+
+@pytest.mark.parametrize(("precision", "told"), [("bfloat16", True), ("float32", False)])
+def test_training_says_where_bfloat16_is_only_imitated(precision, told, footage, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bfloat16, "imitated", lambda device: True)
+    monkeypatch.setattr(Trainer, "run", lambda self: None)  # it is said before the first step
+    monkeypatch.setattr(Trainer, "finish", lambda self, attack: None)
+    train(tiny(device="cpu", precision=precision), tmp_path / "out", progress=False)
+    assert ("--precision float32 is the faster" in capsys.readouterr().err) is told
 
 
 @pytest.mark.parametrize(
