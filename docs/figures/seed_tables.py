@@ -56,26 +56,3 @@ def seeds(folder: str) -> str:
     note += f"at least {floor:.1f}, and the best constant answer gets {max(floor, 100 - floor):.1f} % of frames right. "
     note += f"[All figures]({folder}/results.md)."
     return "\n".join([*lines, "", note])
-
-
-def budgets(folder: str) -> str:
-    """What the worst case leaves by budget, mean over the seeds, and what each row keeps more than others."""
-    found = read(folder)
-    levels = found["budgets"]
-    by_row: dict[str, dict[float, dict]] = {}
-    for row in found["rows"]:
-        by_row.setdefault(row["row"], {})[row["eps_av"]] = row
-    lines = heading(["% of frames right", "unattacked", *(f"eps_av {level:g}" for level in levels)], left=1)
-    for name, mine in by_row.items():
-        cells = [name, percent(mine[levels[0]]["clean.frame_accuracy"])]
-        lines.append(table_row(cells + [percent(mine[level][WORST_CLIP], interval=True) for level in levels]))
-    lines += ["", *heading(["points, of rows of one seed", *(f"eps_av {level:g}" for level in levels)], left=1)]
-    for name, mine in by_row.items():
-        for other in found["references"]:
-            if f"minus {other}" in mine[levels[0]] and (other, name) not in {("B3", "A"), ("M", "A"), ("M", "B3")}:
-                cells = [f"{name} minus {other}", *(points(mine[level][f"minus {other}"]) for level in levels)]
-                lines.append(table_row(cells))
-    note = f"Mean over seeds {', '.join(map(str, seeds_of(found)))} [95 %, Student's t]. {found['examples']} examples "
-    note += f"from {found['base_clips']} base clips, BIM-10, the worst of cross entropy and margin. "
-    note += f"[All figures]({folder}/results.md)."
-    return "\n".join([*lines, "", note])
