@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -66,17 +66,20 @@ def accuracies(right: Sequence[Tensor], types: Sequence[str]) -> dict:
 
 
 class TrainLog:
-    """A JSON object per line; lines of what a resumed run will do again (later steps, the test) are dropped.
+    """A JSON object per line; lines of what a resumed run will do again are dropped.
+
+    These are later steps, the test, and a validation that came after the last save.
 
     Args:
         step: the last step that is done.
+        validated: the steps whose validation is done.
         tensorboard: also write the numbers of steps and validations to ``tensorboard`` beside ``path``.
 
     Raises:
         ValueError: TensorBoard is wanted and not installed.
     """
 
-    def __init__(self, path: Path, step: int, *, tensorboard: bool = False):
+    def __init__(self, path: Path, step: int, *, validated: Collection[int] = (), tensorboard: bool = False):
         kept = []
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -84,7 +87,8 @@ class TrainLog:
                     entry = json.loads(line)
                 except ValueError:  # the line that a kill cut in two
                     continue
-                if entry["step"] <= step and "test" not in entry:
+                again = "test" in entry or ("validation" in entry and entry["step"] not in validated)
+                if entry["step"] <= step and not again:
                     kept.append(line + "\n")
         for left in path.parent.glob(f"*{PARTIAL}"):
             left.unlink(missing_ok=True)

@@ -102,7 +102,10 @@ class Trainer:
         self.read_data(croppers)
         self.build()
         self.resume()
-        self.log = TrainLog(out / "log.jsonl", self.step, tensorboard=tensorboard) if world.leads else None
+        self.log = None
+        if world.leads:
+            validated = {entry["step"] for entry in self.history}
+            self.log = TrainLog(out / "log.jsonl", self.step, validated=validated, tensorboard=tensorboard)
         self.saved = time.monotonic()
         if world.leads:
             warn_of_crops(options, self.origin)
@@ -204,7 +207,8 @@ class Trainer:
             found = validate(options, settled(options, self.network, self.pool), held_out)
             self.history.append({"step": self.step, "frames": self.step * options.step_frames, "validation": found})
             self.log.write({"step": self.step, "validation": found})
-            self.bar.write(f"step {self.step}, {self.seconds / 60:.1f} min, validation\n{report_table(found)}")
+            if self.progress:
+                self.bar.write(f"step {self.step}, {self.seconds / 60:.1f} min, validation\n{report_table(found)}")
         self.world.wait()
 
     def make_adversarial_set(self, stop: Stopping) -> None:

@@ -128,13 +128,14 @@ def error():
     [
         (0, ctrl_c, KeyboardInterrupt, 1),
         (2, ctrl_c, KeyboardInterrupt, 3),  # the end of an epoch: its validation is still to come
+        (3, error, RuntimeError, 3),  # that validation is done, and was not saved
         (4, polite_kill, KeyboardInterrupt, 5),
         (4, error, RuntimeError, 4),
         (0, error, RuntimeError, None),
     ],
 )
 def test_a_run_that_was_stopped_ends_in_the_same_bits(
-    footage, whole, tmp_path, monkeypatch, step, how, raised, reached
+    footage, whole, tmp_path, monkeypatch, capsys, step, how, raised, reached
 ):
     out = tmp_path / "stopped"
     with monkeypatch.context() as patch:
@@ -149,6 +150,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(
     assert without_time(log_of(out)) == without_time(log_of(whole.parent))
     card, undisturbed = (json.loads(x.with_suffix(".json").read_text()) for x in (path, whole))
     assert card["heldout"] == undisturbed["heldout"] and card["validation"] == undisturbed["validation"]
+    assert capsys.readouterr().out == "", "without progress nothing is told"
 
 
 def differing(one, two):

@@ -20,11 +20,14 @@ def test_lines_that_will_come_again_and_broken_ones_are_dropped(tmp_path):
     log = TrainLog(path, 0)
     for step in range(1, 6):
         log.write({"step": step, "loss": 1 / step})
+        log.write({"step": step, "validation": {}})
     log.write({"step": 3, "test": {"still": 1}})
     with open(path, "a") as handle:
         handle.write('{"step": 6, "lo')  # a kill in the middle of a line
-    TrainLog(path, 3).write({"step": 4, "loss": 9})
-    assert [(entry["step"], entry["loss"]) for entry in read(path)] == [(1, 1), (2, 1 / 2), (3, 1 / 3), (4, 9)]
+    TrainLog(path, 3, validated={1, 2}).write({"step": 4, "loss": 9})  # the validation of 3 was not saved
+    entries = read(path)
+    assert [(e["step"], e["loss"]) for e in entries if "loss" in e] == [(1, 1), (2, 1 / 2), (3, 1 / 3), (4, 9)]
+    assert [e["step"] for e in entries if "validation" in e] == [1, 2]
     assert not list(tmp_path.glob("*.partial"))
 
 
