@@ -193,6 +193,11 @@ class TrainOptions:
             )
         if self.steps < 1:
             raise ValueError(f"{self.frames} frames are less than one step of {self.step_frames}")
+        if self.adversarial and self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"adversarial data begins after the warm-up, which takes all of the {self.frames} frames: give "
+                f"warmup_frames less than that, or more frames than {self.warmup_frames}"
+            )
 
     @classmethod
     def of_row(cls, row: str, **values) -> "TrainOptions":

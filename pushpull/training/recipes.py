@@ -100,6 +100,11 @@ class ZooOptions:
             raise ValueError(f"begin is '{BASE}' or '{SCRATCH}', got {self.begin!r}")
         if self.begin == SCRATCH and (self.base or self.more_frames):
             raise ValueError("rows that begin from scratch have no base: leave out base and more_frames")
+        if self.begin == SCRATCH and self.base_warmup >= self.row_frames:
+            raise ValueError(
+                "rows from scratch would see nothing but the warm-up: give row_frames more than base_warmup "
+                f"({self.base_warmup}), got {self.row_frames}"
+            )
         if not all(seed.isdecimal() for seed in listed(self.seeds)):
             raise ValueError(f"seeds are numbers, comma-separated, got {self.seeds!r}")
 

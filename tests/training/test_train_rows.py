@@ -51,6 +51,7 @@ def test_names_of_checkpoints_are_different():
         (["--injection.share", "0"], "injection.share"),
         (["--injection.rise", "2"], "injection.rise is a share"),
         (["--row", "B1", "--injection.rise", "0.5"], "injection.rise is of attacks on every batch"),
+        (["--row", "M", "--frames", "50000"], "begins after the warm-up, which takes all of the 50000 frames"),
         (["--accumulate", "0"], "accumulate counts batches"),
         (["--start", "nowhere"], "no detector is called 'nowhere'"),
     ],

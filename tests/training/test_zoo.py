@@ -117,6 +117,8 @@ def test_rows_from_scratch_need_no_base_and_no_row_that_they_do_not_fool(tmp_pat
         dataclasses.replace(SCRATCH_ZOO, base="mine")
     with pytest.raises(ValueError, match="begin is 'base' or 'scratch'"):
         dataclasses.replace(SCRATCH_ZOO, begin="nothing")
+    with pytest.raises(ValueError, match="nothing but the warm-up"):
+        dataclasses.replace(SCRATCH_ZOO, base_warmup=SCRATCH_ZOO.row_frames)
 
 
 def test_every_seed_is_a_zoo_of_its_own(tmp_path, monkeypatch, capsys):
