@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from pushpull.config import Parser, parse_options
+from pushpull.data.parallel import leads
 from pushpull.data.talkset import cores
 from pushpull.training.figures import check_card, held_out_text, measure_unseen, repeat_held_out, tell_unseen
 from pushpull.training.options import TrainOptions
@@ -57,7 +58,7 @@ def run(options: TrainOptions, given: argparse.Namespace) -> str:
     path = train(
         options, given.out, progress=progress, croppers=cores(), tensorboard=given.tensorboard, attack=given.attack
     )
-    if not path.exists():  # another machine's process wrote it
+    if not leads():  # the first process tells
         return ""
     card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return f"wrote {path}\n{held_out_text(card['heldout'])}"

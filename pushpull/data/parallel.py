@@ -14,6 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 PATIENCE = timedelta(hours=3)
 
 
+def leads() -> bool:
+    """Whether this process is the first of those that torchrun started, or the only one: it writes and reports."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 class World:
     """The processes of a run. Entered, they are connected; without torchrun there is one and nothing to connect.
 

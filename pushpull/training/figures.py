@@ -35,15 +35,20 @@ from pushpull.training.rows import row_of
 PRIOR_BATCHES = 24  # of 1,000 frames: the share of speaking ones comes out within .02
 
 
-def read_clips(options: TrainOptions, progress: bool, croppers: int) -> dict[str, Corpus]:
-    """Splits by name; says on stderr what gave no clip."""
+def read_clips(options: TrainOptions, progress: bool, croppers: int, *, tell: bool = True) -> dict[str, Corpus]:
+    """Splits by name; says on stderr what gave no clip, if it is to ``tell``."""
+
+    def left_out(path, why):
+        if tell:
+            print(f"left out {path.name}: {why}", file=sys.stderr)
+
     return read_sources(
         options.data,
         options.footage,
         ava=options.ava,
         workers=croppers,
         progress=partial(tqdm, unit="file", desc="faces") if progress else None,
-        left_out=lambda path, why: print(f"left out {path.name}: {why}", file=sys.stderr),
+        left_out=left_out,
     )
 
 

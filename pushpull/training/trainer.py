@@ -114,7 +114,7 @@ class Trainer:
 
     def read_data(self, croppers: int) -> None:
         with self.world.leader_first():
-            self.splits = read_clips(self.options, self.progress, croppers)
+            self.splits = read_clips(self.options, self.progress, croppers, tell=self.world.leads)
         self.pool = self.splits["train"]
         if not measurable(self.pool):
             raise ValueError(
@@ -154,7 +154,12 @@ class Trainer:
             self.origin = state.get("origin", self.origin)  # the card of a file may have changed since
         elif self.world.leads:
             remove_sets(self.out)  # of a run that nobody goes on with: their options are not known
-        self.world.wait()  # nobody writes a state that another has yet to read
+        # Until all know, nobody writes a state that another has yet to read.
+        step = torch.tensor(float(self.step), device=self.device)
+        if self.world.any(self.world.mean(step).item() != self.step):
+            raise ValueError(
+                f"the processes do not go on from the same step: {self.out} has to be one folder that all of them see"
+            )
 
     def save(self) -> None:
         if self.world.leads:
@@ -219,10 +224,20 @@ class Trainer:
         made_at = options.injection.made_at(self.step, options.warmup_steps, self.epoch_steps)
         if made_at is None or (self.injected is not None and self.injected[0] == made_at):
             return
-        path = set_path(self.out, made_at)
+        path, stopped = set_path(self.out, made_at), False
         if self.world.leads and not path.exists():
-            inject(options, self.network, self.pool, self.out, made_at, stop, bar=self.progress)
-        self.world.wait()
+            again = options.injection.source and made_at == options.warmup_steps
+            if self.step != made_at and not again:
+                raise ValueError(
+                    f"{path} is gone, and the weights that it was made to fool are too: put it back, or begin anew in "
+                    "another --out"
+                )
+            try:
+                inject(options, self.network, self.pool, self.out, made_at, stop, bar=self.progress)
+            except KeyboardInterrupt:
+                stopped = True  # the others wait to be told
+        if self.world.any(stopped):
+            raise KeyboardInterrupt
         self.injected = made_at, load_set(path)
         self.save()  # no state needs an older set from here on
         if self.world.leads:

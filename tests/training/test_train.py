@@ -282,6 +282,13 @@ def test_too_little_held_out_is_said_and_breaks_nothing(footage, tmp_path, monke
     assert "fewer than two clips in its test split" in capsys.readouterr().err
 
 
+def test_processes_that_do_not_see_the_same_state_are_refused(footage, tmp_path, monkeypatch):
+    """Two machines, each with a folder of its own: one would go on with step 7, the other begin anew."""
+    monkeypatch.setattr(training.World, "mean", lambda self, value: value + 3.5)
+    with pytest.raises(ValueError, match="run has to be one folder that all of them see"):
+        run(tmp_path / "run")
+
+
 def test_too_little_to_train_on_is_said(footage, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "prepare", lambda *_, **__: (footage | {"train": footage["train"].first(1)}, {}))
     with pytest.raises(ValueError, match="footage has 1 in its training split"):
@@ -330,6 +337,15 @@ def test_the_command_stops_and_goes_on(footage, tmp_path, monkeypatch, capsys):
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     assert "tiny.safetensors" in shown and "in_sync" in shown and "still" in shown
+
+
+@pytest.mark.parametrize(("rank", "says"), [("0", "wrote "), ("1", "")])
+def test_one_of_several_processes_says_what_was_written(whole, monkeypatch, capsys, rank, says):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr("pushpull.train.train", lambda *_, **__: whole)
+    assert main(["--data", "footage", "--out", str(whole.parent), "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(says) and bool(told) == bool(says)
 
 
 def test_the_curriculum_is_one_second_of_in_sync_and_still(tmp_path):

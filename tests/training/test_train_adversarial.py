@@ -160,6 +160,40 @@ class TestAdversarialData:
         assert not list((tmp_path / "cut").glob("adversarial-*"))
         assert same(train(options, tmp_path / "cut", progress=False), whole)
 
+    def test_a_run_whose_set_is_gone_does_not_go_on_with_another(self, footage, tmp_path, monkeypatch):
+        real = training.training_loss
+
+        def interrupted(options, outputs, labels, step):
+            if step == 1:
+                signal.raise_signal(signal.SIGINT)
+            return real(options, outputs, labels, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "training_loss", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                train(tiny(adversarial="bim"), tmp_path, progress=False)
+        (tmp_path / "adversarial-1.pt").unlink()
+        with pytest.raises(ValueError, match="adversarial-1.pt is gone"):
+            train(tiny(adversarial="bim"), tmp_path, progress=False)
+
+    @pytest.mark.parametrize("rank", [0, 1])
+    def test_all_processes_hear_of_ctrl_c_while_the_first_makes_it(self, footage, tmp_path, monkeypatch, rank):
+        told = []
+
+        def any_of_two(world, flag):
+            told.append(flag)
+            return len(told) > 1  # the first time it is asked whether all go on from one step
+
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setattr(training.World, "any", any_of_two)
+        monkeypatch.setattr(injecting, "make_set", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(adversarial="bim", accumulate=2), tmp_path, progress=False)
+        assert told == [False, rank == 0]
+
     def test_the_source_decides(self, footage, tmp_path):
         torch.manual_seed(5)
         path = save_checkpoint(tmp_path / "source", TalkNet(LITE))

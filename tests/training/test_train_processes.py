@@ -34,8 +34,17 @@ def test_two_processes_give_what_one_gives(tmp_path):
     for name in one:
         if one[name].is_floating_point() and "running" not in name:
             assert torch.allclose(one[name], two[name], atol=2e-3), name
+    # Weights hardly move in three such steps. The optimizer's means of gradients would tell a sum, or one's own, apart.
+    one, two = (gradients(tmp_path / out) for out in ("one", "two"))
+    assert (one - two).norm() < 0.02 * one.norm()
     losses = [[e["loss"] for e in log_of(tmp_path / out) if "loss" in e] for out in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3) and len(losses[0]) == 3
+
+
+def gradients(out):
+    """Adam's running means of them, as one vector."""
+    moments = torch.load(out / "state.pt", weights_only=True)["optimizer"]["state"]
+    return torch.cat([moments[number]["exp_avg"].flatten() for number in sorted(moments)])
 
 
 def test_processes_that_cannot_share_a_step_are_refused(footage, tmp_path, monkeypatch):
