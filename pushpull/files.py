@@ -3,12 +3,14 @@
 import codecs
 import hashlib
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 PARTIAL = ".partial"  # suffix of what is being written; a killed process leaves it behind
@@ -77,6 +79,22 @@ def read_text(path: str | os.PathLike) -> str:
 def _is_cp1252(content: bytes) -> bool:
     """False if there are bytes that Windows' Western code page, Latin-1 with typographic quotes, leaves undefined."""
     return not any(byte in content for byte in b"\x81\x8d\x8f\x90\x9d")
+
+
+def read_arrays(path: Path, *names: str, again: str) -> list[np.ndarray]:
+    """Some of the arrays in a file that ``np.savez`` wrote.
+
+    Args:
+        again: what to do where it is missing or damaged, for the message.
+
+    Raises:
+        ValueError: it is.
+    """
+    try:
+        with np.load(path) as stored:
+            return [stored[name] for name in names]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is missing or damaged ({error}): {again}") from error
 
 
 def check_folder(folder: Path) -> None:

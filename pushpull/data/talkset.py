@@ -26,7 +26,7 @@ from pushpull.data.cropcache import CropCache
 from pushpull.data.speech import detect_speech, read_align
 from pushpull.faces import FACE_BOX, TALKNET_DEMO
 from pushpull.faces.cache import FOLDER, OFF
-from pushpull.files import sha256
+from pushpull.files import read_arrays, sha256
 
 SUFFIXES = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
 SPLITS = ("train", "validation", "test")
@@ -99,8 +99,7 @@ class TalkSet(Sequence):
 
     def __getitem__(self, index: int) -> Clip:
         piece = self.pieces[index]
-        with np.load(piece.crops) as stored:
-            video, audio = stored["video"], stored["audio"]
+        video, audio = read_arrays(piece.crops, "video", "audio", again="delete it, and the same command cuts it again")
         align = piece.source.with_suffix(".align")
         aligned = align.exists()
         speech = read_align(align, piece.start + piece.frames)[piece.start :] if aligned else detect_speech(audio)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from training_support import talkset
 
 from pushpull.clip import SAMPLES_PER_FRAME, Clip
 from pushpull.data.batches import Batching, make_batch
@@ -111,6 +112,23 @@ def test_talking_heads_come_as_clips_in_sync_and_finished_examples(heads):
     assert [clip.name for clip in corpus] == ["000000-in_sync", "000001-in_sync", "000004-in_sync"]
     assert sorted(corpus.finished[0].types) == ["gesture", "turns"]
     assert corpus.frames == 3 * FRAMES
+
+
+@pytest.mark.parametrize("kind", ["footage", "heads"])
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(flipped(path))])
+def test_crops_that_were_damaged_later_are_named(heads, tmp_path, kind, damage):
+    pool = read_pool(heads)["train"] if kind == "heads" else talkset(tmp_path, range(1), frames=FRAMES)
+    crops = pool.faces[0].crops if kind == "heads" else pool.pieces[0].crops
+    damage(crops)
+    with pytest.raises(ValueError, match=f"{crops.name} is missing or damaged .*: delete it"):
+        pool[0]
+
+
+def flipped(path):
+    """A file's content with one bit in the middle of it the other way round."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    return bytes(content)
 
 
 def test_a_missing_folder_of_talking_heads_says_how_to_make_one(tmp_path):

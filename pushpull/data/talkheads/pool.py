@@ -10,7 +10,7 @@ import numpy as np
 
 from pushpull.clip import Clip
 from pushpull.faces import TALKNET_DEMO
-from pushpull.files import read_text
+from pushpull.files import read_arrays, read_text
 from pushpull.media import dequantise_audio
 
 SPLITS = ("train", "validation", "test")
@@ -48,10 +48,10 @@ class HeadPool(Sequence):
 
     def __getitem__(self, index: int) -> Clip:
         face = self.faces[index]
-        with np.load(face.crops) as stored:
-            video, audio = stored[self.array], dequantise_audio(stored["audio"])
+        again = "delete it and the clip's .json beside it, and make the folder again"
+        video, audio = read_arrays(face.crops, self.array, "audio", again=again)
         labels = np.frombuffer(face.labels.encode(), np.uint8).astype(np.int64) - ord("0")
-        return Clip(audio=audio, video=video, labels=labels, name=f"{face.crops.stem}-{face.kind}")
+        return Clip(audio=dequantise_audio(audio), video=video, labels=labels, name=f"{face.crops.stem}-{face.kind}")
 
     def of_type(self, *types: str) -> "HeadPool":
         """Its clips of these types, see :mod:`pushpull.data.talkheads.script`."""
