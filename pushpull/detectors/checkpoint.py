@@ -109,6 +109,9 @@ def save_checkpoint(path: str | Path, model: TalkNet, card: dict | None = None, 
 
     Returns:
         The path of the weights.
+
+    Raises:
+        OSError: they cannot be written, as where the disk is full.
     """
     path = weights_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -306,6 +309,8 @@ def _write(path: Path, write) -> None:
         write(temporary)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written ({error})") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 

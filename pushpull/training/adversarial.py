@@ -15,8 +15,8 @@ from pushpull.attacks.objectives import clip_mean, cross_entropy
 from pushpull.data.augment import Augmentation, augment_audio, augment_video
 from pushpull.data.batches import Batch
 from pushpull.detectors import Outputs
-from pushpull.files import replacing
 from pushpull.training.networks import TALKNET, Network, architecture_of
+from pushpull.training.saving import save_tensors
 
 ADVERSARIAL = ("bim", "mim", "pgd")  # the paper's attacks
 ADVERSARIAL_DATA = ("set", "batch")  # made ahead, or of every batch as it comes
@@ -145,8 +145,7 @@ class AdversarialSet:
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all; read with :func:`load_set`."""
-        with replacing(path) as handle:
-            torch.save(vars(self), handle)
+        save_tensors(path, vars(self))
 
 
 def load_set(path: Path) -> AdversarialSet:

@@ -106,14 +106,8 @@ class TrainLog:
             handle.write(json.dumps(entry) + "\n")
 
 
-def save_state(path: Path, state: dict) -> None:
-    """Write tensors and plain values so that ``path`` holds the old state or the new one, never half of one."""
-    with replacing(path) as handle:
-        torch.save(state, handle)
-
-
 def load_state(path: Path, identity: dict, device: torch.device) -> dict:
-    """What :func:`save_state` wrote.
+    """What :func:`pushpull.training.saving.save_tensors` wrote.
 
     A run that is older than an option goes on while the option is at its default, which leaves training as it was. One
     that did not keep what checkpoints it began with goes on with those that it finds.

@@ -25,10 +25,11 @@ from pushpull.training.examples import Examples
 from pushpull.training.facts import facts, origin_of, warn_of_crops
 from pushpull.training.figures import attack_and_tell, finish, measurable, read_clips, settled, validate
 from pushpull.training.inject import inject, remove_sets, set_path
-from pushpull.training.log import StepFigures, TrainLog, load_state, save_state
+from pushpull.training.log import StepFigures, TrainLog, load_state
 from pushpull.training.loss import draws, learning_rate, set_temperature, training_batch, training_loss
 from pushpull.training.networks import build, copy_weights, load_network
 from pushpull.training.options import TrainOptions, identity
+from pushpull.training.saving import save_tensors
 from pushpull.training.stopping import Stopping
 
 MOST_USELESS = 10  # steps in a row without a usable gradient
@@ -166,7 +167,7 @@ class Trainer:
             state = {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
             state |= {"identity": self.identity, "origin": self.origin}
             state |= {"step": self.step, "seconds": self.seconds, "history": self.history, "useless": self.useless}
-            save_state(self.out / "state.pt", state)
+            save_tensors(self.out / "state.pt", state)
         self.saved = time.monotonic()
 
     def run(self) -> None:

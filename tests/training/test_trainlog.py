@@ -1,11 +1,14 @@
 """What a run leaves on disk is whole, whenever it is killed."""
 
 import json
+import resource
 
 import pytest
 import torch
 
-from pushpull.training.log import TrainLog, draw_curves, load_state, save_state
+from pushpull.detectors import TalkNet, TalkNetConfig, save_checkpoint
+from pushpull.training.log import TrainLog, draw_curves, load_state
+from pushpull.training.saving import save_tensors
 
 CPU = torch.device("cpu")
 IDENTITY = {"seed": 0, "mix": {"still": 0.5, "noise": 0.1}}
@@ -33,14 +36,14 @@ def test_lines_that_will_come_again_and_broken_ones_are_dropped(tmp_path):
 
 def test_a_state_comes_back(tmp_path):
     state = {"identity": IDENTITY, "step": 7, "model": {"w": torch.randn(3)}, "history": [{"ap": None}]}
-    save_state(tmp_path / "state.pt", state)
+    save_tensors(tmp_path / "state.pt", state)
     again = load_state(tmp_path / "state.pt", IDENTITY, CPU)
     assert torch.equal(again.pop("model")["w"], state.pop("model")["w"]) and again == state
 
 
 def test_a_run_older_than_an_option_goes_on_while_that_is_at_its_default(tmp_path):
     path = tmp_path / "state.pt"
-    save_state(path, {"identity": {"seed": 0}, "step": 7})
+    save_tensors(path, {"identity": {"seed": 0}, "step": 7})
     assert load_state(path, {"seed": 0, "distillation": {"source": "", "weight": 1.0}}, CPU)["step"] == 7
     with pytest.raises(ValueError, match=r"other options: distillation.source \( -> talknet-lite\)"):
         load_state(path, {"seed": 0, "distillation": {"source": "talknet-lite", "weight": 1.0}}, CPU)
@@ -48,10 +51,30 @@ def test_a_run_older_than_an_option_goes_on_while_that_is_at_its_default(tmp_pat
         load_state(path, {"seed": 0, "unheard_of": 1}, CPU)
 
 
+@pytest.fixture
+def little_room():
+    """Files of up to 100 kB: as a disk that runs full, but the error's number."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, little_room):
+    state, weights = tmp_path / "state.pt", tmp_path / "model.safetensors"
+    save_tensors(state, {"step": 1})
+    with pytest.raises(OSError, match="File too large: make room and give the same command again.*state.pt"):
+        save_tensors(state, {"step": 2, "model": torch.zeros(100_000)})
+    assert torch.load(state, weights_only=True) == {"step": 1}
+    with pytest.raises(OSError, match="model.safetensors cannot be written"):
+        save_checkpoint(weights, TalkNet(TalkNetConfig.named("talknet", "lite")))
+    assert list(tmp_path.iterdir()) == [state]
+
+
 @pytest.mark.parametrize("moment", ["writing", "flushing", "renaming"])
 def test_a_kill_while_writing_leaves_the_state_before(tmp_path, monkeypatch, moment):
     path = tmp_path / "state.pt"
-    save_state(path, {"identity": IDENTITY, "step": 1})
+    save_tensors(path, {"identity": IDENTITY, "step": 1})
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -67,15 +90,15 @@ def test_a_kill_while_writing_leaves_the_state_before(tmp_path, monkeypatch, mom
     }[moment]
     monkeypatch.setattr(what, dies)
     with pytest.raises(KeyboardInterrupt):
-        save_state(path, {"identity": IDENTITY, "step": 2})
+        save_tensors(path, {"identity": IDENTITY, "step": 2})
     monkeypatch.undo()
     assert load_state(path, IDENTITY, CPU)["step"] == 1
-    save_state(path, {"identity": IDENTITY, "step": 3})
+    save_tensors(path, {"identity": IDENTITY, "step": 3})
     assert load_state(path, IDENTITY, CPU)["step"] == 3 and not list(tmp_path.glob("*.partial"))
 
 
 def test_other_options_are_named(tmp_path):
-    save_state(tmp_path / "state.pt", {"identity": IDENTITY})
+    save_tensors(tmp_path / "state.pt", {"identity": IDENTITY})
     other = {"seed": 1, "mix": {"still": 0.5, "noise": 0.2}, "ramp": 30}
     with pytest.raises(ValueError) as refused:
         load_state(tmp_path / "state.pt", other, CPU)
@@ -87,7 +110,7 @@ def test_other_options_are_named(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no state", None])
 def test_a_damaged_state_is_named(tmp_path, content):
     path = tmp_path / "state.pt"
-    save_state(path, {"identity": IDENTITY, "model": torch.zeros(1000)})
+    save_tensors(path, {"identity": IDENTITY, "model": torch.zeros(1000)})
     path.write_bytes(path.read_bytes()[:1500] if content is None else content)
     with pytest.raises(ValueError, match="state.pt cannot be read .*: remove it to begin anew"):
         load_state(path, IDENTITY, CPU)
