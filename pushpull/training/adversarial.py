@@ -123,12 +123,10 @@ class AdversarialSet:
     def draw(self, count: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(audio, float32 video, labels) of ``count`` examples, each cut to ``frames`` at a random place.
 
-        Raises:
-            ValueError: none is as long.
+        Where none is as long they are as long as the longest.
         """
+        frames = min(frames, int(self.lengths.max()))
         long = np.flatnonzero(self.lengths.numpy() >= frames)
-        if len(long) == 0:
-            raise ValueError(f"no adversarial example has {frames} frames: raise injection.frames")
         chosen = rng.choice(long, size=count, replace=count > len(long))
         starts = rng.integers(self.lengths.numpy()[chosen] - frames + 1)
         samples = self.audio.shape[1] // self.labels.shape[1]

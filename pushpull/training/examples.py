@@ -39,8 +39,11 @@ class Examples:
         return replace(self, audio=audio, video=video, types=("adversarial",) * len(audio), clean=self.own)
 
     def joined_by(self, audio: Tensor, video: Tensor, labels: Tensor) -> "Examples":
-        """The same with adversarial examples behind its own."""
-        own, extra = (self.audio, self.video, self.labels), (audio, video, labels)
+        """The same with adversarial examples behind its own, which are cut at their ends where those are shorter."""
+        extra = (audio, video, labels)
+        # Where lengths are left to chance, as those of AVA's tracks, few adversarial examples may all be short.
+        own = tuple(x[:, : y.shape[1]] for x, y in zip((self.audio, self.video, self.labels), extra, strict=True))
         audio, video, labels = map(torch.cat, zip(own, extra, strict=True))
         types = (*self.types, *["adversarial"] * len(extra[0]))
-        return replace(self, audio=audio, video=video, labels=labels, types=types, clean=self.own)
+        clean = {"audio": own[0], "video": own[1]}
+        return replace(self, audio=audio, video=video, labels=labels, types=types, clean=clean)

@@ -1,10 +1,12 @@
 """When adversarial examples are due: of what they are made, whom they fool, and where they lie meanwhile."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from pushpull.clip import FPS
 from pushpull.data.batches import make_batch
 from pushpull.data.sources import Corpus
 from pushpull.detectors import attack_copy
@@ -40,7 +42,9 @@ def inject(options: TrainOptions, network: Network, pool: Corpus, out: Path, ste
     injection, device = options.injection, next(network.parameters()).device
     first = step == options.warmup_steps
     source = load_network(injection.source, device) if injection.source and first else settled(options, network, pool)
-    whole = replace(options.batches, shortest=options.batches.longest)
+    batches = options.batches
+    # One clip is taken where not even one fits into a batch, as in training.
+    whole = replace(batches, shortest=batches.longest, frames=max(batches.frames, math.ceil(batches.longest * FPS)))
     count = -(-injection.frames // whole.frames)
     numbers = range(FIRST_BATCH + step * count, FIRST_BATCH + (step + 1) * count)
     show = tqdm(total=count * whole.frames, unit="frame", desc=options.adversarial, leave=False, disable=not bar)

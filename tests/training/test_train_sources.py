@@ -11,6 +11,8 @@ from training_support import talker
 from pushpull.data import sources
 from pushpull.data.batches import Batching, make_batch
 from pushpull.data.mix import ExampleMix
+from pushpull.training.adversarial import Injection
+from pushpull.training.examples import Examples
 from pushpull.training.trainer import train
 
 
@@ -51,6 +53,35 @@ def test_tracks_with_labels_of_their_own_are_trained_on_as_they_are(ava, tmp_pat
     assert set(found["sources"]["ava:AVA"]) == {"own ava", "all"} and found["clips"] == {"ava:AVA": 3}
     speaking = sum(clip.labels.sum() for clip in ava["test"])
     assert found["sources"]["ava:AVA"]["own ava"]["prevalence"] == pytest.approx(100 * speaking / ava["test"].frames)
+
+
+def test_batches_of_tracks_longer_than_all_adversarial_examples_are_cut(ava, tmp_path, monkeypatch):
+    """The set is of a few batches, each of tracks of one length: sooner or later a longer one comes."""
+    lengths, real = [], Examples.joined_by
+
+    def joined(own, audio, video, labels):
+        made = real(own, audio, video, labels)
+        lengths.append((own.labels.shape[1], labels.shape[1]))
+        assert len({x.shape[1] for x in (made.labels, made.video, made.clean["video"])} | {labels.shape[1]}) == 1
+        assert made.audio.shape[1] == made.clean["audio"].shape[1] == 640 * labels.shape[1]
+        return made
+
+    monkeypatch.setattr(Examples, "joined_by", joined)
+    injection = Injection(frames=40, attack_steps=1)
+    train(
+        tiny(
+            data="ava:AVA",
+            adversarial="bim",
+            injection=injection,
+            warmup_frames=0,
+            frames=180,
+            batches=Batching(frames=60, longest=10),
+            seed=4,
+        ),
+        tmp_path,
+        progress=False,
+    )
+    assert lengths == [(55, 40), (40, 40), (50, 40)]
 
 
 def test_batches_of_tracks_are_of_about_one_length(ava):
