@@ -120,6 +120,43 @@ def test_clips_that_do_not_come_are_asked_for_again(app, browser):  # noqa: F811
     context.close()
 
 
+SLOW_LINE = """async (seconds) => {
+  const {Api} = await import("/xab/static/api.js");
+  // The page's patience by a clock that the line moves, so that nobody has to wait.
+  const [timed, stopped, timers] = [window.setTimeout, window.clearTimeout, new Map()];
+  let [now, asked] = [0, 0];
+  window.setTimeout = (work, wait) => {
+    if (wait < 20000) return timed(work, wait);
+    timers.set(-1 - timers.size, { work, due: now + wait });
+    return -timers.size;
+  };
+  window.clearTimeout = (id) => (timers.has(id) ? timers.set(id, { due: Infinity }) : stopped(id));
+  window.fetch = async (_url, { signal }) => {
+    const pause = asked++ ? 1000 : 1000 * seconds;
+    let parts = 5;
+    const pull = (line) => {
+      now += pause;
+      for (const { due, work } of timers.values()) if (due <= now) work();
+      if (signal.aborted) return line.error(signal.reason);
+      line.enqueue(new Uint8Array(10));
+      if (--parts === 0) line.close();
+    };
+    return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }));
+  };
+  const blob = await new Api("token", () => {}).blob("media/name");
+  return [blob.size, asked];
+}"""
+
+
+@pytest.mark.parametrize("seconds, asked", [(8, 1), (25, 2)])
+def test_a_clip_that_comes_slowly_is_waited_for_and_one_that_stops_is_asked_for_again(app, browser, seconds, asked):  # noqa: F811
+    """``seconds`` between two of five parts; the page bears a silence of 20."""
+    page = browser.new_page()
+    page.goto(app.base)
+    assert page.evaluate(SLOW_LINE, seconds) == [50, asked]
+    page.context.close()
+
+
 def test_a_clip_skipped_through_counts_as_not_played(app, browser):  # noqa: F811
     study = app.study(training=0)
     with Visitor(browser, app, app.at_trial(study)) as visitor:

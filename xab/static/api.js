@@ -4,7 +4,7 @@
 const BASE = new URL("../", import.meta.url);
 const FIRST_WAIT = 500; // milliseconds; doubles up to the longest, so that a server that comes back is not trampled
 const LONGEST_WAIT = 8000;
-const TIMEOUT = 20000;
+const SILENCE = 20000; // milliseconds without a word from the server: a slow line may take longer for a clip
 
 export const address = (path) => new URL(path, BASE).href;
 
@@ -45,7 +45,17 @@ export class Api {
   }
 
   blob(path) {
-    return this.patiently(async (signal) => (await ask(path, { signal })).blob());
+    return this.patiently(async (signal, heard) => {
+      const reply = await ask(path, { signal });
+      const reader = reply.body.getReader();
+      const parts = [];
+      for (;;) {
+        heard();
+        const { done, value } = await reader.read();
+        if (done) return new Blob(parts, { type: reply.headers.get("Content-Type") ?? "" });
+        parts.push(value);
+      }
+    });
   }
 
   /** The last words of a page that is going away: no reply, no retry. */
@@ -54,13 +64,19 @@ export class Api {
     return navigator.sendBeacon?.(address(`api/${path}`), content) ?? false;
   }
 
+  /** attempt(signal, heard): one try; it calls heard() whenever something has come. */
   async patiently(attempt) {
     let waited = false;
     for (let wait = FIRST_WAIT; ; wait = Math.min(wait * 2, LONGEST_WAIT)) {
       const stop = new AbortController();
-      const timer = setTimeout(() => stop.abort(), TIMEOUT);
+      let timer;
+      const heard = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => stop.abort(), SILENCE);
+      };
+      heard();
       try {
-        const result = await attempt(stop.signal);
+        const result = await attempt(stop.signal, heard);
         if (waited && this.waiting.size === 0) this.onWait(null);
         return result;
       } catch (error) {
