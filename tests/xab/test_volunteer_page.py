@@ -152,6 +152,40 @@ def test_no_page_scrolls_sideways_and_pixels_stay_whole(app, browser, width, rat
         fits()
 
 
+def test_pixels_stay_whole_when_the_page_is_zoomed_in_a_trial(app, browser):  # noqa: F811
+    study = app.study(training=0)
+    with Visitor(browser, app, app.at_trial(study)) as visitor:
+        visitor.await_trial(1)
+        devtools = visitor.context.new_cdp_session(visitor.page)
+        for ratio in (1.1, 1.25, 1.5):
+            # The box of the clip is as large as before, in the page's pixels.
+            size = {"width": round(1400 / ratio), "height": 800}
+            devtools.send("Emulation.setDeviceMetricsOverride", {**size, "deviceScaleFactor": ratio, "mobile": False})
+            visitor.page.wait_for_function(
+                """(ratio) => { const width = document.querySelector(".stage").getBoundingClientRect().width;
+                                const scale = width * devicePixelRatio / 112;
+                                return Math.abs(devicePixelRatio - ratio) < 0.01
+                                       && Math.abs(scale - Math.round(scale)) < 0.01; }""",
+                arg=ratio,
+            )
+
+
+def test_a_clip_keeps_its_speed(app, browser):  # noqa: F811
+    study = app.study(training=0)
+    with Visitor(browser, app, app.at_trial(study)) as visitor:
+        visitor.await_trial(1)
+        rates = visitor.page.evaluate(
+            """async () => { const videos = [...document.querySelectorAll("video")];
+                             for (const video of videos) video.playbackRate = 2;  // as add-ons do
+                             await new Promise((done) => setTimeout(done, 200));
+                             return videos.map((video) => video.playbackRate); }"""
+        )
+        assert rates == [1, 1, 1]
+        menu = """() => document.querySelector("video").dispatchEvent(
+                      new MouseEvent("contextmenu", { bubbles: true, cancelable: true }))"""
+        assert visitor.page.evaluate(menu) is False, "the browser's menu offers speeds and loops"
+
+
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_motion_is_reduced_where_asked(app, browser, motion):  # noqa: F811
     study = app.study(training=0)

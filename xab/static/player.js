@@ -23,6 +23,8 @@ export class Player {
     this.cover = h("div", { class: "cover" });
     this.node = h("div", { class: "stage" }, this.cover);
     this.sizing = new ResizeObserver(() => this.fit());
+    this.resized = () => this.fit(); // zooming changes the device's pixels and leaves the box as it is
+    this.node.addEventListener("contextmenu", (event) => event.preventDefault()); // it offers speeds and loops
   }
 
   /** Give the player its three clips; resolves when each shows its first frame. */
@@ -31,6 +33,7 @@ export class Player {
     const shown = ROLES.map((role, index) => this.mount(role, this.urls[index]));
     await Promise.race([Promise.all(shown), new Promise((done) => setTimeout(done, FIRST_FRAME))]);
     this.sizing.observe(this.node.parentElement);
+    addEventListener("resize", this.resized);
     this.fit();
     this.tick();
   }
@@ -47,6 +50,9 @@ export class Player {
     });
     video.addEventListener("error", () => this.onFail(role, video.error?.message || `code ${video.error?.code}`));
     video.addEventListener("ended", () => this.finish(role));
+    video.addEventListener("ratechange", () => {
+      if (video.playbackRate !== 1) video.playbackRate = 1; // add-ons that speed every video up
+    });
     video.addEventListener("pause", () => {
       // The event comes late: of a clip that was paused and goes on already it says nothing.
       if (role === this.active && this.playing && video.paused && !video.ended) this.pause();
@@ -151,6 +157,7 @@ export class Player {
   close() {
     cancelAnimationFrame(this.ticking);
     this.sizing.disconnect();
+    removeEventListener("resize", this.resized);
     for (const video of Object.values(this.videos)) {
       video.pause();
       video.removeAttribute("src");
