@@ -38,9 +38,9 @@ TABLES = {
         "response_ms": ("milliseconds", "from the first moment an answer was possible to the answer, by the browser"),
         "opened_at": (SECONDS, "when the server first showed the trial"),
         "answered_at": (SECONDS, "when the answer was stored"),
-        "plays_x": ("count", "times X was played to its end"),
-        "plays_a": ("count", "times A was played to its end"),
-        "plays_b": ("count", "times B was played to its end"),
+        "plays_x": ("count", "times X was played to its end; erased with the study's retention"),
+        "plays_a": ("count", "times A was played to its end; erased with the study's retention"),
+        "plays_b": ("count", "times B was played to its end; erased with the study's retention"),
         "viewport_width": ("CSS pixels", "of the window at the answer"),
         "viewport_height": ("CSS pixels", "of the window at the answer"),
         "pixel_ratio": ("device pixels per CSS pixel", "of the screen at the answer"),
@@ -55,7 +55,10 @@ TABLES = {
         "step": ("text", "consent, instructions, check, sound, trials or done"),
         "consent_version": ("number", "which text in study.json was agreed to"),
         "consent_at": (SECONDS, "when"),
-        "check_passed": ("1, 0", "whether any self-check found pixels and samples unchanged; empty without one"),
+        "check_passed": (
+            "1, 0",
+            "whether any self-check found pixels and samples unchanged; empty without one, and once they are erased",
+        ),
         "hears": ("true, false", "whether they heard the test sound; false if they said they cannot; empty before"),
         "answered": ("count", "trials answered, training included"),
         "planned": ("count", "trials planned"),
@@ -129,6 +132,7 @@ TABLES = {
     },
 }
 CSV = "utf-8-sig"  # the encoding of every table: with the byte order mark that Excel wants
+MOST_DRAFTS = 20  # of an export, should answers never stop
 FILES = (*TABLES, "study.json", "codebook.md")
 CONTENT_TYPES = {"csv": "text/csv", "json": "application/json", "md": "text/markdown"}
 
@@ -160,12 +164,16 @@ def one(store: Store, study_id: str, name: str) -> bytes:
 
 
 def archive(store: Store, study_id: str) -> bytes:
-    """All of FILES as one zip."""
-    store.studies.get(study_id)
+    """All of FILES as one zip, of one moment: while volunteers answer, the files are drawn up again."""
+    for _ in range(MOST_DRAFTS):
+        moment = store.results.fingerprint(study_id)
+        files = {name: one(store, study_id, name) for name in FILES}
+        if store.results.fingerprint(study_id) == moment:
+            break
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as pack:
-        for name in FILES:
-            pack.writestr(f"xab-{study_id}/{name}", one(store, study_id, name))
+        for name, content in files.items():
+            pack.writestr(f"xab-{study_id}/{name}", content)
     return target.getvalue()
 
 
@@ -192,19 +200,21 @@ def cell(value) -> str:
 
 def judgments(store: Store, study_id: str) -> list[dict]:
     plays: dict[tuple, int] = {}
+    answered = store.results.judgments(study_id)  # before the events: those of an answer are stored with it
     for event in store.results.events(study_id):
         if event["kind"] == "ended":
             key = event["volunteer"], event["position"], event["role"]
             plays[key] = plays.get(key, 0) + 1
     rows = []
-    for row in store.results.judgments(study_id):
+    for row in answered:
         seen = json.loads(row["viewport"])
         rows.append(
             {
                 **row,
                 "correct": row["choice"] == row["match"],
                 "finished": row["finished_at"] is not None,
-                **{f"plays_{role.lower()}": plays.get((row["volunteer"], row["position"], role), 0) for role in "XAB"},
+                # No answer without playing all three: where none is known, the record was erased.
+                **{f"plays_{role.lower()}": plays.get((row["volunteer"], row["position"], role)) for role in "XAB"},
                 "viewport_width": seen.get("width"),
                 "viewport_height": seen.get("height"),
                 "pixel_ratio": seen.get("pixel_ratio"),

@@ -1,16 +1,20 @@
 """xab.store.engine on SQLite and on PostgreSQL: migrations, several processes at once, and addresses that are none."""
 
+import csv
+import io
 import sqlite3
 import threading
+import zipfile
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from xab_support import fresh_database
+from xab_support import Volunteer, fresh_database, played, ready_study
 
-from xab.store import Store, StoreError
+from xab import export
+from xab.store import Store, StoreError, trials
 from xab.store.engine import migrate, open_engine, use_wal
 from xab.store.schema import metadata
 
@@ -116,3 +120,40 @@ def test_an_error_of_the_database_tells_no_link(database_url):
         store.sessions.state("a-link-of-somebody")
     assert "a-link-of-somebody" not in str(caught.value)
     store.close()
+
+
+def test_what_is_read_together_is_of_one_moment(store, clock, monkeypatch):
+    """The last answer arrives while another tab asks for the state: there would be a session without a trial."""
+    ((_, token),) = store.links.add_links(ready_study(store, speech=1, non_speech=0, training=0, catch=0), 1)
+    volunteer = Volunteer(store, token, clock).begin()
+    load_study, handle = trials.load_study, volunteer.state["handle"]
+
+    def load_late(connection, study):
+        monkeypatch.undo()
+        volunteer.wait()
+        store.sessions.answer(token, handle=handle, choice="A", nonce="n", page="p", events=played(handle))
+        return load_study(connection, study)
+
+    monkeypatch.setattr(trials, "load_study", load_late)
+    assert volunteer.state["handle"] == handle
+    assert volunteer.state["step"] == "done"
+
+
+def test_an_export_is_of_one_moment(store, clock, monkeypatch):
+    study = ready_study(store)
+    ((_, token),) = store.links.add_links(study, 1)
+    volunteer = Volunteer(store, token, clock).begin()
+    draw = export.one
+
+    def draw_late(store, study, name):
+        drawn = draw(store, study, name)
+        if name == "judgments.csv" and volunteer.state["number"] < 3:
+            volunteer.answer()
+        return drawn
+
+    monkeypatch.setattr(export, "one", draw_late)
+    with zipfile.ZipFile(io.BytesIO(export.archive(store, study))) as pack:
+        files = {name.rpartition("/")[2]: pack.read(name).decode(export.CSV) for name in pack.namelist()}
+    (person,) = csv.DictReader(io.StringIO(files["volunteers.csv"]))
+    answers = list(csv.DictReader(io.StringIO(files["judgments.csv"])))
+    assert len(answers) == int(person["answered"]) == 3

@@ -3,6 +3,7 @@
 import pytest
 from xab_support import Volunteer, played, ready_study
 
+from xab import export
 from xab.store import Conflict, sessions, trials
 
 
@@ -48,8 +49,10 @@ def test_what_the_consent_says_is_erased_is_erased_and_the_rest_stays(store, clo
     for told in ("when you played, paused or searched", "the check of your browser", "window size", "under a number"):
         assert told in study.design.consent_text
     volunteer.begin().finish()
+    assert {row["plays_a"] for row in export.judgments(store, study.id)} == {1}
     clock.pass_((study.design.retention_days + 1) * 86_400)
     assert store.links.forget() == 1
     assert store.results.events(study.id) == store.results.checks(study.id) == []
     (person,) = store.links.people(study.id)
     assert (person["token"], person["user_agent"], person["answered"]) == (None, None, 6)
+    assert {row["plays_a"] for row in export.judgments(store, study.id)} == {None}, "nobody knows any more: not 0"

@@ -17,6 +17,8 @@ class Database:
         self.clock = clock
         # SQLite has one writer, and its own waiting polls with growing sleeps: queueing here keeps answers quick.
         self._writer = threading.Lock() if engine.dialect.name == "sqlite" else contextlib.nullcontext()
+        # What is read together is of one moment. SQLite does that by itself, PostgreSQL when it is asked to.
+        self._to_read = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -29,7 +31,11 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        with _explained(), self.engine.connect() as connection, connection.begin():
+        with (
+            _explained(),
+            self.engine.connect().execution_options(**self._to_read) as connection,
+            connection.begin(),
+        ):
             yield connection
 
 
