@@ -18,6 +18,7 @@ from itsdangerous import TimestampSigner
 from .files import ROOT
 
 SESSION_SECONDS = 12 * 3600
+BROWSER_SECONDS = 180 * 86_400
 # 384 bits fill their base64 characters: of a signature of 256 the last one could be changed unnoticed.
 SIGNATURE = {"key_derivation": "hmac", "digest_method": hashlib.sha384}
 
@@ -173,6 +174,14 @@ class Gate:
         now = self._clock()
         self._ended = {ended: until for ended, until in self._ended.items() if until > now}
         self._ended[cookie] = now + SESSION_SECONDS
+
+    def browser_cookie(self) -> str:
+        """For a browser that gave the password: it is told from strangers by it, and admitted to nothing."""
+        return self._signer("browser").sign(secrets.token_hex(8)).decode()
+
+    def knows_browser(self, cookie: str | None) -> bool:
+        """Whether the cookie is of such a browser, and the password is still the one that it gave."""
+        return self._signer("browser").validate(cookie or "", max_age=BROWSER_SECONDS)
 
     def form_token(self, cookie: str) -> str:
         """Goes into every form of a page, so that no other site can post one."""

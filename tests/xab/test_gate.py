@@ -1,10 +1,11 @@
-"""The experimenter's password and the cookie that remembers it."""
+"""The experimenter's password, the cookies that remember it, and how guessing it is slowed down."""
 
 import time
 
 import pytest
 from xab_support import Clock
 
+from xab.pages.entry import Client, Throttle, network
 from xab.settings import Gate, Settings
 
 
@@ -47,3 +48,39 @@ def test_what_is_signed_for_one_purpose_is_no_other(tmp_path):
     assert not gate.knows_form(cookie, cookie.rpartition(".")[2])
     assert not gate.knows(f"{cookie.rpartition('.')[0]}.{gate.form_token(cookie.rpartition('.')[0])}")
     assert not gate.knows(None) and not gate.knows_form(cookie, "\N{BLACK STAR}" * 64)
+
+
+def test_the_throttle_opens_again():
+    clock, client = Clock(), Client(name="192.0.2.1", known=False)
+    throttle = Throttle(most=2, window=60, clock=clock)
+    throttle.failed(client)
+    clock.pass_(30)
+    throttle.failed(client)
+    assert throttle.wait(client) == 30 and throttle.wait(Client(name="192.0.2.2", known=False)) == 0
+    clock.pass_(30)
+    assert throttle.wait(client) == 0
+
+
+def test_many_addresses_together_are_slowed_down_and_known_browsers_are_not():
+    clock = Clock()
+    throttle = Throttle(most=2, together=5, window=60, clock=clock)
+    for number in range(5):
+        throttle.failed(Client(name=f"192.0.2.{number}", known=False))
+        clock.pass_(1)
+    assert throttle.wait(Client(name="192.0.2.9", known=False)) == 55
+    assert throttle.wait(Client(name="192.0.2.9", known=True)) == 0
+
+
+@pytest.mark.parametrize(
+    "address, name",
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unix", "unix"),
+    ],
+)
+def test_one_machine_is_one_client(address, name):
+    assert network(address) == name

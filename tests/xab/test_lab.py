@@ -12,11 +12,10 @@ import zipfile
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from xab_support import Clock, Volunteer, fill, small_design
+from xab_support import Volunteer, fill, small_design
 
 from xab import export
 from xab.pages import form, lab, mount
-from xab.pages.entry import Throttle
 from xab.plan import Design, paper_preset
 from xab.settings import Settings
 
@@ -113,15 +112,27 @@ def test_guessing_the_password_is_slowed_down(lab_pages):
     assert late.status_code == 429 and 0 < int(late.headers["retry-after"]) <= 61
 
 
-def test_the_throttle_opens_again():
-    clock = Clock()
-    throttle = Throttle(most=2, window=60, clock=clock)
-    throttle.failed()
-    clock.pass_(30)
-    throttle.failed()
-    assert throttle.wait() == 30
-    clock.pass_(30)
-    assert throttle.wait() == 0
+def test_guessing_locks_nobody_else_out(lab_pages):
+    mine = lab_pages.log_in().web
+    at_mine, elsewhere = (
+        TestClient(lab_pages.app, follow_redirects=False),
+        TestClient(lab_pages.app, follow_redirects=False, client=("192.0.2.7", 1)),
+    )
+    mine.cookies.delete("xab_lab")
+    forged = {"cookie": f"xab_lab_browser={mine.cookies['xab_lab_browser'][:-1]}"}
+    guesses = [at_mine.post("/xab/lab/login", data={"password": "x"}, headers=forged).status_code for _ in range(12)]
+    assert guesses == [403] * 10 + [429] * 2
+    for web in (mine, elsewhere):
+        assert web.post("/xab/lab/login", data={"password": "right"}).status_code == 303
+    guesses = [mine.post("/xab/lab/login", data={"password": "x"}).status_code for _ in range(11)]
+    assert guesses == [403] * 10 + [429], "a known browser's guesses are slowed down as well"
+
+
+def test_what_tells_browsers_apart_admits_to_nothing(lab_pages):
+    web, gate = lab_pages.log_in().web, lab_pages.inner.state.context.gate
+    browser = web.cookies["xab_lab_browser"]
+    assert gate.knows_browser(browser) and not gate.knows(browser) and not gate.knows_browser(gate.cookie())
+    assert web.get("/xab/lab", headers={"cookie": f"xab_lab={browser}"}).status_code == 403
 
 
 def test_a_cookie_that_was_logged_out_opens_nothing_and_others_still_do(lab_pages):

@@ -1,9 +1,11 @@
 """Who may see the experimenter's pages, and how those pages are drawn and their forms read."""
 
 import asyncio
+import ipaddress
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -16,6 +18,7 @@ from ..words import p_value
 from .http import body_of
 
 COOKIE = "xab_lab"
+BROWSER_COOKIE = "xab_lab_browser"
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_FIELDS = 600
 
@@ -24,25 +27,48 @@ class NotAdmitted(Exception):
     """Nobody is logged in; the page asks for the password and comes back."""
 
 
-class Throttle:
-    """Slows down guessing: at most ``most`` wrong passwords in ``window`` seconds, of everybody together.
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """Who tries a password. ``known``: a browser that gave the right one before, and is called by its own name."""
 
-    Together, because an address is cheap to change; the password's 72 bits make waiting it out hopeless.
+    name: str
+    known: bool
+
+
+class Throttle:
+    """Slows down guessing: wrong passwords are counted for each client, and for all strangers together.
+
+    A client of its own is an address, or a browser that logged in before: whoever guesses from elsewhere locks neither
+    out. Addresses are cheap, so there is a limit to what all of them may try; it too holds no known browser back.
+
+    Args:
+        most: wrong passwords of one client within ``window`` seconds.
+        together: of all strangers.
     """
 
-    def __init__(self, *, most: int = 10, window: float = 60.0, clock: Callable[[], float] = time.monotonic):
-        self._most, self._window, self._clock = most, window, clock
-        self._failures: deque[float] = deque()
+    def __init__(
+        self,
+        *,
+        most: int = 10,
+        together: int = 100,
+        window: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._most, self._together, self._window, self._clock = most, together, window, clock
+        self._failures: deque[tuple[float, Client]] = deque()
 
-    def wait(self) -> float:
-        """Seconds until the next attempt is heard; 0 when now."""
+    def wait(self, client: Client) -> float:
+        """Seconds until the client's next attempt is heard; 0 when now."""
         now = self._clock()
-        while self._failures and now - self._failures[0] >= self._window:
+        while self._failures and now - self._failures[0][0] >= self._window:
             self._failures.popleft()
-        return self._failures[0] + self._window - now if len(self._failures) >= self._most else 0.0
+        own = [at for at, who in self._failures if who == client]
+        strangers = [at for at, who in self._failures if not who.known] if not client.known else []
+        full = [times[-most] for times, most in ((own, self._most), (strangers, self._together)) if len(times) >= most]
+        return max(full) + self._window - now if full else 0.0
 
-    def failed(self) -> None:
-        self._failures.append(self._clock())
+    def failed(self, client: Client) -> None:
+        self._failures.append((self._clock(), client))
 
 
 class Entry:
@@ -72,15 +98,22 @@ class Entry:
             raise NotAdmitted
         return value
 
-    async def log_in(self, password: str) -> bool:
-        """Whether the password is right; Refused (429) when there were too many wrong ones."""
+    async def log_in(self, request: Request, password: str) -> bool:
+        """Whether the password is right; Refused (429) when this client gave too many wrong ones."""
+        client = self._client(request)
         async with self._one_at_a_time:
-            if wait := self._throttle.wait():
+            if wait := self._throttle.wait(client):
                 raise TooMany(wait)
             if await self._context.pool(self._context.gate.admits, password):
                 return True
-            self._throttle.failed()
+            self._throttle.failed(client)
             return False
+
+    def _client(self, request: Request) -> Client:
+        browser = request.cookies.get(BROWSER_COOKIE)
+        if self._context.gate.knows_browser(browser):
+            return Client(name=browser, known=True)
+        return Client(name=network(request.client.host if request.client else ""), known=False)
 
     def page(self, request: Request, template: str, *, status: int = 200, **values) -> HTMLResponse:
         """A page drawn from ``template``; everything that is filled in is escaped."""
@@ -102,6 +135,16 @@ class Entry:
         if not self._context.gate.knows_form(cookie, first(fields, "form_token")):
             raise Stale("stale_form", "this form is too old or from another login: open the page again")
         return fields
+
+
+def network(address: str) -> str:
+    """What stands for an address: of IPv6 the /64, because one machine has all of it."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    found = getattr(found, "ipv4_mapped", None) or found
+    return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
 
 
 class TooMany(Refused):

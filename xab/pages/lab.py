@@ -11,9 +11,10 @@ from ..blinding import StimulusDamaged
 from ..export import CSV
 from ..files import clip_names, model_names, remove_stimuli
 from ..plan import SHOWN_NAMES, Design, paper_preset
+from ..settings import BROWSER_SECONDS
 from ..store import NotFound, Refused, Study
 from . import form
-from .entry import COOKIE, Entry, NotAdmitted, fields_of, first, go, up
+from .entry import BROWSER_COOKIE, COOKIE, Entry, NotAdmitted, fields_of, first, go, up
 from .http import refusal
 
 STATES = {
@@ -68,18 +69,24 @@ class Login:
         return self._entry.page(request, "login.html", wrong=False)
 
     async def enter(self, request: Request):
-        if not await self._entry.log_in(first(await fields_of(request), "password")):
+        if not await self._entry.log_in(request, first(await fields_of(request), "password")):
             return self._entry.page(request, "login.html", status=403, wrong=True)
-        response = go(request)
-        response.set_cookie(
-            COOKIE,
-            self._context.gate.cookie(),
-            # The browser's own choice is the folder of the login page, whatever a proxy calls it.
-            path=None,
-            httponly=True,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
+        response, gate = go(request), self._context.gate
+        for name, value, seconds in (
+            (COOKIE, gate.cookie(), None),
+            # Opens nothing: others' wrong passwords do not lock this browser out.
+            (BROWSER_COOKIE, gate.browser_cookie(), BROWSER_SECONDS),
+        ):
+            response.set_cookie(
+                name,
+                value,
+                max_age=seconds,
+                # The browser's own choice is the folder of the login page, whatever a proxy calls it.
+                path=None,
+                httponly=True,
+                samesite="lax",
+                secure=request.url.scheme == "https",
+            )
         return response
 
     async def leave(self, request: Request):
