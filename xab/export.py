@@ -253,6 +253,7 @@ def study_json(store: Store, study_id: str) -> dict:
         "frozen_digest": study.frozen_digest,
         "archived_at": study.archived_at,
         "withdrawn": study.withdrawn,
+        "deleted": study.deleted,
         "design": asdict(study.design) | {"models": [model_label(name) for name in study.design.models]},
         "budget": budget_units(study.design.eps_av),
         "consents": store.results.consents(study_id),
@@ -277,7 +278,8 @@ def codebook() -> str:
         "Text is UTF-8, in CSV after a byte order mark, without which Excel takes it for another encoding (R reads it",
         'with `fileEncoding = "UTF-8-BOM"`). An empty cell means no value. A text that begins with `=`, `+`, `-` or',
         "`@` has an apostrophe before it, so that no spreadsheet runs it. Previews are in no file. Volunteers who",
-        "withdrew are in none either; `withdrawn` in study.json counts them.",
+        "withdrew, or whom the experimenter deleted, are in none either; `withdrawn` and `deleted` in study.json count",
+        "those of them who had agreed to take part.",
         "",
     ]
     for name, columns in TABLES.items():

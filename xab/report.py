@@ -62,6 +62,7 @@ def make_report(store: Store, study_id: str) -> Report:
             failed_checks=failed,
             planned=design.volunteers,
             finished=sum(person["finished_at"] is not None for person in people),
+            deleted=study.deleted,
         ),
     )
 

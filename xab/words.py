@@ -70,6 +70,7 @@ def cautions(
     failed_checks: int = 0,
     planned: int | None = None,
     finished: int = 0,
+    deleted: int = 0,
 ) -> list[str]:
     """What a reader has to know before believing the verdict.
 
@@ -80,11 +81,13 @@ def cautions(
         failed_checks: volunteers who answered although their browser changed pixels or samples.
         planned: volunteers that the design set before; None where none were.
         finished: volunteers who answered every trial.
+        deleted: volunteers whom the experimenter deleted after they had agreed to take part.
     """
     return [
         *_of_what_was_shown(identical, pairs, failed_checks),
         *_of_the_answers(report),
         *_of_the_volunteers(report),
+        *(_of_the_deleted(deleted) if deleted else ()),
         *(_of_the_plan(planned, finished) if planned and report["overall"]["trials"] else ()),
     ]
 
@@ -174,6 +177,14 @@ def _of_the_volunteers(report: dict) -> list[str]:
             f"{', '.join(str(number) for number in report['excluded_for_catch'])}, who failed a catch trial."
         )
     return said
+
+
+def _of_the_deleted(deleted: int) -> list[str]:
+    people = f"{deleted} volunteer{'s' if deleted > 1 else ''} who had agreed to take part"
+    return [
+        f"{people} {'were' if deleted > 1 else 'was'} deleted by the experimenter, with every answer. Whoever reports "
+        "the study has to say so, and why: answers that are left out after they were seen make any result."
+    ]
 
 
 def group_label(grouping: str, value) -> str:

@@ -41,7 +41,7 @@ def test_delete_takes_what_was_named_and_nothing_else(store, capsys, flags, left
     assert [one.id for one in store.studies.all()] == ([study] if left else [])
     if left:
         assert len(store.links.people(study)) == people
-        assert store.studies.get(study).withdrawn == 1 - people
+        assert store.studies.get(study).deleted == 1 - people
     assert done == (not left or people == 0) and ("error" in capsys.readouterr().err) != done
 
 

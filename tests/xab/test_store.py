@@ -9,6 +9,7 @@ from xab_support import Volunteer, fill, played, ready_study, small_design
 
 from pushpull.clip import FPS
 from xab.plan import FRAME_SECONDS
+from xab.report import make_report
 from xab.store import Conflict, NotFound, Refused, Store
 from xab.store.schema import metadata
 
@@ -232,9 +233,24 @@ def test_a_person_can_be_deleted_by_the_experimenter(store, clock):
     volunteer = start(store, study, clock)
     volunteer.answer()
     store.links.delete_person(study, 1)
-    assert store.results.judgments(study) == [] and store.studies.get(study).withdrawn == 1
+    assert store.results.judgments(study) == []
     with pytest.raises(NotFound):
         store.links.delete_person(study, 1)
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_who_withdrew_and_who_was_deleted_are_counted_apart_once_they_agreed(store, clock, agreed):
+    study = ready_study(store)
+    (_, first), (_, second), _ = store.links.add_links(study, 3)
+    if agreed:
+        for token in (first, second):
+            Volunteer(store, token, clock).begin().answer()
+    store.sessions.withdraw(first)
+    store.links.delete_person(study, 2)
+    left = store.studies.get(study)
+    assert (left.withdrawn, left.deleted) == (agreed, agreed)
+    told = [caution for caution in make_report(store, study).cautions if "deleted by the experimenter" in caution]
+    assert len(told) == agreed
 
 
 def test_previews_neither_freeze_nor_count(store, clock):

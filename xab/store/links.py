@@ -76,17 +76,18 @@ class Links:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def delete_person(self, study_id: str, number: int) -> None:
-        """Delete a volunteer with every row about them; counted like a withdrawal."""
+        """Delete a volunteer with every row about them; who had agreed to take part is counted as deleted."""
         with self._db.write() as connection:
             study = load_study(connection, study_id, lock=True)
-            gone = connection.execute(
-                sa.delete(t.sessions).where(
-                    t.sessions.c.study_id == study_id, t.sessions.c.number == number, t.sessions.c.kind != "preview"
-                )
-            ).rowcount
-            if not gone:
+            this = sa.and_(
+                t.sessions.c.study_id == study_id, t.sessions.c.number == number, t.sessions.c.kind != "preview"
+            )
+            person = connection.execute(sa.select(t.sessions.c.consent_id).where(this)).first()
+            if person is None:
                 raise NotFound("unknown_volunteer", f"the study has no volunteer {number}")
-            set_study(connection, study_id, withdrawn=study.withdrawn + 1)
+            connection.execute(sa.delete(t.sessions).where(this))
+            if person.consent_id is not None:
+                set_study(connection, study_id, deleted=study.deleted + 1)
 
     def forget(self) -> int:
         """Apply every study's retention: erase what could lead back to a person; returns the number of sessions.

@@ -31,6 +31,7 @@ class Study:
     archived_at: float | None
     open_token: str | None
     withdrawn: int
+    deleted: int
     made: int
     to_make: int
     note: str

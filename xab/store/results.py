@@ -86,7 +86,7 @@ class Results:
                     people.where(t.sessions.c.study_id == study_id, t.sessions.c.kind != "preview")
                 ).one(),
             ]
-        return "-".join(str(value) for value in (study.state, study.withdrawn, study.made, *rows))
+        return "-".join(str(value) for value in (study.state, study.withdrawn, study.deleted, study.made, *rows))
 
     def consents(self, study_id: str) -> list[dict]:
         """Every version of the consent text, oldest first."""

@@ -34,7 +34,9 @@ studies = Table(
     Column("frozen_digest", String(64)),
     Column("archived_at", Float),
     Column("open_token", String(64), unique=True),
+    # Volunteers who had agreed to take part: who withdrew, and whom the experimenter deleted.
     Column("withdrawn", Integer, nullable=False, default=0),
+    Column("deleted", Integer, nullable=False, default=0, server_default="0"),
     Column("made", Integer, nullable=False, default=0),
     Column("to_make", Integer, nullable=False, default=0),
     Column("note", Text, nullable=False, default=""),

@@ -237,11 +237,11 @@ class Sessions:
             return {"duplicate": False, "correct": choice == trial["match"] if feedback else None}
 
     def withdraw(self, token: str) -> None:
-        """Delete the session with every row about it; the study keeps a count."""
+        """Delete the session with every row about it; the study keeps a count of those who had agreed to take part."""
         with self._db.write() as connection:
             session = self._session(connection, token, lock=True)
             connection.execute(sa.delete(t.sessions).where(t.sessions.c.id == session["id"]))
-            if session["kind"] != "preview":
+            if session["kind"] != "preview" and session["consent_id"] is not None:
                 connection.execute(
                     sa.update(t.studies)
                     .where(t.studies.c.id == session["study_id"])

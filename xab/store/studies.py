@@ -31,6 +31,7 @@ class Studies:
                     design=design.to_json(),
                     created_at=now,
                     withdrawn=0,
+                    deleted=0,
                     made=0,
                     to_make=0,
                     note="",
