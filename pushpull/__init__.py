@@ -12,6 +12,7 @@ Names are loaded when they are first used: ``import pushpull`` takes neither tor
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from pushpull import threads, torchaudio_shim
 
@@ -19,6 +20,40 @@ threads.prepare()  # before torch, which brings OpenMP
 torchaudio_shim.install()
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what type checkers and editors read; a test holds it to _HOMES
+    from pushpull.attacks import APGD as APGD
+    from pushpull.attacks import BIM as BIM
+    from pushpull.attacks import FGSM as FGSM
+    from pushpull.attacks import MIM as MIM
+    from pushpull.attacks import PGD as PGD
+    from pushpull.attacks import Attack as Attack
+    from pushpull.attacks import Budget as Budget
+    from pushpull.attacks import Noise as Noise
+    from pushpull.attacks import Square as Square
+    from pushpull.attacks import paper_budget as paper_budget
+    from pushpull.attacks import register_attack as register_attack
+    from pushpull.attacks import register_objective as register_objective
+    from pushpull.attacks.eot import Through as Through
+    from pushpull.clip import Clip as Clip
+    from pushpull.detectors import Detector as Detector
+    from pushpull.detectors import Outputs as Outputs
+    from pushpull.detectors import list_detectors as list_detectors
+    from pushpull.detectors import load_detector as load_detector
+    from pushpull.detectors import register_detector as register_detector
+    from pushpull.detectors import wrap as wrap
+    from pushpull.evaluation.api import audit as audit
+    from pushpull.evaluation.api import evaluate as evaluate
+    from pushpull.faces import read_clips as read_clips
+    from pushpull.media import MediaError as MediaError
+    from pushpull.runs import Comparison as Comparison
+    from pushpull.runs import Run as Run
+    from pushpull.runs import RunSpec as RunSpec
+    from pushpull.runs import Target as Target
+    from pushpull.runs import attack as attack
+    from pushpull.runs import compare as compare
+    from pushpull.runs.survive import SurviveSpec as SurviveSpec
+    from pushpull.runs.survive import survive as survive
 
 # Every public name, and the module it lives in.
 _HOMES = {

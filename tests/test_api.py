@@ -1,5 +1,6 @@
 """What a stranger types first: the public names, any detector, and reports that say what was used."""
 
+import ast
 import json
 import os
 import subprocess
@@ -67,6 +68,13 @@ def test_every_public_name_is_there():
     assert set(pp.__all__) <= set(dir(pp))
     with pytest.raises(AttributeError, match="no attribute 'attak'"):
         _ = pp.attak
+
+
+def test_type_checkers_find_every_public_name_where_it_is_loaded_from():
+    tree = ast.parse(Path(pp.__file__).read_text(encoding="utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    homes = {name.asname: line.module for line in checked.body for name in line.names}
+    assert homes == pp._HOMES and Path(pp.__file__).with_name("py.typed").is_file()
 
 
 def test_the_five_lines_work_from_an_empty_folder(tmp_path):
