@@ -67,7 +67,10 @@ class Clip:
     origin: Origin | None = None
 
     def __post_init__(self):
-        frames = len(self.video)
+        for name in ("audio", "video", *(() if self.labels is None else ("labels",))):
+            if not isinstance(value := getattr(self, name), np.ndarray):
+                raise ValueError(f"{name} must be a numpy array, got a {type(value).__name__}; see numpy.asarray")
+        frames = len(self.video) if self.video.ndim else 0
         if self.video.ndim != 3 or self.video.shape[1:] != (FACE_SIZE, FACE_SIZE) or frames == 0:
             raise ValueError(f"video must be (T, {FACE_SIZE}, {FACE_SIZE}) with T >= 1, got {self.video.shape}")
         if self.video.dtype not in (np.uint8, np.float32):
@@ -83,8 +86,16 @@ class Clip:
             raise ValueError("audio must be finite and within full scale [-1, 1]")
         if self.video.dtype == np.float32 and not (self.video.min() >= 0 and self.video.max() <= 255):
             raise ValueError("video must be finite and within grey levels 0..255")
-        if self.labels is not None and self.labels.shape != (frames,):
+        if self.labels is not None:
+            self._check_labels(frames)
+
+    def _check_labels(self, frames: int) -> None:
+        if self.labels.shape != (frames,):
             raise ValueError(f"labels must be ({frames},), one per video frame, got {self.labels.shape}")
+        if self.labels.dtype != np.int64:
+            raise ValueError(f"labels must be int64, got {self.labels.dtype}; see labels.astype(numpy.int64)")
+        if odd := np.setdiff1d(self.labels, (0, 1)).tolist():
+            raise ValueError(f"labels must be 1 speaking or 0 not, got {odd[0]}")
 
     @property
     def frames(self) -> int:
@@ -98,13 +109,13 @@ class Clip:
     def inputs(self, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
         """The model's input as a batch of one: {"audio": (1, N), "video": (1, T, 112, 112)}, float32."""
         return {
-            "audio": torch.from_numpy(self.audio)[None].to(device),
-            "video": torch.from_numpy(self.video)[None].to(device=device, dtype=torch.float32),
+            "audio": _tensor(self.audio)[None].to(device),
+            "video": _tensor(self.video)[None].to(device=device, dtype=torch.float32),
         }
 
     def targets(self, device: torch.device | str = "cpu") -> torch.Tensor | None:
         """Labels as (1, T) int64, or None."""
-        return None if self.labels is None else torch.from_numpy(self.labels)[None].to(device)
+        return None if self.labels is None else _tensor(self.labels)[None].to(device)
 
     def with_inputs(self, inputs: dict[str, torch.Tensor], suffix: str = "") -> "Clip":
         """The same clip with the (first of the batch of) ``inputs`` in place of its own, as float32."""
@@ -128,6 +139,11 @@ class Clip:
     def with_crop(self, crop: str, video: np.ndarray) -> "Clip":
         """The same with the face cut another way: (T, 112, 112)."""
         return replace(self, crop=crop, video=video)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """The same values; an array that is read backwards, such as mirrored pictures, is copied."""
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def fit_audio(audio: np.ndarray, frames: int) -> np.ndarray:

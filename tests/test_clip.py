@@ -39,6 +39,12 @@ BAD = {
     "not a number in video": ({"video": nan(np.zeros((T, 112, 112), np.float32))}, "finite"),
     "too bright": ({"video": np.full((T, 112, 112), 255.5, np.float32)}, "grey levels 0..255"),
     "labels": ({"labels": np.zeros(T + 1, np.int64)}, r"labels must be \(3,\)"),
+    "labels of another type": ({"labels": np.ones(T, bool)}, r"labels must be int64, got bool; see labels.astype"),
+    "a third label": ({"labels": np.array([0, 1, 2])}, "labels must be 1 speaking or 0 not, got 2"),
+    "a tensor as audio": ({"audio": torch.zeros(640 * T)}, "audio must be a numpy array, got a Tensor; see numpy"),
+    "a tensor as video": ({"video": torch.zeros(T, 112, 112)}, "video must be a numpy array, got a Tensor"),
+    "a list as labels": ({"labels": [0, 1, 1]}, "labels must be a numpy array, got a list"),
+    "one number as video": ({"video": np.zeros(())}, r"video must be \(T, 112, 112\)"),
 }
 
 
@@ -58,6 +64,14 @@ def test_inputs_go_in_and_come_back():
     assert back.name == "me attacked" and back.video.dtype == np.float32
     assert np.array_equal(back.video, clip.video) and np.array_equal(back.audio, clip.audio)
     assert np.array_equal(back.labels, clip.labels)
+
+
+def test_arrays_that_are_read_backwards_go_in_as_well():
+    clip = Clip(**parts())
+    mirrored = Clip(clip.audio[::-1], clip.video[:, :, ::-1], clip.labels[::-1])
+    assert np.array_equal(mirrored.inputs()["video"][0].numpy(), clip.video[:, :, ::-1])
+    assert np.array_equal(mirrored.inputs()["audio"][0].numpy(), clip.audio[::-1])
+    assert mirrored.targets().tolist() == [[1, 1, 0]]
 
 
 def test_targets_are_a_batch_of_one_or_none():
