@@ -80,7 +80,7 @@ class Clip:
         if self.audio.shape != (frames * SAMPLES_PER_FRAME,):
             raise ValueError(
                 f"audio must have {SAMPLES_PER_FRAME} samples for each of the {frames} video frames, "
-                f"that is ({frames * SAMPLES_PER_FRAME},), got {self.audio.shape}; see fit_audio"
+                f"that is ({frames * SAMPLES_PER_FRAME},), got {self.audio.shape}; see pushpull.clip.fit_audio"
             )
         if not np.isfinite(self.audio).all() or np.abs(self.audio).max() > 1:
             raise ValueError("audio must be finite and within full scale [-1, 1]")

@@ -1,8 +1,9 @@
 """A detector of one's own: any torch module, or function, that scores faces against sound."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.detectors.base import MODALITIES, Card, Outputs
 from pushpull.detectors.front_ends import FRONT_ENDS
-from pushpull.detectors.talknet.network import check_inputs, check_pair
+from pushpull.detectors.talknet.network import check_inputs, check_named, check_pair
 
 WAVEFORM = "waveform"
 FEATURES_PER_FRAME = 4
@@ -36,11 +37,12 @@ class WrappedDetector(nn.Module):
             inputs: {"audio": (B, 640 T) full scale [-1, 1], "video": (B, T, 112, 112) grey levels 0..255}.
 
         Raises:
-            ValueError: inputs of the wrong shape or type, or a module that gives outputs of the wrong shape.
-            TypeError: a module that gives something else than outputs.
+            ValueError: inputs of the wrong shape or type, or a module that gives something else than outputs.
         """
-        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
-        check_inputs(inputs, MODALITIES, dtype or inputs.get("video", torch.empty(0)).dtype)
+        kinds = {value.dtype for value in check_named(inputs).values()}
+        own = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
+        wanted = own or (torch.float64 if kinds == {torch.float64} else torch.float32)
+        check_inputs(inputs, MODALITIES, torch.float32 if kinds == {torch.float32} else wanted)
         audio, video = inputs["audio"], inputs["video"]
         clips, frames = video.shape[:2]
         check_pair(len(audio), audio.shape[1] / SAMPLES_PER_FRAME, clips, frames)
@@ -49,7 +51,7 @@ class WrappedDetector(nn.Module):
             audio = audio.clone()
         else:
             audio = FRONT_ENDS[self._front_end](audio, FEATURES_PER_FRAME * frames)
-        given = self._call(self.module, audio, video)
+        given = self._call(self.module, audio.to(wanted), video.to(wanted))
         return as_outputs(given, clips, frames, self.card["name"]).relative_to(self._threshold)
 
     def fast(self) -> "WrappedDetector":
@@ -71,10 +73,10 @@ def wrap(
     """Make a detector of a torch module, to attack, evaluate and audit it as one of ours.
 
     Args:
-        module: takes (audio, video) and gives (B, T, 2) logits [not speaking, speaking], (B, T) log-odds of
-            speaking, or :class:`Outputs`. Of a probability, log-odds are ``torch.logit(p, eps=1e-6)``. It is put into
-            evaluation mode, and may change its arguments in place. For gradient-based attacks it has to be
-            differentiable in both.
+        module: takes (audio, video), in its own floating-point type, and gives (B, T, 2) logits [not speaking,
+            speaking], (B, T) log-odds of speaking, or :class:`Outputs`. Of a probability, log-odds are
+            ``torch.logit(p, eps=1e-6)``. It is put into evaluation mode, and may change its arguments in place. For
+            gradient-based attacks it has to be differentiable in both.
         call: ``call(module, audio, video)``, for a module that wants its arguments, or gives its scores, otherwise.
         crop: what pictures of a face it was trained on, see pushpull.detectors.base.CROPS. Grey levels are 0 to 255;
             scaling them is the module's, or ``call``'s.
@@ -94,6 +96,8 @@ def wrap(
         raise TypeError(f"call is a function of (module, audio, video), got {call!r}")
     if front_end != WAVEFORM and front_end not in FRONT_ENDS:
         raise ValueError(f"front_end is one of {', '.join((WAVEFORM, *FRONT_ENDS))}, got {front_end!r}")
+    if isinstance(threshold, Real) and not isinstance(threshold, bool):
+        threshold = float(threshold)  # numpy has numbers of its own, which no card can hold
     facts = {"trained_on": trained_on, "crop": crop, "licence": licence}
     card = Card(name=name or getattr(module, "__name__", type(module).__name__), threshold=threshold, **facts)
     if threshold:
@@ -105,7 +109,7 @@ def as_outputs(given: Any, clips: int, frames: int, name: str) -> Outputs:
     """What a stranger's module gave, as outputs of ``clips`` by ``frames``.
 
     Raises:
-        ValueError, TypeError: it is none of the things that a detector may give; the message says what it is.
+        ValueError: it is none of the things that a detector may give; the message says what it is.
     """
     if isinstance(given, Tensor):
         _check_floating(given, name, "its output")
@@ -116,15 +120,16 @@ def as_outputs(given: Any, clips: int, frames: int, name: str) -> Outputs:
         raise ValueError(f"{name} gave {tuple(given.shape)} for {clips} clips of {frames} frames; expected {TAKEN}")
     if not hasattr(given, "logits_av"):
         found = f"a {type(given).__name__}"
-        if isinstance(given, list | tuple):
-            found += f" of {len(given)}; choose the scores with call=lambda module, audio, video: module(...)[0]"
-        raise TypeError(f"{name} gave {found}; expected {TAKEN}")
+        if isinstance(given, list | tuple | Mapping):
+            key = repr(next(iter(given), "scores")) if isinstance(given, Mapping) else 0
+            found += f" of {len(given)}; choose the scores with call=lambda module, audio, video: module(...)[{key}]"
+        raise ValueError(f"{name} gave {found}; expected {TAKEN}")
     outputs = Outputs(*(getattr(given, field, None) for field in Outputs._fields))
     for field, value in zip(Outputs._fields, outputs, strict=True):
         if value is None and field != "logits_av":
             continue
         if not isinstance(value, Tensor):
-            raise TypeError(f"{name}: {field} is a {type(value).__name__}, not a tensor")
+            raise ValueError(f"{name}: {field} is a {type(value).__name__}, not a tensor")
         _check_floating(value, name, field)
         width = 2 if field.startswith("logits") else value.shape[-1] if value.ndim else 0
         if value.shape != (clips, frames, width):

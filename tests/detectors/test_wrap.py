@@ -1,9 +1,11 @@
 """A stranger's module as a detector, and what it may give."""
 
+import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from asd_support import batch
@@ -79,14 +81,14 @@ def test_what_a_module_may_give(give, parts):
         (torch.zeros(2, 3, 3), ValueError, r"gave \(2, 3, 3\)"),
         (torch.zeros(2, 3, 1), ValueError, r"gave \(2, 3, 1\)"),
         (torch.zeros(2, 3, dtype=torch.bool), ValueError, "torch.bool"),
-        ((torch.zeros(2, 3), None), TypeError, "tuple of 2; choose the scores with call="),
-        (None, TypeError, "NoneType"),
-        ({"logits": torch.zeros(2, 3)}, TypeError, "a dict; expected"),
+        ((torch.zeros(2, 3), None), ValueError, "tuple of 2; choose the scores with call="),
+        (None, ValueError, "NoneType"),
+        ({"logits": torch.zeros(2, 3)}, ValueError, r"a dict of 1; choose the scores with .*\['logits'\]; exp"),
         (Outputs(torch.zeros(2, 4, 2)), ValueError, r"logits_av is \(2, 4, 2\), not \(2, 3, 2\)"),
-        (Outputs(None), TypeError, "logits_av is a NoneType"),
+        (Outputs(None), ValueError, "logits_av is a NoneType"),
         (Outputs(torch.zeros(2, 3, 2), e_a=torch.zeros(2, 128)), ValueError, r"e_a is \(2, 128\), not \(2, 3, D\)"),
         (Outputs(torch.zeros(2, 3, 2), logits_v=torch.zeros(2, 3)), ValueError, "logits_v"),
-        (Outputs(torch.zeros(2, 3, 2), z_a="much"), TypeError, "z_a is a str"),
+        (Outputs(torch.zeros(2, 3, 2), z_a="much"), ValueError, "z_a is a str"),
     ],
 )
 def test_what_it_may_not_give(given, error, message):
@@ -133,6 +135,30 @@ def test_inputs_are_checked_before_the_module_sees_them():
         detector({"audio": torch.zeros(1, 640)})
     with pytest.raises(ValueError, match="missing input: video"):
         wrap(lambda audio, video: audio)({"audio": torch.zeros(1, 640)})
+    with pytest.raises(ValueError, match="video must be torch.float32"):
+        wrap(lambda audio, video: audio)(batch(1, 3) | {"video": batch(1, 3)["video"].byte()})
+    with pytest.raises(ValueError, match="not a Tensor; see Clip.inputs"):
+        detector(torch.zeros(1, 640))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("front_end", ["waveform", "mfcc"])
+def test_a_module_of_another_type_takes_clips(dtype, front_end):
+    head = torch.nn.Linear(112 * 112, 1).to(dtype)
+
+    def call(module, audio, video):
+        assert audio.dtype == video.dtype == dtype
+        return module(video.flatten(2))[..., 0] + audio.mean()
+
+    inputs = {name: value.requires_grad_() for name, value in batch(1, 3).items()}
+    detector = wrap(head, call=call, front_end=front_end)
+    detector(inputs).margin.sum().backward()
+    assert all(value.grad.dtype == torch.float32 and value.grad.any() for value in inputs.values())
+
+
+def test_a_threshold_may_be_a_number_of_numpy():
+    card = wrap(Loudness(), threshold=np.float32(0.5)).card
+    assert json.loads(json.dumps(card))["point"]["threshold"] == 0.5
 
 
 @pytest.mark.parametrize("front_end", ["waveform", "mfcc"])

@@ -1,6 +1,6 @@
 """TalkNet: waveform and face crops in, speaking logits per video frame out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -119,9 +119,19 @@ class TalkNet(nn.Module):
         return self.encode_audio(value, value.shape[1] // SAMPLES_PER_FRAME)
 
 
+def check_named(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs, or ValueError if they are no tensors by name."""
+    if not isinstance(inputs, Mapping) or not all(isinstance(value, Tensor) for value in inputs.values()):
+        raise ValueError(
+            f"a detector is given tensors by name, {' and '.join(MODALITIES)}, not a {type(inputs).__name__}; "
+            "see Clip.inputs"
+        )
+    return inputs
+
+
 def check_inputs(inputs: dict[str, Tensor], wanted: tuple[str, ...], dtype: torch.dtype) -> None:
     """Raise ValueError unless ``inputs`` holds exactly ``wanted``, each well-formed on its own."""
-    if missing := [name for name in wanted if name not in inputs]:
+    if missing := [name for name in wanted if name not in check_named(inputs)]:
         raise ValueError(f"missing input: {', '.join(missing)}")
     if unknown := sorted(set(inputs) - set(wanted)):
         raise ValueError(f"unexpected input: {', '.join(unknown)}; wanted here: {', '.join(wanted) or 'none'}")
@@ -131,7 +141,9 @@ def check_inputs(inputs: dict[str, Tensor], wanted: tuple[str, ...], dtype: torc
         if name == "video" and (value.ndim != 4 or value.shape[2:] != (FACE_SIZE, FACE_SIZE)):
             raise ValueError(f"video must be (B, T, {FACE_SIZE}, {FACE_SIZE}), got {tuple(value.shape)}")
         if name == "audio" and (value.ndim != 2 or value.shape[1] % SAMPLES_PER_FRAME):
-            raise ValueError(f"audio must be (B, {SAMPLES_PER_FRAME} T), got {tuple(value.shape)}; see fit_audio")
+            raise ValueError(
+                f"audio must be (B, {SAMPLES_PER_FRAME} T), got {tuple(value.shape)}; see pushpull.clip.fit_audio"
+            )
         if 0 in value.shape:
             raise ValueError(f"{name} is empty: {tuple(value.shape)}")
 
@@ -143,5 +155,5 @@ def check_pair(audio_batch: int, audio_frames: float, video_batch: int, video_fr
     if audio_frames != video_frames:
         raise ValueError(
             f"audio is {audio_frames:g} video frames long ({SAMPLES_PER_FRAME} samples each), video {video_frames}; "
-            "see fit_audio"
+            "see pushpull.clip.fit_audio"
         )
