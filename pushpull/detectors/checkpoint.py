@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pushpull.config import Parser
+from pushpull.detectors.base import Card
 from pushpull.detectors.stored import STORED, pack, unpack
 from pushpull.detectors.talknet.config import TalkNetConfig
 from pushpull.detectors.talknet.network import TalkNet
@@ -195,11 +196,22 @@ def read_header(path: Path) -> tuple[TalkNetConfig, dict]:
         card = json.loads(metadata.get("card", "{}"))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path} holds a configuration this version does not know: {error}") from error
-    return config, card | {"name": path.stem}
+    return config, check_card(path, card) | {"name": path.stem}
+
+
+def check_card(path: Path, card) -> dict:
+    """The card in or beside ``path``, or CheckpointError if it is none, or states facts that cannot be."""
+    if not isinstance(card, dict):
+        raise CheckpointError(f"the card of {path} is no JSON object of facts")
+    try:
+        Card.from_dict(card)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"the card of {path} cannot be right: {error}") from error
+    return card
 
 
 def load_state(model: TalkNet, state: dict[str, Tensor], *, source: str) -> None:
-    """Load every tensor, or raise CheckpointError naming what is missing, unexpected or of another shape."""
+    """Load every tensor, or raise CheckpointError naming what is missing, unexpected, misshapen or not finite."""
     own = model.state_dict()
     problems = [f"missing {name}" for name in own if name not in state]
     problems += [f"unexpected {name}" for name in state if name not in own]
@@ -211,6 +223,8 @@ def load_state(model: TalkNet, state: dict[str, Tensor], *, source: str) -> None
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise CheckpointError(f"{source} does not fit {model.config.size} {model.config.variant}: {shown}")
+    if broken := [name for name in own if not state[name].isfinite().all()]:
+        raise CheckpointError(f"{source} holds values that are not finite, in {', '.join(broken[:8])}")
     model.load_state_dict(state)
 
 
@@ -266,6 +280,9 @@ def with_sidecar(path: Path, card: dict) -> dict:
     Args:
         path: of the weights.
         card: the one inside, with their ``sha256``.
+
+    Raises:
+        CheckpointError: it states facts that cannot be.
     """
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
@@ -278,7 +295,7 @@ def with_sidecar(path: Path, card: dict) -> dict:
     if not belongs:
         warnings.warn(f"{sidecar} is not the card of {path.name}; using the one inside it", stacklevel=3)
         return card
-    return beside | {"name": path.stem}
+    return check_card(sidecar, beside) | {"name": path.stem}
 
 
 def _available(folder: Path) -> str:

@@ -16,19 +16,22 @@ from pushpull.detectors.checkpoint import (
     NAME,
     REFERENCE,
     CheckpointError,
+    check_card,
     find_checkpoint,
     list_models,
     load_model,
     resolve_device,
+    save_checkpoint,
     weights_file,
     with_sidecar,
 )
 from pushpull.detectors.clip_norm import ClipNormed, split_share
-from pushpull.detectors.points import at_point
+from pushpull.detectors.points import at_point, undecided
 from pushpull.detectors.registry import architecture_of, get_architecture, list_architectures, recognise
 from pushpull.detectors.state import SAFETENSORS, read_state, remember_content
 from pushpull.detectors.stored import pack, unpack
-from pushpull.detectors.windowed import windowed
+from pushpull.detectors.talknet.network import TalkNet
+from pushpull.detectors.windowed import Windowed, windowed
 from pushpull.files import replacing, sha256
 
 FOLDER_VARIABLE = "PUSHPULL_DETECTORS"
@@ -145,6 +148,8 @@ def save_detector(
 
     Args:
         path: with or without the suffix; the folder is made if needed.
+        detector: of a registered architecture; one that :func:`load_detector` gave is saved as the network in it, whose
+            card says where it decides and in what windows.
         card: anything JSON can hold about the detector, in place of the card that it carries; name, architecture and
             number of parameters are added.
         weights: how matrices and kernels are stored, "float32", "float16" or "int8" (loaded as float32), see
@@ -156,6 +161,10 @@ def save_detector(
     Raises:
         ValueError: the detector's class is not registered, or it is a copy made for attacks.
     """
+    detector = undecided(detector)
+    detector = detector.detector if isinstance(detector, Windowed) else detector
+    if isinstance(detector, TalkNet):
+        return save_checkpoint(path, detector, detector.card if card is None else card, weights=weights)
     architecture = architecture_of(detector)
     if architecture is None:
         raise ValueError(
@@ -222,6 +231,8 @@ def _told(path: Path) -> dict:
 def _path_of(name_or_path: str | Path) -> Path | None:
     """The file that is meant; None if it is a shipped checkpoint's name."""
     text = str(name_or_path)
+    if text.endswith(".py"):
+        raise CheckpointError(f"{text} is a program; as --model does, pushpull.detectors.open_detector runs it")
     if isinstance(name_or_path, Path) or text.endswith((SAFETENSORS, *PICKLED)) or Path(text).is_file():
         return Path(name_or_path)
     if (path := find_detector(text)) is not None:
@@ -233,6 +244,8 @@ def _path_of(name_or_path: str | Path) -> Path | None:
         )
     shipped = [card["name"] for card in list_models()]
     if not {text, f"talknet-{text}"} & set(shipped):
+        if text.strip() and Path(text).is_dir():
+            raise CheckpointError(f"{text} is a folder: name a {SAFETENSORS} file in it")
         known = ", ".join(sorted({*shipped, *PUBLISHED}))
         raise CheckpointError(f"no detector is called {text!r}; there are: {known}; or give the path of a file")
     return None
@@ -240,7 +253,7 @@ def _path_of(name_or_path: str | Path) -> Path | None:
 
 def _metadata(path: Path) -> dict[str, str]:
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}")
+        raise CheckpointError(f"{path} is a folder, not a checkpoint" if path.is_dir() else f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
@@ -253,10 +266,9 @@ def _metadata(path: Path) -> dict[str, str]:
 def _load_safetensors(path: Path, metadata: dict[str, str]) -> Detector:
     detector, architecture = _build(path)
     try:
-        card = json.loads(metadata.get("card", "{}"))
-        Card.from_dict(card)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} has a card that this version does not know: {error}") from error
+        card = check_card(path, json.loads(metadata.get("card", "{}")))
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"the card of {path} is no JSON: {error}") from error
     card = {"crop": UNLISTED_CROP} | card | {"name": path.stem, "architecture": architecture, "sha256": sha256(path)}
     detector.card = published_points(with_sidecar(path, card))
     return detector

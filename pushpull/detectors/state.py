@@ -105,8 +105,8 @@ def _unpickled(path: Path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old formats; what is read is checked below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except OSError as error:  # of a file that is cut short, too
+        raise CheckpointError(f"{path} cannot be read ({error}): copy or download it again") from error
     except Exception as error:  # what a damaged or hostile pickle raises is its own choice
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise CheckpointError(
@@ -121,7 +121,9 @@ def _unpickled(path: Path):
 
 
 def _tensors(state, path: Path) -> dict[str, Tensor]:
-    if not isinstance(state, Mapping) or not state:
+    if isinstance(state, Mapping) and not state:
+        raise CheckpointError(f"{path} holds no tensors")
+    if not isinstance(state, Mapping):
         raise CheckpointError(f"{path} is not a state dict: expected tensors by name, found {type(state).__name__}")
     if odd := [str(name) for name, value in state.items() if not isinstance(name, str) or not _dense(value)]:
         raise CheckpointError(f"{path} is not a state dict: {', '.join(odd[:SHOWN])} hold no dense tensors")

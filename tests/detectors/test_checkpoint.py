@@ -91,6 +91,13 @@ def test_people_may_add_to_the_card(saved):
         assert load_model(saved, "cpu").card["held-out AP"] == 97.2
 
 
+def test_a_card_that_people_spoilt_is_named(saved):
+    beside = saved.with_suffix(".json")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"threshold": "high"}))
+    with pytest.raises(CheckpointError, match=f"the card of {beside} cannot be right: threshold is a finite"):
+        load_model(saved, "cpu")
+
+
 def test_half_precision_is_half_the_size_and_nearly_the_same(model, saved, tmp_path):
     half = save_checkpoint(tmp_path / "half", model, weights="float16")
     assert half.stat().st_size < 0.53 * saved.stat().st_size
@@ -143,6 +150,19 @@ def with_metadata(saved, **changes):
     save_file(load_file(saved), saved, {"format": "pt", "config": json.dumps(config)})
 
 
+def with_card(saved, card):
+    """The same weights with another card inside."""
+    config, _ = checkpoint.read_header(saved)
+    save_file(load_file(saved), saved, {"config": json.dumps(config.to_dict()), "card": card})
+
+
+def with_nan(saved):
+    config, _ = checkpoint.read_header(saved)
+    state = load_file(saved)
+    state["headAV.bias"] = torch.tensor([0.0, float("nan")])
+    save_file(state, saved, {"config": json.dumps(config.to_dict())})
+
+
 def truncate(saved, share):
     os.truncate(saved, int(share * saved.stat().st_size))
 
@@ -163,6 +183,12 @@ DAMAGE = {
     "empty": (lambda path: truncate(path, 0), "damaged"),
     "text": (lambda path: path.write_text("<html>404 not found</html>"), "damaged or no safetensors"),
     "a pickle": (lambda path: torch.save({"x": torch.zeros(1)}, path), "is a pickle.*--import"),
+    "not a number": (with_nan, "not finite, in headAV.bias"),
+    "a list as card": (lambda path: with_card(path, "[1]"), "the card of .* is no JSON object"),
+    "no such crop": (
+        lambda path: with_card(path, '{"crop": "chin"}'),
+        "the card of .* cannot be right: crop is one of",
+    ),
     "tensors": (without_a_tensor, r"missing headAV.weight; unexpected headB.weight; headAV.bias is \(3,\), not \(2,\)"),
 }
 

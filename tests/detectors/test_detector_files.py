@@ -3,6 +3,7 @@
 import json
 import pickle
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,6 +74,18 @@ def test_talknet_files_load_too(tmp_path):
     assert isinstance(undecided(load_detector("talknet-lite", "cpu")), TalkNet)
 
 
+def test_what_load_detector_gave_can_be_saved_and_decides_alike(tmp_path):
+    talknet = load_detector("talknet-lite", "cpu")  # at its card's point
+    other = randomised("lr-asd")
+    other.card = {"threshold": 0.5, "window_seconds": 0.4}
+    loaded = load_detector(save_detector(tmp_path / "lr", other), "cpu")  # in windows, at its threshold
+    for number, detector in enumerate((talknet, loaded)):
+        again = load_detector(save_detector(tmp_path / f"again{number}", detector), "cpu", "own")
+        assert type(undecided(again)) is type(undecided(detector))
+        with torch.no_grad():
+            assert largest(undecided(again)(batch()), undecided(detector)(batch())) == 0
+
+
 def test_copies_for_attacks_and_strangers_are_not_saved(tmp_path):
     with pytest.raises(ValueError, match="folded"):
         save_detector(tmp_path / "a", randomised("lr-asd").fast())
@@ -130,7 +143,7 @@ BROKEN = {
     "module": (_saved(lambda: randomised("lr-asd")), "more than tensors .it asks for .*LRASD"),
     "list": (_saved([torch.zeros(1)]), "not a state dict"),
     "one tensor": (_saved(torch.zeros(1)), "not a state dict"),
-    "nothing": (_saved({}), "not a state dict"),
+    "nothing": (_saved({}), "holds no tensors"),
     "nested": (_saved(lambda: {"state_dict": lr_asd()}), "state_dict hold no dense tensors"),
     "sparse": (_saved({"weight": torch.eye(3).to_sparse()}), "weight hold no dense tensors"),
     "stranger": (_saved({"encoder.weight": torch.zeros(3)}), "not known here.*encoder.weight.*light-asd, lr-asd"),
@@ -165,6 +178,7 @@ def test_what_is_no_checkpoint_is_told(case, tmp_path):
     [
         (lambda path: path.write_bytes(b"PK\3\4 not safetensors"), "no safetensors"),
         (lambda path: path.touch(), "empty|no safetensors"),
+        (lambda path: path.mkdir(), "file.safetensors is a folder|no detector"),
         (lambda path: save_file({"a": torch.zeros(1)}, path), "not known here"),
         (lambda path: save_file(lr_asd(), path, {"card": "{"}), "card"),
         (lambda path: save_file(lr_asd(), path, {"card": "[1]"}), "card"),
@@ -184,6 +198,8 @@ def test_broken_safetensors_are_told(make, message, tmp_path):
         ("no-such", "no detector is called 'no-such'; there are: .*lr-asd-ava.*talknet-lite"),
         ("../evil", "no detector is called"),
         ("nowhere.model", "no checkpoint at nowhere.model"),
+        (str(Path(__file__).parent), "detectors is a folder: name a .safetensors file in it"),
+        (__file__, "is a program; as --model does, pushpull.detectors.open_detector runs it"),
     ],
 )
 def test_names_that_lead_nowhere(name, message):
