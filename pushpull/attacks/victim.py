@@ -13,6 +13,7 @@ from pushpull.attacks.objectives import check_logits, logits_of, won_frames
 from pushpull.attacks.undisturbed import Settled
 
 Tensors = dict[str, Tensor]
+ENOUGH = 16  # logits of two classes, of which log-odds are not all in 0..1 by chance
 
 
 @dataclass(eq=False)
@@ -144,5 +145,18 @@ def _warn_of_probabilities(logits: Tensor) -> None:
         warnings.warn(
             "the model seems to give probabilities (each frame's sum to 1): attacks need logits, so leave out its "
             "softmax or sigmoid, or return torch.log of them",
+            stacklevel=2,
+        )
+    # Log-odds x of a wrapped detector are logits [0, x].
+    elif (
+        logits.shape[-1] == 2
+        and logits.numel() >= ENOUGH
+        and not logits[..., 0].any()
+        and logits.min() >= 0
+        and 0 < logits.max() <= 1
+    ):
+        warnings.warn(
+            "the model's log-odds all lie in 0..1, where each is a decision for speaking: if they are "
+            "probabilities, return torch.logit(p, eps=1e-6) of them",
             stacklevel=2,
         )

@@ -164,6 +164,16 @@ def test_probabilities_are_warned_of():
     assert len(seen) == 1
 
 
+def test_probabilities_in_the_place_of_log_odds_are_warned_of():
+    def chance(x):
+        p = Linear()(x).logits_av.softmax(-1)[..., 1]
+        return torch.stack([torch.zeros_like(p), p], dim=-1)  # as a wrapped detector gives log-odds
+
+    with pytest.warns(UserWarning, match="torch.logit") as seen:
+        attack_batch(BIM(steps=3), chance)
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_models_of_half_precision(dtype):
     net = Linear().to(dtype)
