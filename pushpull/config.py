@@ -82,7 +82,7 @@ def parse_options(
     refuse_renamed(arguments, renamed_in(cls), parser)
     given = parser.parse_args(arguments)
     try:
-        values = json.loads(read_text(given.config)) if given.config else {}
+        values = _read(given.config) if given.config else {}
         for path in paths:
             if hasattr(given, path):
                 _put(values, path.split("."), getattr(given, path))
@@ -91,6 +91,13 @@ def parse_options(
         return from_dict(cls, complete(values) if complete and isinstance(values, dict) else values), given
     except (OSError, ValueError, TypeError) as error:
         parser.error(str(error))
+
+
+def _read(path: Path):
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
 
 
 def flag_of(path: str) -> str:

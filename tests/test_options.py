@@ -151,7 +151,7 @@ def test_flags_that_are_refused(arguments, message, capsys):
     "values, message",
     [
         ({"room": 1}, "unknown option room"),
-        ("{", "Expecting"),
+        ("{", "house.json is no JSON: Expecting"),
         ({"paint": 3}, "option paint takes a JSON object"),
         ([], "takes a JSON object"),
         ({"rooms": None}, "takes a int, got None"),
