@@ -137,6 +137,56 @@ def test_labels_and_targets_reach_the_attack(toy):
         pp.attack(toy, random_clip(), pp.FGSM(), target="shout")
 
 
+WRONG = {
+    "footage": ({"clip": [random_clip()]}, "clip must be a pushpull.Clip, such as read_clips.*got a list"),
+    "the name of a detector": (
+        {"detector": "talknet-lite"},
+        "pushpull.load_detector or pushpull.wrap gives, got 'talk",
+    ),
+    "a class": ({"detector": Loudness}, "pushpull.load_detector or pushpull.wrap gives, got <class"),
+    "scores": ({"detector": lambda x: x["audio"]}, "gave a Tensor, not pushpull.Outputs: .* pushpull.wrap"),
+    "half a label": ({"labels": np.full(14, 0.5)}, "labels must be .*1 speaking or 0 not"),
+    "a third label": ({"labels": [10] + [0] * 13}, "labels must be .*1 speaking or 0 not"),
+    "a batch of labels": ({"labels": np.ones((1, 14))}, r"labels must be \(T,\).*got \(1, 14\)"),
+    "a class of attacks": ({"attack": pp.FGSM}, "with its parameters, such as PGD.*register_attack"),
+    "an objective of one's own": ({"objective": max}, "known are training_aware.*register_objective"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_attacked_is_told(case, toy):
+    given, message = WRONG[case]
+    with pytest.raises(ValueError, match=message):
+        pp.attack(**{"detector": toy, "clip": random_clip(), "attack": pp.FGSM()} | given)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"clips": "clip.mp4"}, "clips must be pushpull.Clip.*got a str"),
+        ({"detectors": lambda x: x["audio"]}, "gave a Tensor, not pushpull.Outputs"),
+        ({"attack": pp.FGSM}, "attack must be one with its parameters"),
+        ({"objective": max}, "known are training_aware.*register_objective"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told(given, message, toy):
+    with pytest.raises(ValueError, match=message):
+        pp.evaluate(**{"detectors": toy, "clips": [random_clip()], "attack": pp.FGSM()} | given)
+
+
+def test_clips_may_come_one_alone_or_one_by_one(toy):
+    rows = [pp.evaluate(toy, clips, pp.FGSM())[0] for clips in (random_clip(), iter([random_clip()]))]
+    assert rows[0] == rows[1] and rows[0]["examples"] == 1
+
+
+def test_numbers_of_numpy_are_numbers(toy, tmp_path):
+    attack = pp.BIM(steps=np.int64(2), step_size=np.float32(0.5))
+    run = pp.attack(toy, random_clip(), attack, eps_av=np.int64(3), seed=np.int64(1))
+    told = json.loads(json.dumps(run.report()["spec"]))
+    assert (told["eps_av"], told["seed"], told["attack"]["steps"], told["attack"]["step_size"]) == (3, 1, 2, 0.5)
+    pp.evaluate(toy, [random_clip()], attack, eps_av=np.float32(3), seed=np.int64(1), out=tmp_path)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 def test_everything_is_on_the_detectors_device():
     run = pp.attack(pp.load_detector("talknet-lite", "cuda"), random_clip(), pp.BIM(steps=1))

@@ -27,6 +27,7 @@ def require_number(owner, name: str, what: str, *, least: float = -math.inf, abo
     good = isinstance(value, Real) and not isinstance(value, bool)
     if not (good and math.isfinite(value) and value >= least and value > above):
         raise ValueError(f"{name} {what} and finite, got {value!r}")
+    _plain(owner, name)
 
 
 def require_whole(owner, name: str) -> None:
@@ -38,6 +39,14 @@ def require_whole(owner, name: str) -> None:
     value = getattr(owner, name)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
+    _plain(owner, name)
+
+
+def _plain(owner, name: str) -> None:
+    """Python's number in place of numpy's, which no report can hold."""
+    value = getattr(owner, name)
+    if not isinstance(value, int | float):
+        object.__setattr__(owner, name, int(value) if isinstance(value, Integral) else float(value))
 
 
 def require_flag(owner, name: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 MODALITIES = ("audio", "video")
+SHOWN = 80  # characters of what is no detector
 CROPS = {
     "face_box": "the face's box, resized to 112 x 112 (AVA-ActiveSpeaker's annotated boxes)",
     "talknet_demo": "nose to chin, as TalkNet's demo cuts it out",
@@ -185,6 +186,24 @@ def device_of(detector) -> torch.device:
     parameters = getattr(detector, "parameters", None)
     first = next(iter(parameters()), None) if callable(parameters) else None
     return torch.device("cpu") if first is None else first.device
+
+
+def check_detector(detector) -> None:
+    """Raise ValueError unless it can be called; names are for :func:`pushpull.load_detector`."""
+    if isinstance(detector, type) or not callable(detector):
+        raise ValueError(
+            f"a detector is what pushpull.load_detector or pushpull.wrap gives, got {f'{detector!r}'[:SHOWN]}"
+        )
+
+
+def check_outputs(said, detector) -> Outputs:
+    """What a detector gave, or ValueError where that has not the fields of :class:`Outputs`."""
+    if not all(hasattr(said, name) for name in (*Outputs._fields, "margin")):
+        raise ValueError(
+            f"{describe(detector)['name']} gave a {type(said).__name__}, not pushpull.Outputs: make a detector of it "
+            "with pushpull.wrap"
+        )
+    return said
 
 
 def reference_embeddings_of(detector) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pushpull.detectors.base import Card, Detector, Outputs, attack_copy, card_of
+from pushpull.detectors.base import Card, Detector, Outputs, attack_copy, card_of, check_detector
 from pushpull.detectors.windowed import as_many
 
 SPEAKING, STRICT_SYNC, OWN = "speaking", "strict_sync", "own"
@@ -146,7 +146,11 @@ def decided(detector: Detector) -> Detector:
     """The detector as it decides now, at log-odds 0: a threshold that its card still states is taken off.
 
     The detector itself where nothing has to be moved.
+
+    Raises:
+        ValueError: it is no detector, but such as the name of one.
     """
+    check_detector(detector)
     left = card_of(detector).threshold
     return Decided(detector, Point(OWN, point_of(detector).threshold + left)) if left else detector
 

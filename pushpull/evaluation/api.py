@@ -1,6 +1,6 @@
 """Evaluation and audit from Python, on clips of one's own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from pushpull.files import check_folder, replacing
 
 def evaluate(
     detectors: Detector | str | Sequence[Detector | str],
-    clips: Sequence[Clip],
+    clips: Iterable[Clip],
     attack: Attack = PGD(),  # noqa: B008 (frozen)
     *,
     eps_av: float = 5.0,
@@ -87,7 +87,7 @@ def evaluate(
 
 def audit(
     detector: Detector | str,
-    clips: Sequence[Clip],
+    clips: Iterable[Clip],
     *,
     eps_av: float = 5.0,
     quick: bool = False,
@@ -128,8 +128,11 @@ def audit(
     return found
 
 
-def _examples(clips: Sequence[Clip]) -> tuple[list[Example], bool]:
+def _examples(clips: Iterable[Clip] | Clip) -> tuple[list[Example], bool]:
     """Examples of clips, and whether what is right is for the detectors to say; names that recur are told apart."""
+    clips = [clips] if isinstance(clips, Clip) else list(clips)
+    if odd := next((type(clip).__name__ for clip in clips if not isinstance(clip, Clip)), None):
+        raise ValueError(f"clips must be pushpull.Clip, such as read_clips gives, got a {odd} among them")
     unlabelled = [clip.labels is None for clip in clips]
     if any(unlabelled) and not all(unlabelled):
         raise ValueError("some clips have labels and some have none: give all of them labels, or none")

@@ -49,7 +49,7 @@ class Condition:
             either way; iterates that were not kept, which "never wrong" counts as well, in the attack's precision.
 
     Raises:
-        ValueError: a precision that is not known.
+        ValueError: an objective or a precision that is not known, or what is no attack.
     """
 
     source: str
@@ -67,6 +67,16 @@ class Condition:
     def __post_init__(self):
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {' or '.join(PRECISIONS)}, got {self.precision!r}")
+        if not isinstance(self.attack, Attack):
+            raise ValueError(f"attack must be one with its parameters, such as BIM(steps=10), got {self.attack!r}")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(
+                f"unknown objective {self.objective!r}; known are {', '.join(OBJECTIVES)}; one of your own is "
+                "made known by register_objective"
+            )
+        for name in ("eps_av", "seed"):
+            if isinstance(value := getattr(self, name), np.generic):
+                object.__setattr__(self, name, value.item())  # as records can hold it
 
     @property
     def scored_by(self) -> tuple[str, ...]:

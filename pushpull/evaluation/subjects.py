@@ -22,6 +22,7 @@ from pushpull.detectors import (
     point_of,
     undecided,
 )
+from pushpull.detectors.base import check_outputs
 from pushpull.detectors.clip_norm import SUFFIX
 from pushpull.detectors.points import OWN
 from pushpull.detectors.state import is_as_loaded
@@ -117,7 +118,7 @@ class Subject:
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         if self._scorer:
             return self._scorer[0](moved).cpu()
-        said, copy_said = self.detector(moved), self.fast(moved)
+        said, copy_said = check_outputs(self.detector(moved), self.detector), self.fast(moved)
         alike = torch.allclose(said.margin, copy_said.margin, rtol=ALIKE, atol=ALIKE)
         self._scorer.append(self.fast if alike else self.detector)
         return said.cpu()

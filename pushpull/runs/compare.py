@@ -221,7 +221,7 @@ def name_all(detectors: Sequence) -> dict[str, object]:
     for detector in detectors:
         name = str(describe(detector)["name"])
         if name in named:
-            raise ValueError(f"two detectors are called {name!r}: give a dict of names and detectors")
+            raise ValueError(f"two detectors are called {name!r}: give each once, or a dict of names and detectors")
         named[name] = detector
     return named
 

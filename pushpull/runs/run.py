@@ -16,6 +16,7 @@ from pushpull import __version__
 from pushpull.attacks import PGD, Attack, AttackResult, Budget, Step, paper_budget
 from pushpull.clip import Clip
 from pushpull.detectors import Outputs, Point, attack_copy, decided, describe, device_of, reference_embeddings_of
+from pushpull.detectors.base import check_outputs
 from pushpull.metrics import Metrics, tabulate
 from pushpull.runs.spec import RunSpec, Target
 
@@ -201,17 +202,27 @@ def spec_for(model: str, clip: Clip, *, target: Target | str, labels: np.ndarray
         settings: others of :class:`RunSpec`.
 
     Raises:
-        ValueError: a value is unknown or out of range.
+        ValueError: a value is unknown or out of range, or what is no clip.
     """
+    if not isinstance(clip, Clip):
+        raise ValueError(f"clip must be a pushpull.Clip, such as read_clips(...)[0], got a {type(clip).__name__}")
     origin = clip.origin
     place = {"face": origin.face, "start": origin.start, "seconds": origin.seconds} if origin else {}
     return RunSpec(
         model=str(model),
         target=Target(kind=target) if isinstance(target, str) else target,
-        labels=None if labels is None else "".join(str(int(label)) for label in labels),
+        labels=None if labels is None else _written(labels),
         **place,
         **settings,
     )
+
+
+def _written(labels: Sequence) -> str:
+    """Labels as :class:`RunSpec` has them."""
+    values = np.array([int(label) for label in labels] if isinstance(labels, str) else labels)
+    if values.ndim != 1 or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"labels must be (T,), 1 speaking or 0 not, got {values.shape} {f'{values}'[:60]}")
+    return "".join(str(int(value)) for value in values)
 
 
 def execute(detector, clip: Clip, spec: RunSpec, on_step: Callable[[Step], bool | None] | None = None) -> Run:
@@ -228,12 +239,12 @@ def execute(detector, clip: Clip, spec: RunSpec, on_step: Callable[[Step], bool 
         ValueError: the labels do not fit the clip, or the span lies outside it.
     """
     if spec.labels is None and clip.labels is not None:
-        spec = replace(spec, labels="".join(str(int(label)) for label in clip.labels))
+        spec = replace(spec, labels=_written(clip.labels))
     given = spec.given_labels(clip.frames)
     detector = decided(detector)
     inputs = clip.inputs(device_of(detector))
     with torch.no_grad():
-        clean = detector(inputs)
+        clean = check_outputs(detector(inputs), detector)
     if spec.objective is None:
         spec = replace(spec, objective=default_objective(clean))
     labels = (clean.margin > 0).long() if given is None else torch.from_numpy(given)[None].to(clean.margin.device)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -109,13 +110,19 @@ class RunSpec:
         if not isinstance(self.model, str) or not self.model:
             raise ValueError(f"model must be the name or path of a checkpoint, got {self.model!r}")
         if type(self.attack) not in ATTACKS.values():
-            raise ValueError(f"attack must be one of {', '.join(ATTACKS)} with its parameters, got {self.attack!r}")
+            raise ValueError(
+                f"attack must be one of {', '.join(ATTACKS)} with its parameters, such as PGD(steps=10), got "
+                f"{self.attack!r}; one of your own is made known by register_attack"
+            )
         if not isinstance(self.target, Target):
             raise ValueError(f"target must be a Target, got {self.target!r}")
         if self.modality not in MODALITIES:
             raise ValueError(f"unknown modality {self.modality!r}; known are {', '.join(MODALITIES)}")
         if self.objective is not None and self.objective not in OBJECTIVES:
-            raise ValueError(f"unknown objective {self.objective!r}; known are {', '.join(OBJECTIVES)}")
+            raise ValueError(
+                f"unknown objective {self.objective!r}; known are {', '.join(OBJECTIVES)}; one of your own is "
+                "made known by register_objective"
+            )
         _set_number(self, "eps_av", least=0.0)
         _set_number(self, "start", least=0.0)
         _set_integer(self, "face", least=1)
@@ -213,12 +220,13 @@ def _refuse_unknown(values, cls, what: str) -> None:
 
 def _set_number(owner, name: str, *, least: float) -> None:
     value = getattr(owner, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < least:
         raise ValueError(f"{name} must be a number of at least {least:g}, got {value!r}")
     object.__setattr__(owner, name, float(value))
 
 
 def _set_integer(owner, name: str, *, least: int) -> None:
     value = getattr(owner, name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    object.__setattr__(owner, name, int(value))
