@@ -62,6 +62,15 @@ class AuditCommandOptions:
         check_point(self.point)
 
 
+def _reference(options: AuditCommandOptions) -> Subject | None:
+    if not options.reference:
+        return None
+    try:
+        return load_subjects([options.reference], options.device)[0]
+    except CheckpointError as error:
+        raise CheckpointError(f"the reference: {error}; name another, or leave it out with --reference=") from error
+
+
 def audit_one(
     subject: Subject,
     cuts: Cuts,
@@ -83,7 +92,7 @@ def audit_one(
     check_folder(out)
     examples = cuts.get(subject.crop) or next(iter(cuts.values()))
     asked = {"model": subject.name, "sha256": subject.sha256, "point": subject.point.to_dict()}
-    reference = load_subjects([options.reference], options.device)[0] if options.reference else None
+    reference = _reference(options)
     asked |= {"set_hash": set_hash(examples), "options": asdict(options.attacks)}
     asked |= {"reference": named(another(reference, subject))}
     check_audit(out, asked, overwrite=overwrite)

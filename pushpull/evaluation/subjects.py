@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,11 +24,14 @@ from pushpull.detectors import (
     undecided,
 )
 from pushpull.detectors.base import check_outputs
+from pushpull.detectors.checkpoint import CheckpointError
 from pushpull.detectors.clip_norm import SUFFIX
+from pushpull.detectors.load import cache_folder
 from pushpull.detectors.points import OWN
 from pushpull.detectors.state import is_as_loaded
 from pushpull.detectors.windowed import Windowed
 from pushpull.evaluation.fingerprint import fingerprint
+from pushpull.evaluation.paper import TABLE_1
 
 ALIKE = 1e-3  # of log-odds, absolute and relative: float32 rounding is some 1e-5
 
@@ -154,10 +158,19 @@ def without_rows(names: Sequence[str]) -> list[str]:
     """The names with those of rows of Table 1, "A" or "D3", replaced by those of their lite checkpoints.
 
     What follows a name, ``+clip-norm=0.3``, stays there.
+
+    Raises:
+        CheckpointError: a row whose checkpoint is not there, as in an installed package.
     """
     rows = {str(card.get("row")): card["name"] for card in list_detectors() if "-lite-" in str(card["name"])}
     found = []
     for name in names:
         row, *asked = name.partition(SUFFIX)
+        if row in TABLE_1 and row not in rows and not Path(row).is_file():
+            file = f"talknet-lite-{row.lower()}.safetensors"
+            raise CheckpointError(
+                f"row {row} of Table 1 is not on this machine: put {file} out of the repository's checkpoints into "
+                f"{cache_folder()}"
+            )
         found.append("".join([rows.get(row, row), *asked]))
     return found

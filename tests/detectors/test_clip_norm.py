@@ -12,6 +12,7 @@ from pushpull.detectors import TalkNet, TalkNetConfig, attack_copy, card_of, loa
 from pushpull.detectors.checkpoint import CheckpointError
 from pushpull.detectors.clip_norm import ClipNorm, ClipNormed, split_share
 from pushpull.detectors.windowed import Windowed
+from pushpull.evaluation import subjects
 from pushpull.evaluation.subjects import Subject, without_rows
 from pushpull.training.networks import load_network
 
@@ -152,6 +153,12 @@ def test_it_is_another_detector_than_the_one_it_was_made_of(tmp_path):
 
 def test_rows_of_table_1_are_found_by_their_letters():
     assert without_rows(["A+clip-norm=0.3", "D3"]) == ["talknet-lite-a+clip-norm=0.3", "talknet-lite-d3"]
+
+
+def test_a_row_that_an_installed_package_lacks_says_where_it_is(monkeypatch):
+    monkeypatch.setattr(subjects, "list_detectors", lambda: [{"name": "talknet-lite"}])
+    with pytest.raises(CheckpointError, match="row D3 of Table 1 is not .* put talknet-lite-d3.safetensors"):
+        without_rows(["talknet-lite", "D3+clip-norm=0.3"])
 
 
 def test_what_has_no_batch_normalisation_is_refused(tmp_path):
