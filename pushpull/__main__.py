@@ -14,7 +14,7 @@ COMMANDS = {
     "evaluate": ("pushpull.evaluate", "the paper's tables and figures: many clips, many detectors, with intervals"),
     "audit": ("pushpull.audit", "whether a detector's robust figures are robustness or bad gradients"),
     "train": ("pushpull.train", "train a detector, or measure one on held-out footage"),
-    "detectors": ("pushpull.detectors", "list detectors, fetch published ones, import official files"),
+    "detectors": ("pushpull.detectors", "list detectors, and fetch published ones"),
     "heads": ("pushpull.data.talkheads", "make talking-head clips that belong to nobody"),
     "ava": ("pushpull.data.ava", "prepare, check and score AVA-ActiveSpeaker"),
     "average": ("pushpull.training.average", "weights between a checkpoint and what training made of it"),

@@ -165,7 +165,7 @@ def load_noise(path: str | os.PathLike) -> UniversalNoise:
             f"{path} is damaged or no safetensors file ({error}): copy it again, or fit it anew"
         ) from error
     if said is None:
-        raise ValueError(f"{path} holds no universal noise: it has {', '.join(sorted(tensors)) or 'no tensors'}")
+        raise ValueError(f"{path} holds no universal noise: it has {', '.join(sorted(tensors)[:4]) or 'no tensors'}")
     try:
         known = json.loads(said)
         if known["format"] != FORMAT:
