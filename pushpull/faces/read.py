@@ -1,5 +1,6 @@
 """A video file as faces with their sound: the one call between a file and a detector."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -10,7 +11,7 @@ import numpy as np
 
 from pushpull.clip import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Clip, Origin, fit_audio
 from pushpull.faces.cache import TrackCache
-from pushpull.faces.crop import TALKNET_DEMO, crop_tracks, thumbnail
+from pushpull.faces.crop import FACE_BOX, TALKNET_DEMO, crop_tracks, thumbnail
 from pushpull.faces.find import Found, Progress, find
 from pushpull.faces.tracking import Track, Tracker
 from pushpull.media import SILENCE, Limits, MediaError, Sound, probe, read_frames, read_sound
@@ -72,7 +73,7 @@ def read_clips(
     *,
     start: float = 0.0,
     seconds: float | None = None,
-    crops: Sequence[str] = (TALKNET_DEMO,),
+    crops: Sequence[str] | str = (TALKNET_DEMO,),
     limits: Limits = Limits(),
     progress: Progress | None = None,
     seen: Callable[[np.ndarray], object] | None = None,
@@ -87,7 +88,8 @@ def read_clips(
     Args:
         path: any video that ffmpeg reads.
         start, seconds: the part to read, in seconds; all of it by default.
-        crops: how to cut faces: "talknet_demo" (nose to chin) or "face_box" (as in AVA); the clips are of the first.
+        crops: how to cut faces: "talknet_demo" (nose to chin), "face_box" (as in AVA) or several; the clips are of the
+            first.
         limits: refused beyond these.
         progress: called as ``progress(share, message)``, see :func:`find_tracks`; what it raises ends the work.
         seen: called with the thumbnail (160, 160, 3) of each face as it is found.
@@ -96,7 +98,13 @@ def read_clips(
 
     Raises:
         MediaError: the file cannot be read, has no picture or no sound, shows no face, or stops before its end.
+        ValueError: a part that begins before the file or has no length, or no crop or an unknown one.
     """
+    if not 0 <= start < math.inf or not (seconds is None or 0 < seconds < math.inf):
+        raise ValueError(f"start is at least 0 s, and seconds above 0 or None, got {start} and {seconds}")
+    crops = (crops,) if isinstance(crops, str) else tuple(crops)
+    if not crops or not set(crops) <= {TALKNET_DEMO, FACE_BOX}:
+        raise ValueError(f"crops are {TALKNET_DEMO} or {FACE_BOX} or both, got {', '.join(map(repr, crops)) or 'none'}")
     name = Path(path).name
     part = {"start": start, "seconds": seconds}
     header = probe(path, limits=limits.any_length() if start or seconds is not None else limits)

@@ -188,7 +188,7 @@ def test_two_people_a_gap_and_a_scene_cut(portrait, tmp_path):
     for clip, track in zip(footage.clips, footage.tracks, strict=True):
         assert clip.frames == track.stop - track.start
         assert np.array_equal(clip.audio, sound[track.start * 640 : track.stop * 640])
-    assert len(read_clips(path, max_tracks=1).clips) == 1
+    assert len(read_clips(path, max_tracks=1, crops="face_box").clips) == 1
 
 
 def test_no_face_says_what_to_do(tmp_path):
@@ -197,6 +197,24 @@ def test_no_face_says_what_to_do(tmp_path):
         read_clips(path)
     with pytest.raises(MediaError, match="no such file"):
         read_clips(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"start": -1}, "start is at least 0 s"),
+        ({"start": float("nan")}, "start is at least 0 s"),
+        ({"seconds": 0}, "seconds above 0 or None, got 0.0 and 0"),
+        ({"seconds": -1}, "seconds above 0"),
+        ({"seconds": float("inf")}, "seconds above 0"),
+        ({"crops": ["box"]}, "crops are talknet_demo or face_box or both, got 'box'"),
+        ({"crops": "box"}, "got 'box'"),
+        ({"crops": []}, "got none"),
+    ],
+)
+def test_parts_and_crops_that_there_are_not(given, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        read_clips(tmp_path / "any.mp4", **given)
 
 
 def test_a_glimpse_of_a_face_is_not_enough(portrait, tmp_path):
