@@ -13,12 +13,12 @@ from pushpull.attacks import Step
 from pushpull.clip import FPS
 from pushpull.demo import models, tables, view
 from pushpull.demo.intake import LIMITS, Subject
-from pushpull.demo.made import file_prefix
+from pushpull.demo.made import file_prefix, options_of, shell
 from pushpull.demo.presentation import run_clusters
 from pushpull.demo.storage import ResultFolder
 from pushpull.metrics import COLUMNS
 from pushpull.runs.compare import FLOORS, TOLD, Comparison
-from pushpull.runs.compare_save import COMPARISON_FILES, write_comparison
+from pushpull.runs.compare_save import COMPARISON_FILES, folder_name, write_comparison
 from pushpull.runs.run import Run
 
 ZIP = "comparison.zip"
@@ -206,13 +206,17 @@ def write_files(folder: ResultFolder, subject: Subject, comparison: Comparison, 
     entries = [
         (folder.url(name), title, note or COMPARISON_FILES.get(name, "")) for name, (title, note) in OFFERED.items()
     ]
-    shell = " ".join(
-        ["python -m pushpull.perturb", subject.source.path, "--model", ",".join(comparison.runs)]
-        + (["--transfer-from", comparison.transfer_from] if comparison.transfer_from else [])
-        + ["--attack", comparison.spec.attack_name, "--eps-av", f"{comparison.spec.eps_av:g}"]
-    )
+    again = ["--model", ",".join(comparison.runs)]
+    if comparison.transfer_from:
+        again += ["--transfer-from", comparison.transfer_from]
+    again += options_of(comparison.spec)
     words = "The same from the shell, annotated videos of every model included:"
-    return tables.files(entries, shell, words, prefix=file_prefix(subject.source.path, comparison.spec))
+    name, first = next(iter(comparison.runs.items()))
+    if not first.own_labels:
+        again += ["--labels", f"{folder_name(name)}/scores.csv"]
+        words = "The same from the shell, beside what the ZIP holds, annotated videos of every model included:"
+    command = shell(subject.source.path, *again)
+    return tables.files(entries, command, words, prefix=file_prefix(subject.source.path, comparison.spec))
 
 
 def pack(path: Path, files: dict[str, Path]) -> Path:

@@ -1,14 +1,16 @@
 """What a result was made with: a line beside it, and the names of its files."""
 
 import re
+import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
 from pushpull.attacks import attack_titles
 from pushpull.demo.form import MODALITY_NAMES, TARGET_NAMES
 from pushpull.media import CODECS
-from pushpull.runs.spec import RunSpec
+from pushpull.runs.spec import RunSpec, attack_parameters
 
 LONGEST = 40  # characters of a clip's name in a file's
 
@@ -52,3 +54,31 @@ def file_prefix(path: str | Path, spec: RunSpec) -> str:
     """
     clip = re.sub(r"[^A-Za-z0-9]+", "-", Path(path).stem).strip("-")[:LONGEST] or "clip"
     return f"{clip}-{spec.attack_name}-eps{spec.eps_av:g}"
+
+
+def shell(path: str | Path, *options: str) -> str:
+    """The command that attacks the clip ``path`` with these options, as a shell takes it whatever its name."""
+    clip = f"./{path}" if str(path).startswith("-") else str(path)
+    return "python -m pushpull.perturb " + shlex.join([clip, *options])
+
+
+def options_of(spec: RunSpec) -> list[str]:
+    """The options that ask the command for ``spec``, model and labels aside; its own defaults are left out."""
+    said = {"face": spec.face, "attack": spec.attack_name}
+    own = attack_parameters(spec.attack_name)
+    said |= {name: value for name, value in asdict(spec.attack).items() if value != own[name]}
+    said |= {"eps_av": f"{spec.eps_av:g}"}
+    others, usual = ("start", "seconds", "modality", "objective", "seed"), RunSpec()
+    said |= {name: getattr(spec, name) for name in others if getattr(spec, name) != getattr(usual, name)}
+    if spec.target.kind == "span":
+        said |= {"span": f"{spec.target.start:g}:{spec.target.stop:g}"}
+        said |= {
+            "say": "speaking" if spec.target.speaking else "silent",
+            "rest": "hold" if spec.target.hold else "free",
+        }
+    elif spec.target.kind != "untargeted":
+        said |= {"target": spec.target.kind}
+    options = []
+    for name, value in said.items():
+        options += ["--" + name.replace("_", "-")] + ([] if value is True else [str(value)])
+    return options

@@ -8,6 +8,7 @@ from pushpull.demo import tables, view
 from pushpull.demo.clusters import embeddings
 from pushpull.demo.context import DemoContext
 from pushpull.demo.intake import Subject
+from pushpull.demo.made import shell
 from pushpull.demo.storage import ResultFolder
 from pushpull.detectors import Outputs, device_of, reference_embeddings_of
 from pushpull.runs.run import Run
@@ -151,5 +152,5 @@ def downloads(folder: ResultFolder, subject: Subject, prefix: str, noise: str | 
         address = f"{folder.url(noise)}?download=1"  # the report knows it by its own name
         entries.append((address, "The noise", "to be added to any other clip, and for the report to repeat"))
         words = f"With {noise} beside it, the report repeats this run, bit for bit on the same machine:"
-    again = f"python -m pushpull.perturb {subject.source.path} --from {prefix}-{REPORT} --out again"
+    again = shell(subject.source.path, "--from", f"{prefix}-{REPORT}", "--out", "again")
     return tables.files(entries, again, words, prefix=prefix)
