@@ -45,36 +45,36 @@ class Actions:
 
     # Reading a clip
 
-    def pick_sample(self, model: str, wished: int | None, event: gr.EventData):
+    def pick_sample(self, request: gr.Request, model: str, wished: int | None, event: gr.EventData):
         """A card of the gallery was clicked; with a face if the page's address asks for one."""
         yield {self.ui.wished: None}  # once: whoever chooses another clip then gets the face that speaks most
-        yield from self.read_sample(int(event.card), model, wished)
+        yield from self.read_sample(request, int(event.card), model, wished)
 
-    def read_sample(self, index: int | None, model: str, wished: int | None = None):
+    def read_sample(self, request: gr.Request, index: int | None, model: str, wished: int | None = None):
         """A sample clip, by its place in the gallery."""
         samples = self.context.samples()
         if index is None or not 0 <= index < len(samples):
             yield {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
             return
         first = {self.ui.video: None}
-        for update in self._read(samples[index].path, samples[index].title, 0.0, model, index, wished):
+        for update in self._read(request, samples[index].path, samples[index].title, 0.0, model, index, wished):
             yield first | update
             first = {}
 
-    def take_upload(self, path: str | None, model: str):
+    def take_upload(self, request: gr.Request, path: str | None, model: str):
         """A file was uploaded, or a recording finished."""
         if path is None:
             yield self._blank(None)
             return
-        yield from self._read(Path(path), Path(path).name, 0.0, model, None)
+        yield from self._read(request, Path(path), Path(path).name, 0.0, model, None)
 
-    def retake(self, path: str | None, sample: int | None, start: float, model: str):
+    def retake(self, request: gr.Request, path: str | None, sample: int | None, start: float, model: str):
         """Another part of the same long clip."""
         samples = self.context.samples()
         if sample is not None and sample < len(samples):
-            yield from self._read(samples[sample].path, samples[sample].title, start, model, sample)
+            yield from self._read(request, samples[sample].path, samples[sample].title, start, model, sample)
         elif path is not None:
-            yield from self._read(Path(path), Path(path).name, start, model, None)
+            yield from self._read(request, Path(path), Path(path).name, start, model, None)
 
     def clear(self):
         """The visitor's clip was removed."""
@@ -90,8 +90,8 @@ class Actions:
         ui = self.ui
         return dict.fromkeys((ui.progress, ui.sentence, ui.numbers, ui.files), "") | self.idle()
 
-    def _read(self, path: Path, title: str, start: float, model: str, sample: int | None, wished: int | None = None):
-        ui = self.ui
+    def _read(self, request: gr.Request, path: Path, title: str, start: float, model: str, sample, wished=None):
+        ui, wanted = self.ui, self.context.requests.wanted(request.session_hash)
         yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}"), ui.player: panels.reading(title)}
 
         def work(report):
@@ -119,14 +119,17 @@ class Actions:
         try:
             with BackgroundTask(work) as task:
                 for share, text, faces in task.reports():
+                    if not wanted():
+                        return
                     found = {ui.faces: panels.found(faces)} if faces else {}
-                    yield {
-                        ui.status: panels.working(share, text),
-                        ui.player: panels.reading(title, share, text),
-                    } | found
+                    said = {ui.status: panels.working(share, text), ui.player: panels.reading(title, share, text)}
+                    yield said | found
                 subject, scores, address, chosen = task.result()
         except Exception as error:
-            yield {ui.status: self.refuse(error, "This clip cannot be used"), ui.player: panels.NOTHING_YET}
+            if wanted():
+                yield {ui.status: self.refuse(error, "This clip cannot be used"), ui.player: panels.NOTHING_YET}
+            return
+        if not wanted():
             return
         yield {
             ui.subject: subject,
@@ -165,9 +168,11 @@ class Actions:
         """Nothing runs, and nothing can be run until the model has been asked."""
         return self.idle() | {self.ui.progress: "", self.ui.run: gr.Button(ASKING, interactive=False)}
 
-    def ask(self, subject: Subject | None, face: int, model: str):
+    def ask(self, request: gr.Request, subject: Subject | None, face: int, model: str):
         """What the model thinks of the faces, once another of either was chosen."""
-        return self.idle() if subject is None else self._show(subject, face, model)
+        wanted = self.context.requests.wanted(request.session_hash)
+        said = self.idle() if subject is None else self._show(subject, face, model)
+        return said if wanted() else self.idle()
 
     def _show(self, subject: Subject, face: int, model: str) -> dict:
         ui = self.ui

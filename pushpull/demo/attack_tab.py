@@ -204,6 +204,15 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
     return running
 
 
+def choose(context: DemoContext, visitor: Callable[[gr.Request], str] = lambda request: request.session_hash):
+    """A listener for another clip, or none, that ends the reading of the one before; it comes before the new one's."""
+
+    def chose(request: gr.Request) -> None:
+        context.requests.choose(visitor(request))
+
+    return chose
+
+
 def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
     """What happens when the page is loaded, and the links that lead to it."""
     here = [ui.model, ui.card, ui.gallery, ui.linked, ui.wished, ui.noise_card, *folds_of(ui)]
@@ -218,8 +227,8 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     buttons, results, clip = outputs_of(ui)
     form = visit.form
 
-    def read_again(model: str):
-        yield from act.read_sample(visit.example.sample, model)
+    def read_again(request: gr.Request, model: str):
+        yield from act.read_sample(request, visit.example.sample, model)
 
     chosen = ui.repeat.click(visit.first_choices, None, [*form, *folds_of(ui)], **QUICK)
     repeated = chosen.then(read_again, ui.model, [*clip, ui.video], show_progress_on=ui.status, **READING)
@@ -228,30 +237,30 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     # Another clip, face or model ends the attack on the one before: its results would not belong to what is shown.
     # These listeners come first: a browser waits for each of an event's before it turns to the next, seconds where a
     # clip is read, and would then end an attack that was started meanwhile.
-    ending = (
-        ui.cancel.click, ui.gallery.select, ui.video.upload, ui.video.stop_recording, ui.video.clear,
-        ui.retake.click, ui.faces.select, ui.model.change,
-    )  # fmt: skip
-    for event in ending:
+    others = (ui.gallery.select, ui.video.upload, ui.video.stop_recording, ui.video.clear, ui.retake.click)
+    for event in (ui.cancel.click, *others, ui.faces.select, ui.model.change):
         event(None, cancels=running, api_visibility="private")
+    for event in others:
+        event(choose(visit.context), None, None, **QUICK)
     ui.stop.click(act.stop, None, ui.stop, **QUICK)
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
 
+    # Were it "once", another clip could not be chosen before the first was read.
+    reading = READING | {"trigger_mode": "multiple", "show_progress_on": ui.status}
     picked = [*clip, ui.video, ui.wished]
-    ui.gallery.select(act.pick_sample, [ui.model, ui.wished], picked, show_progress_on=ui.status, **READING)
+    ui.gallery.select(act.pick_sample, [ui.model, ui.wished], picked, **reading)
     for event in (ui.video.upload, ui.video.stop_recording):
-        event(act.take_upload, [ui.video, ui.model], clip, show_progress_on=ui.status, **READING)
+        event(act.take_upload, [ui.video, ui.model], clip, **reading)
     ui.video.clear(act.clear, None, clip, **QUICK)
     part = [ui.video, ui.sample, ui.start, ui.model]
-    ui.retake.click(act.retake, part, clip, show_progress_on=ui.status, **READING)
+    ui.retake.click(act.retake, part, clip, **reading)
     # First what takes no time, among it that nothing can be run yet.
     chosen = (
         ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.progress, *buttons], **QUICK),
         ui.model.change(act.pick_model, [ui.subject, ui.model], [ui.card, ui.progress, *buttons], **QUICK),
     )
-    asked, opinion = [ui.subject, ui.face, ui.model], READING | {"trigger_mode": "multiple"}
     for event in chosen:
-        event.then(act.ask, asked, [ui.faces, *results], show_progress_on=ui.status, **opinion)
+        event.then(act.ask, [ui.subject, ui.face, ui.model], [ui.faces, *results], **reading)
 
     within = QUICK | {"js": WITHIN.replace("BOX", "pp-eps"), "trigger_mode": "always_last"}
     for component in (ui.eps, ui.modality):

@@ -93,9 +93,10 @@ class CompareActions:
         attack = [ui.attack, ui.modality, ui.eps, ui.target, *ui.span, ui.steps, ui.restarts]
         return [ui.models, ui.how, ui.source, *attack]
 
-    def pick_clip(self, other: Subject | None, other_face: int, event: gr.EventData):
+    def pick_clip(self, request: gr.Request, other: Subject | None, other_face: int, event: gr.EventData):
         """A card of the gallery was clicked."""
         ui, index = self.ui, int(event.card)
+        wanted = self.context.requests.wanted(self.visitor(request))
         if index == ATTACK_TAB and other is not None:
             yield self._taken(other, other_face, ATTACK_TAB, other)
             return
@@ -116,12 +117,16 @@ class CompareActions:
         try:
             with BackgroundTask(work) as task:
                 for share, text in task.reports():
+                    if not wanted():
+                        return
                     yield {ui.status: panels.working(share, text)}
                 subject, face = task.result()
         except Exception as error:
-            yield {ui.status: Actions.refuse(error, "This clip cannot be used")}
+            if wanted():
+                yield {ui.status: Actions.refuse(error, "This clip cannot be used")}
             return
-        yield self._taken(subject, face, index, other)
+        if wanted():
+            yield self._taken(subject, face, index, other)
 
     def pick_face(self, subject: Subject | None, event: gr.EventData) -> Updates:
         """A face's card was clicked."""
@@ -153,7 +158,7 @@ class CompareActions:
         ui = self.ui
         if problem := self._problem(subject, names):
             return {ui.progress: panels.alert(problem)}
-        self.context.requests.ask(self._visitor(request))
+        self.context.requests.ask(self.visitor(request))
         cleared = dict.fromkeys((ui.sentence, ui.player, ui.numbers, ui.files), "")
         asking = panels.waiting("Asking for a turn: attacks run one at a time on this machine")
         return cleared | {
@@ -187,22 +192,23 @@ class CompareActions:
 
     def turned_away(self, request: gr.Request):
         """The browser lost a comparison: the queue took no more, or it was cancelled and all is said."""
-        if not self.context.requests.refused(self._visitor(request)):
+        if not self.context.requests.refused(self.visitor(request)):
             return gr.skip()
         return self.idle() | {self.ui.progress: panels.alert(FULL)}
 
     def stop(self, request: gr.Request):
         """End the comparison at its next step and keep what there is."""
-        self.context.requests.stop(self._visitor(request))
+        self.context.requests.stop(self.visitor(request))
         return gr.Button("Stopping …", interactive=False)
 
     def cancelled(self, request: gr.Request) -> Updates:
         """Cancel was pressed; gradio itself ends the run, or takes it out of the queue."""
-        self.context.requests.withdraw(self._visitor(request))
+        self.context.requests.withdraw(self.visitor(request))
         return self.idle() | {self.ui.progress: panels.note("Cancelled. Nothing was stored.")}
 
     @staticmethod
-    def _visitor(request: gr.Request) -> str:
+    def visitor(request: gr.Request) -> str:
+        """Who compares, apart from their attacks."""
         return f"{request.session_hash}/compare"
 
     def compare(self, request: gr.Request, subject: Subject | None, face: int, names, how, source, *values):
@@ -210,7 +216,7 @@ class CompareActions:
         if self._problem(subject, names):
             yield self.idle()
             return
-        with self.context.line.turn() as turn, self.context.requests.begin(self._visitor(request)) as stop:
+        with self.context.line.turn() as turn, self.context.requests.begin(self.visitor(request)) as stop:
             yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
             yield from self._compare(turn, stop, subject, face, names, how, source, *values)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 REMEMBERED = 1000  # visitors who asked and went away before their turn
@@ -17,6 +17,16 @@ class Requests:
         self._waiting: dict[str, None] = {}
         self._cancelled: dict[str, float] = {}
         self._running: dict[str, threading.Event] = {}
+        self._choices: dict[str, object] = {}
+
+    def choose(self, visitor: str) -> None:
+        """The visitor chose another clip, or took theirs away: what is still read of the one before is not wanted."""
+        _put(self._choices, visitor, object())
+
+    def wanted(self, visitor: str) -> Callable[[], bool]:
+        """Of what is read from now on: whether the visitor still wants it, having chosen nothing else since."""
+        choice = self._choices.get(visitor)
+        return lambda: self._choices.get(visitor) is choice
 
     def ask(self, visitor: str) -> None:
         """Run was pressed: the visitor is on the way to the queue."""

@@ -14,6 +14,7 @@ from pushpull.demo.storage import ResultStore
 
 PARTS = "subject face sample wished clock video gallery status faces trim start progress sentence player numbers files"
 PARTS += " run brakes stop"
+ANNA = SimpleNamespace(session_hash="anna")
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +42,30 @@ def two_faces(act, monkeypatch):
 def test_where_the_verdict_will_be_it_says_that_the_clip_is_read(act, tmp_path):
     picture = tmp_path / "<b>.mp4"
     picture.write_bytes(b"\x89PNG and no more")
-    for updates in (act.read_sample(0, "talknet-lite"), act.take_upload(str(picture), "talknet-lite")):
+    for updates in (act.read_sample(ANNA, 0, "talknet-lite"), act.take_upload(ANNA, str(picture), "talknet-lite")):
         *on_the_way, last = (update["player"] for update in updates if "player" in update)
         assert on_the_way and all("Reading " in said and "<b>.mp4" not in said for said in on_the_way)
         assert "Reading " not in last
 
 
+def test_another_clip_ends_the_reading_of_the_one_before(act, monkeypatch):
+    updates = act.read_sample(ANNA, 0, "talknet-lite")
+    assert "Reading" in next(updates)["status"]
+    act.context.requests.choose("ben")
+    assert "Reading" in next(updates)["player"]  # somebody else's clip
+    act.context.requests.choose("anna")
+    assert list(updates) == []
+    # So with what a model is asked meanwhile.
+    monkeypatch.setattr(
+        act, "_show", lambda *_: act.context.requests.choose("anna") or {"player": "of the clip before"}
+    )
+    assert "player" not in act.ask(ANNA, act.context.read_sample(act.context.samples()[0]), 0, "talknet-lite")
+
+
 def test_an_attack_is_done_when_its_files_are_there(act):
     subject = act.context.read_sample(act.context.samples()[0])
     form = Form("talknet-lite", attack="bim", steps=2)
-    updates = list(act.attack(SimpleNamespace(session_hash="anna"), subject, 0, *astuple(form)))
+    updates = list(act.attack(ANNA, subject, 0, *astuple(form)))
     first = next(number for number, update in enumerate(updates) if update.get("sentence"))
     on_the_way = [update["progress"] for update in updates[first:-1] if "progress" in update]
     assert len(on_the_way) > 2 and all("The results are there" in said for said in on_the_way)
@@ -62,7 +77,7 @@ def test_an_attack_is_done_when_its_files_are_there(act):
 @pytest.mark.parametrize(("wished", "face", "said"), [(1, 1, ""), (None, 0, ""), (3, 0, "asks for face 4")])
 def test_a_link_chooses_the_face_it_names_and_says_where_there_is_none(act, two_faces, wished, face, said):
     updates = {}
-    for update in act.pick_sample("talknet-lite", wished, SimpleNamespace(card=0)):
+    for update in act.pick_sample(ANNA, "talknet-lite", wished, SimpleNamespace(card=0)):
         updates |= update
     assert updates["face"] == face and updates["wished"] is None
     assert said in updates["status"] and ('role="alert"' in updates["status"]) == bool(said)

@@ -12,6 +12,7 @@ import pytest
 from browser_support import FRAMES, Served, Visitor, write_face
 
 from pushpull import perturb
+from pushpull.demo import actions
 from pushpull.demo.actions import Actions
 from pushpull.media import probe, read_stimulus
 
@@ -311,6 +312,27 @@ def test_another_clip_ends_the_attack_at_once(visitor, served, monkeypatch):
     page.wait_for_timeout(1000)
     assert page.locator("#pp-progress .pp-curve").count() == 0, "its reports do not come in while the clip is read"
     page.wait_for_selector("pp-player .pp-timeline svg")
+
+
+def test_another_clip_may_be_chosen_while_one_is_read_and_one_taken_away_stays_away(visitor, monkeypatch, tmp_path):
+    def endless(*_, report, **__):
+        while True:
+            report((None, "still looking"))
+            time.sleep(0.05)
+
+    monkeypatch.setattr(actions, "take_in", endless)
+    page, film = visitor.page, write_face(tmp_path / "slow.mp4")
+    page.set_input_files("#pp-video input[type=file]", film)
+    page.wait_for_selector("#pp-status >> text=still looking")
+    visitor.choose_sample()
+    assert "slow" not in page.locator("#pp-status").inner_text()
+    page.set_input_files("#pp-video input[type=file]", film)
+    page.wait_for_selector("#pp-status >> text=still looking")
+    page.click("#pp-video button[aria-label=Clear]")
+    page.wait_for_selector("#pp-player >> text=Choose a clip")
+    page.wait_for_timeout(500)
+    assert page.locator("#pp-status").inner_text().strip() == ""
+    visitor.choose_sample()
 
 
 def test_a_bad_upload_says_why_and_the_page_stays_usable(visitor, tmp_path):

@@ -46,9 +46,9 @@ def test_the_tab_takes_the_attack_tabs_clip_unless_it_has_its_own(act, subject):
 
 
 def test_a_sample_is_read_and_its_face_chosen(act):
-    *_, last = act.pick_clip(None, 0, SimpleNamespace(card=0))
+    *_, last = act.pick_clip(ASKER, None, 0, SimpleNamespace(card=0))
     assert last["subject"].title == "hopper" and last["face"] == 0 and last["chosen"] == 0
-    (gone,) = act.pick_clip(None, 0, SimpleNamespace(card=7))
+    (gone,) = act.pick_clip(ASKER, None, 0, SimpleNamespace(card=7))
     assert "gone" in gone["status"]
     assert "gone" in act.pick_face(last["subject"], SimpleNamespace(card=3))["status"]
 
@@ -60,6 +60,13 @@ def test_a_sample_is_read_and_its_face_chosen(act):
 def test_what_cannot_be_compared_is_said_before_the_queue(act, subject, names, with_clip, message):
     asked = act.queue_up(ASKER, subject if with_clip else None, names)
     assert message in asked["progress"] and "run" not in asked
+
+
+def test_another_clip_ends_the_reading_of_the_one_before(act):
+    updates = act.pick_clip(ASKER, None, 0, SimpleNamespace(card=0))
+    assert "Reading" in next(updates)["status"]
+    act.context.requests.choose(act.visitor(ASKER))
+    assert list(updates) == []
 
 
 @pytest.mark.parametrize("how, words", [(WHITE_BOX, "made for each model anew"), (TRANSFER, "Noise made on")])
