@@ -138,6 +138,7 @@ def test_a_camera_is_scored_while_it_films_and_then_attacked(tmp_path):
         browser = launch(running, camera)
         visitor = Visitor(browser, served.base)
         page = visitor.page
+        page.click("#pp-video .source-selection button >> nth=1")  # the Attack tab's webcam: no upload is there now
         page.click("button[role=tab]:has-text('Live')")
         page.select_option(".pp-live-detector select", "talknet-other")
         page.click(".pp-live-start")
@@ -148,6 +149,12 @@ def test_a_camera_is_scored_while_it_films_and_then_attacked(tmp_path):
         page.click(".pp-live-attack")
         page.wait_for_selector("#pp-faces [data-card]")
         assert "filmed.webm" in page.locator("#pp-status").inner_text()
+        # Then the server is gone, and a proxy answers with a page of its own.
+        page.click("button[role=tab]:has-text('Live')")
+        page.route("**/live/*", lambda route: route.fulfill(status=502, body="<html>Bad gateway</html>"))
+        page.click(".pp-live-start")
+        page.wait_for_selector(".pp-live-says >> text=The server does not answer")
+        assert page.evaluate("document.querySelector('pp-live').face") is None  # that of the filming before is gone
         assert visitor.errors == []
         browser.close()
     served.stop()

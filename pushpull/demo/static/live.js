@@ -92,7 +92,7 @@ class Live extends HTMLElement {
     this.attack.hidden = true;
     this.button.textContent = "Stop";
     this.tell("Looking for a face …");
-    this.ends = setTimeout(() => this.stop(), LONGEST * 1000);
+    this.ends = setTimeout(() => this.stop("A minute is over: the camera is off."), LONGEST * 1000);
     this.draw();
   }
 
@@ -116,6 +116,8 @@ class Live extends HTMLElement {
     this.leave();
     Object.assign(this, { token: token(), waiting: [], skipped: 0, offset: this.taken, delays: [], told: 0, slow: false });
     this.began = performance.now();
+    this.face = null; // that of the filming before
+    this.figure.classList.remove("pp-speaking");
   }
 
   leave() {
@@ -152,7 +154,9 @@ class Live extends HTMLElement {
     } catch (error) {
       if (this.stream && session === this.token) {
         this.stop();
-        this.tell(error instanceof TypeError ? "The server does not answer." : error.message);
+        // A proxy answers for a server that does not with a page of its own, which is no JSON.
+        const silent = error instanceof TypeError || error instanceof SyntaxError;
+        this.tell(silent ? "The server does not answer." : error.message);
       }
     } finally {
       this.sending = false;
@@ -204,7 +208,7 @@ class Live extends HTMLElement {
     this.recorder.start();
   }
 
-  stop() {
+  stop(why = "The camera is off.") {
     clearTimeout(this.ends);
     cancelAnimationFrame(this.drawing);
     if (this.recorder?.state === "recording") this.recorder.stop();
@@ -216,7 +220,7 @@ class Live extends HTMLElement {
     this.video.srcObject = null;
     this.box.hidden = true;
     this.button.textContent = "Start the camera";
-    this.tell("The camera is off.");
+    this.tell(why);
   }
 
   tell(text) {
@@ -257,6 +261,8 @@ class Live extends HTMLElement {
     const ending = blob.type.includes("mp4") ? "mp4" : "webm";
     document.querySelector("button[role=tab]")?.click();
     document.querySelector("#pp-video button[aria-label=Clear]")?.click();
+    // Where somebody chose the webcam before there is no field for a file.
+    document.querySelector("#pp-video button[aria-label='Upload file']")?.click();
     const field = () => document.querySelector("#pp-video input[type=file]");
     for (let tries = 0; !field() && tries < 50; tries++) await new Promise((done) => setTimeout(done, 100));
     if (!field()) return;
