@@ -14,6 +14,9 @@ from pushpull.demo.storage import ResultStore
 
 AXE = "PUSHPULL_AXE"  # where axe.min.js of axe-core 4 lies; npm install axe-core
 TABS = {"Compare": "#pp-compare-run", "Models": ".pp-model-card", "Results": "#pp-result h2", "Live": ".pp-live-start"}
+WITHIN = """() => [...document.querySelectorAll(".pp-verdict")].every(
+  (said) => said.getBoundingClientRect().right <= said.closest("figure").getBoundingClientRect().right + 1
+)"""
 SHIFTS = """() => new Promise((done) => {
   const sum = (list) => done(list.getEntries().reduce((total, entry) => total + entry.value, 0));
   new PerformanceObserver(sum).observe({ type: "layout-shift", buffered: true });
@@ -70,6 +73,9 @@ def test_a_first_visit_sees_an_attack_and_repeats_it_live(visitor):
     assert page.locator("pp-player video").evaluate_all("videos => videos.every(v => v.muted)")
     # What was there stayed in place: it was 1 while the page was only as wide as what had been built of it.
     assert page.evaluate(SHIFTS) < 0.2
+    for width in (820, 1100, 1280):  # a tablet's beside others
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(WITHIN)
     page.fill("#pp-eps input[type=number]", "2")
     page.click("#pp-repeat")
     page.wait_for_selector("#pp-files a")

@@ -118,6 +118,7 @@ class Player extends ViewElement {
     this.shot = shot;
     this.classList.toggle("pp-close", shot === "face");
     for (const screen of this.screens) {
+      screen.figure.classList.remove("pp-broken"); // the other clip may play
       screen.video.src = screen.files[shot] ?? screen.files.face;
       screen.video.addEventListener("loadedmetadata", () => this.seek(time), { once: true });
     }
