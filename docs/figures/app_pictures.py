@@ -1,9 +1,10 @@
-"""docs/app-survive.png and docs/app-compare.png: the page after an attack that survives a codec, and a comparison.
+"""docs/app-first.png, -live, -survive, -compare: the page at first, as it films, after an attack and a comparison.
 
-    python docs/figures/app_pictures.py
+    python docs/figures/app_pictures.py              all of them
+    python docs/figures/app_pictures.py first live   some
 
-Needs Chromium, Playwright, ImageMagick and the weights of lr-asd-ava (python -m pushpull.detectors fetch lr-asd-ava).
-Takes some minutes: both attacks are run.
+Needs Chromium, Playwright, ImageMagick and, to compare, the weights of lr-asd-ava (python -m pushpull.detectors fetch
+lr-asd-ava). Takes some minutes: the attacks are run.
 """
 
 import os
@@ -17,15 +18,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
 from browser_support import Visitor, launch  # noqa: E402
 from kept import keep  # noqa: E402
+from live_camera import camera  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 PORT = 7907
 MODELS = ("talknet-lite-a", "talknet-lite-b2", "talknet-lite-d3", "talknet-lite-e2", "lr-asd-ava")
 LISTENING = 4  # the sample's place in the gallery
+FILM = ROOT / "assets" / "2-speaking-shelves.mp4"  # what the camera sees
+FILMED = 60  # frames that are scored before the picture is taken
 
 
 @contextmanager
@@ -51,7 +55,28 @@ def wait_for(base: str) -> str:
     raise TimeoutError("the page did not come up")
 
 
-def survive(browser, base: str) -> None:
+def first(playwright, base: str) -> None:
+    browser = launch(playwright)
+    page = Visitor(browser, base).page
+    page.wait_for_selector(".pp-example .pp-timeline svg")
+    page.wait_for_function("document.querySelector('pp-player video').currentTime > 1")
+    keep(page.screenshot(), "app-first")
+    browser.close()
+
+
+def live(playwright, base: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        browser = launch(playwright, camera(FILM, Path(folder)))
+        page = Visitor(browser, f"{base}/#live").page
+        page.click(".pp-live-start")
+        page.wait_for_function(f"Number(document.querySelector('pp-live').dataset.told) > {FILMED}")
+        page.wait_for_selector(".pp-live-screen.pp-speaking")
+        keep(page.screenshot(), "app-live")
+        browser.close()
+
+
+def survive(playwright, base: str) -> None:
+    browser = launch(playwright)
     visitor = Visitor(browser, base)
     page = visitor.page
     page.set_default_timeout(600_000)
@@ -67,9 +92,11 @@ def survive(browser, base: str) -> None:
     page.evaluate("scrollTo(0, document.querySelector('#pp-gallery').getBoundingClientRect().top + scrollY - 120)")
     page.wait_for_timeout(1500)
     keep(page.screenshot(), "app-survive")
+    browser.close()
 
 
-def compare(browser, base: str) -> None:
+def compare(playwright, base: str) -> None:
+    browser = launch(playwright)
     page = Visitor(browser, f"{base}/#compare").page
     page.set_default_timeout(600_000)
     page.click("#pp-compare-gallery [data-card='0']")
@@ -84,6 +111,7 @@ def compare(browser, base: str) -> None:
     area = {"x": top["x"] - 16, "y": top["y"] - 10, "width": top["width"] + 32}
     area["height"] = bottom["y"] + bottom["height"] + 30 - area["y"]
     keep(page.screenshot(full_page=True, clip=area), "app-compare")
+    browser.close()
 
 
 def choose_models(page) -> None:
@@ -97,12 +125,13 @@ def choose_models(page) -> None:
     page.keyboard.press("Escape")
 
 
+PICTURES = {"first": first, "live": live, "survive": survive, "compare": compare}
+
+
 def main() -> None:
     with served() as base, sync_playwright() as playwright:
-        browser = launch(playwright)
-        survive(browser, base)
-        compare(browser, base)
-        browser.close()
+        for name in sys.argv[1:] or PICTURES:
+            PICTURES[name](playwright, base)
 
 
 if __name__ == "__main__":
