@@ -67,7 +67,8 @@ def first(playwright, base: str) -> None:
 def live(playwright, base: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         browser = launch(playwright, camera(FILM, Path(folder)))
-        page = Visitor(browser, f"{base}/#live").page
+        page = Visitor(browser, base).page
+        page.click("button[role=tab]:has-text('Live')")
         page.click(".pp-live-start")
         page.wait_for_function(f"Number(document.querySelector('pp-live').dataset.told) > {FILMED}")
         page.wait_for_selector(".pp-live-screen.pp-speaking")
@@ -97,8 +98,9 @@ def survive(playwright, base: str) -> None:
 
 def compare(playwright, base: str) -> None:
     browser = launch(playwright)
-    page = Visitor(browser, f"{base}/#compare").page
+    page = Visitor(browser, base).page
     page.set_default_timeout(600_000)
+    page.click("button[role=tab]:has-text('Compare')")
     page.click("#pp-compare-gallery [data-card='0']")
     page.wait_for_selector("#pp-compare-status .pp-note")
     choose_models(page)
