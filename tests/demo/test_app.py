@@ -190,7 +190,10 @@ def test_a_visitor_attacks_a_sample_and_takes_the_results(visitor):
     assert report["source"]["path"] == "hopper.mp4" and report["spec"]["attack"]["steps"] == 2
     page.click("pp-player >> text=face, bit-exact")
     page.wait_for_function("[...document.querySelectorAll('pp-player video')].every(v => v.videoWidth === 112)")
-    page.set_viewport_size({"width": 390, "height": 844})
+    for width in (820, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        hidden = page.eval_on_selector("#pp-numbers .pp-scroll", "box => box.scrollWidth - box.clientWidth")
+        assert hidden <= 0, f"of the numbers {hidden} pixels are out of sight where a screen is {width} wide"
     page.wait_for_function("document.querySelector('pp-player .pp-timeline svg').clientWidth < 390")
     assert not visitor.scrolls_sideways()
 
