@@ -28,8 +28,9 @@ from pushpull.runs.save import REPORT
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 ANSWERED = ("spec", "budgets", "metrics", "storage", "digest", "survive")  # what of a report the API answers with
+FULL = "Too many people are waiting. Try again in some minutes."
 RESULTS_ARE_THERE = "The results are there, writing files"
-RUN, ASKING, STOP = "Run the attack", "Asking the model …", "Stop, keep the best"
+RUN, READS, ASKING, STOP = "Run the attack", "Reading the clip …", "Asking the model …", "Stop, keep the best"
 
 
 class Actions:
@@ -50,31 +51,30 @@ class Actions:
         yield {self.ui.wished: None}  # once: whoever chooses another clip then gets the face that speaks most
         yield from self.read_sample(request, int(event.card), model, wished)
 
-    def read_sample(self, request: gr.Request, index: int | None, model: str, wished: int | None = None):
+    def read_sample(self, request: gr.Request, index: int | None, model: str, wished=None, start: float = 0.0):
         """A sample clip, by its place in the gallery."""
         samples = self.context.samples()
         if index is None or not 0 <= index < len(samples):
-            yield {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
+            yield self.idle() | {self.ui.status: panels.alert("That sample clip is gone. Reload the page.")}
             return
         first = {self.ui.video: None}
-        for update in self._read(request, samples[index].path, samples[index].title, 0.0, model, index, wished):
+        for update in self._read(request, samples[index].path, samples[index].title, start, model, index, wished):
             yield first | update
             first = {}
 
-    def take_upload(self, request: gr.Request, path: str | None, model: str):
+    def take_upload(self, request: gr.Request, path: str | None, model: str, start: float = 0.0):
         """A file was uploaded, or a recording finished."""
         if path is None:
             yield self._blank(None)
             return
-        yield from self._read(request, Path(path), Path(path).name, 0.0, model, None)
+        yield from self._read(request, Path(path), Path(path).name, start, model, None)
 
     def retake(self, request: gr.Request, path: str | None, sample: int | None, start: float, model: str):
         """Another part of the same long clip."""
-        samples = self.context.samples()
-        if sample is not None and sample < len(samples):
-            yield from self._read(request, samples[sample].path, samples[sample].title, start, model, sample)
-        elif path is not None:
-            yield from self._read(request, Path(path), Path(path).name, start, model, None)
+        if sample is not None:
+            yield from self.read_sample(request, sample, model, start=start)
+        else:
+            yield from self.take_upload(request, path, model, start)
 
     def clear(self):
         """The visitor's clip was removed."""
@@ -92,7 +92,8 @@ class Actions:
 
     def _read(self, request: gr.Request, path: Path, title: str, start: float, model: str, sample, wished=None):
         ui, wanted = self.ui, self.context.requests.wanted(request.session_hash)
-        yield self._blank(sample) | {ui.status: panels.waiting(f"Reading {title}"), ui.player: panels.reading(title)}
+        begun = {ui.status: panels.waiting(f"Reading {title}"), ui.player: panels.reading(title)}
+        yield self._blank(sample) | begun | {ui.run: gr.Button(READS, interactive=False)}
 
         def work(report):
             faces: list[np.ndarray] = []
@@ -127,11 +128,12 @@ class Actions:
                 subject, scores, address, chosen = task.result()
         except Exception as error:
             if wanted():
-                yield {ui.status: self.refuse(error, "This clip cannot be used"), ui.player: panels.NOTHING_YET}
+                failed = {ui.status: self.refuse(error, "This clip cannot be used")}
+                yield self.idle() | failed | {ui.player: panels.NOTHING_YET}
             return
         if not wanted():
             return
-        yield {
+        yield self.idle() | {
             ui.subject: subject,
             ui.face: chosen,
             ui.faces: face_cards(subject, scores, chosen),
@@ -172,7 +174,7 @@ class Actions:
         """What the model thinks of the faces, once another of either was chosen."""
         wanted = self.context.requests.wanted(request.session_hash)
         said = self.idle() if subject is None else self._show(subject, face, model)
-        return said if wanted() else self.idle()
+        return said if wanted() else gr.skip()  # the clip that was chosen since has the buttons
 
     def _show(self, subject: Subject, face: int, model: str) -> dict:
         ui = self.ui
@@ -193,9 +195,8 @@ class Actions:
         if subject is None:
             return {ui.progress: panels.alert("Choose a clip first: a sample, an upload or a recording.")}
         self.context.requests.ask(request.session_hash)
-        asking = panels.waiting("Asking for a turn: attacks run one at a time on this machine")
         return self._no_results() | {
-            ui.progress: asking,
+            ui.progress: panels.waiting("Asking for a turn: attacks run one at a time on this machine"),
             ui.clock: gr.Timer(active=True),
             ui.run: gr.Button("Running …", interactive=False),
             ui.brakes: gr.Row(visible=True),
@@ -220,7 +221,7 @@ class Actions:
         """The browser lost an attack: the queue took no more, or it was cancelled and all is said."""
         if not self.context.requests.refused(request.session_hash):
             return gr.skip()
-        return self.idle() | {self.ui.progress: panels.alert("Too many people are waiting. Try again in some minutes.")}
+        return self.idle() | {self.ui.progress: panels.alert(FULL)}
 
     def stop(self, request: gr.Request):
         """End the visitor's attack at its next step and keep what it has."""
@@ -291,8 +292,7 @@ class Actions:
                     yield {ui.files: panels.waiting(f"Writing {text}"), ui.progress: said}
                 task.result()
             ended = "Stopped early" if outcome.run.result.cancelled else "Done"
-            took = time.monotonic() - began
-            done = panels.attacking(trace, took, note=ended, done=True, flipped=outcome.flipped)
+            done = panels.attacking(trace, time.monotonic() - began, note=ended, done=True, flipped=outcome.flipped)
             kept = outcome.keep(values, done, panels.player(address))
         except Exception as error:
             yield self.idle() | {ui.progress: self.refuse(error, "The attack did not run"), ui.files: ""}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import gradio as gr
 
 from pushpull.demo import models, panels
-from pushpull.demo.actions import RUN, STOP, Actions
+from pushpull.demo.actions import FULL, READS, RUN, STOP, Actions
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.first_visit import COPY, OPEN_LINKED, FirstVisit
@@ -205,12 +205,21 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
 
 
 def choose(context: DemoContext, visitor: Callable[[gr.Request], str] = lambda request: request.session_hash):
-    """A listener for another clip, or none, that ends the reading of the one before; it comes before the new one's."""
+    """A listener for another clip, or none, that ends the reading of the one before; it comes before the new one's.
 
-    def chose(request: gr.Request) -> None:
+    It gives what becomes of the button that runs an attack: nothing can be run until the new one was read.
+    """
+
+    def chose(request: gr.Request):
         context.requests.choose(visitor(request))
+        return gr.Button(READS, interactive=False)
 
     return chose
+
+
+def unread(ui: SimpleNamespace, act):
+    """A listener for a clip that the queue did not take; ``act`` knows the buttons."""
+    return lambda: act.idle() | {ui.status: panels.alert(FULL)}
 
 
 def welcome(page: gr.Blocks, ui: SimpleNamespace, visit: FirstVisit) -> None:
@@ -241,19 +250,23 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     for event in (ui.cancel.click, *others, ui.faces.select, ui.model.change):
         event(None, cancels=running, api_visibility="private")
     for event in others:
-        event(choose(visit.context), None, None, **QUICK)
+        event(choose(visit.context), None, ui.run, **QUICK)
     ui.stop.click(act.stop, None, ui.stop, **QUICK)
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
 
     # Were it "once", another clip could not be chosen before the first was read.
     reading = READING | {"trigger_mode": "multiple", "show_progress_on": ui.status}
     picked = [*clip, ui.video, ui.wished]
-    ui.gallery.select(act.pick_sample, [ui.model, ui.wished], picked, **reading)
-    for event in (ui.video.upload, ui.video.stop_recording):
-        event(act.take_upload, [ui.video, ui.model], clip, **reading)
-    ui.video.clear(act.clear, None, clip, **QUICK)
     part = [ui.video, ui.sample, ui.start, ui.model]
-    ui.retake.click(act.retake, part, clip, **reading)
+    reads = [
+        ui.gallery.select(act.pick_sample, [ui.model, ui.wished], picked, **reading),
+        ui.video.upload(act.take_upload, [ui.video, ui.model], clip, **reading),
+        ui.video.stop_recording(act.take_upload, [ui.video, ui.model], clip, **reading),
+        ui.retake.click(act.retake, part, picked, **reading),
+    ]
+    for read in reads:
+        read.failure(unread(ui, act), None, [ui.status, *buttons], **QUICK)
+    ui.video.clear(act.clear, None, clip, **QUICK)
     # First what takes no time, among it that nothing can be run yet.
     chosen = (
         ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.progress, *buttons], **QUICK),

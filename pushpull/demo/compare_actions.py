@@ -8,7 +8,7 @@ from gradio.components import Component
 
 from pushpull.attacks import Step
 from pushpull.demo import compare_view, models, panels
-from pushpull.demo.actions import RESULTS_ARE_THERE, STOP, Actions, face_cards
+from pushpull.demo.actions import FULL, READS, RESULTS_ARE_THERE, STOP, Actions, face_cards
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext, poster
 from pushpull.demo.form import Form
@@ -23,7 +23,6 @@ from pushpull.runs.run import Run, most_speaking
 MAX_MODELS = 6  # of a comparison: each takes as long as an attack
 RUN = "Compare them"
 FILES_OF_EACH = 3  # what is written of a comparison, for each of its models
-FULL = "Too many people are waiting. Try again in some minutes."
 ATTACK_TAB = -1  # the card of the clip that is in the Attack tab
 WHITE_BOX, TRANSFER = "white_box", "transfer"
 HOW = {WHITE_BOX: "Attack each model itself", TRANSFER: "One model's noise on all"}
@@ -98,13 +97,14 @@ class CompareActions:
         ui, index = self.ui, int(event.card)
         wanted = self.context.requests.wanted(self.visitor(request))
         if index == ATTACK_TAB and other is not None:
-            yield self._taken(other, other_face, ATTACK_TAB, other)
+            yield self._taken(other, other_face, ATTACK_TAB, other) | self.idle()
             return
         samples = self.context.samples()
         if not 0 <= index < len(samples):
-            yield {ui.status: panels.alert("That clip is gone. Reload the page.")}
+            yield self.idle() | {ui.status: panels.alert("That clip is gone. Reload the page.")}
             return
-        yield {ui.gallery: self.gallery(index, other), ui.status: panels.waiting(f"Reading {samples[index].title}")}
+        begun = {ui.gallery: self.gallery(index, other), ui.status: panels.waiting(f"Reading {samples[index].title}")}
+        yield self.idle() | begun | {ui.run: gr.Button(READS, interactive=False)}
 
         def work(report):
             subject = self.context.read_sample(samples[index], report=report)
@@ -123,10 +123,10 @@ class CompareActions:
                 subject, face = task.result()
         except Exception as error:
             if wanted():
-                yield {ui.status: Actions.refuse(error, "This clip cannot be used")}
+                yield self.idle() | {ui.status: Actions.refuse(error, "This clip cannot be used")}
             return
         if wanted():
-            yield self._taken(subject, face, index, other)
+            yield self._taken(subject, face, index, other) | self.idle()
 
     def pick_face(self, subject: Subject | None, event: gr.EventData) -> Updates:
         """A face's card was clicked."""

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 
 from pushpull.demo import compare_view, models, panels
-from pushpull.demo.attack_tab import CARD_CLICKS, CLOCK, HEAVY, QUICK, READING, STOP, WITHIN, choose
+from pushpull.demo.attack_tab import CARD_CLICKS, CLOCK, HEAVY, QUICK, READING, STOP, WITHIN, choose, unread
 from pushpull.demo.compare_actions import HOW, MAX_MODELS, NOT_YET, RUN, TRANSFER, WHITE_BOX, CompareActions
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import MODALITY_NAMES, QUERIES, TARGET_NAMES, attack_names
@@ -109,10 +109,10 @@ def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: Simp
     ui.stop.click(act.stop, None, ui.stop, **QUICK)
     ui.cancel.click(act.cancelled, None, [ui.progress, *buttons], **QUICK)
 
-    ui.gallery.select(choose(act.context, act.visitor), None, None, **QUICK)
+    ui.gallery.select(choose(act.context, act.visitor), None, ui.run, **QUICK)
     reading = READING | {"trigger_mode": "multiple", "show_progress_on": ui.status}
-    picked = ui.gallery.select(act.pick_clip, other, clip, **reading)
-    picked.then(act.idle, None, buttons, **QUICK)
+    picked = ui.gallery.select(act.pick_clip, other, [*clip, *buttons], **reading)
+    picked.failure(unread(ui, act), None, [ui.status, *buttons], **QUICK)
     ui.clock.tick(act.where, None, ui.progress, **QUICK)
     ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.faces, ui.status], **QUICK)
     ui.models.change(act.choose_models, [ui.models, ui.source], ui.source, **QUICK)

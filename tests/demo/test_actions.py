@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from browser_support import write_face, write_model
 
-from pushpull.demo.actions import Actions
+from pushpull.demo.actions import READS, RUN, Actions
+from pushpull.demo.attack_tab import choose, unread
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form
 from pushpull.demo.loaded import DetectorCache
@@ -46,6 +47,27 @@ def test_where_the_verdict_will_be_it_says_that_the_clip_is_read(act, tmp_path):
         *on_the_way, last = (update["player"] for update in updates if "player" in update)
         assert on_the_way and all("Reading " in said and "<b>.mp4" not in said for said in on_the_way)
         assert "Reading " not in last
+
+
+def test_nothing_can_be_run_until_a_clip_was_read_or_refused(act, tmp_path):
+    picture, read = tmp_path / "picture.mp4", act.context.samples()[0].path
+    picture.write_bytes(b"\x89PNG and no more")
+    chose = choose(act.context)
+    for updates in (
+        act.read_sample(ANNA, 0, "talknet-lite"),
+        act.read_sample(ANNA, 7, "talknet-lite"),
+        act.take_upload(ANNA, str(picture), "talknet-lite"),
+        act.take_upload(ANNA, None, "talknet-lite"),
+        act.retake(ANNA, None, 0, 0.0, "talknet-lite"),
+        act.retake(ANNA, str(read), None, 0.0, "talknet-lite"),
+        iter([act.clear()]),
+        iter([unread(act.ui, act)()]),
+    ):
+        button = chose(ANNA)
+        assert (button.value, button.interactive) == (READS, False)
+        *on_the_way, last = [update["run"] for update in updates if "run" in update]
+        assert all((button.value, button.interactive) == (READS, False) for button in on_the_way)
+        assert (last.value, last.interactive) == (RUN, True)
 
 
 def test_another_clip_ends_the_reading_of_the_one_before(act, monkeypatch):

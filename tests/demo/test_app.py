@@ -327,6 +327,7 @@ def test_another_clip_may_be_chosen_while_one_is_read_and_one_taken_away_stays_a
     page, film = visitor.page, write_face(tmp_path / "slow.mp4")
     page.set_input_files("#pp-video input[type=file]", film)
     page.wait_for_selector("#pp-status >> text=still looking")
+    assert page.locator("#pp-run").is_disabled() and "Reading the clip" in page.locator("#pp-run").inner_text()
     visitor.choose_sample()
     assert "slow" not in page.locator("#pp-status").inner_text()
     page.set_input_files("#pp-video input[type=file]", film)
@@ -335,6 +336,7 @@ def test_another_clip_may_be_chosen_while_one_is_read_and_one_taken_away_stays_a
     page.wait_for_selector("#pp-player >> text=Choose a clip")
     page.wait_for_timeout(500)
     assert page.locator("#pp-status").inner_text().strip() == ""
+    assert page.locator("#pp-run").is_enabled()
     visitor.choose_sample()
 
 

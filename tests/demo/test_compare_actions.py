@@ -46,10 +46,11 @@ def test_the_tab_takes_the_attack_tabs_clip_unless_it_has_its_own(act, subject):
 
 
 def test_a_sample_is_read_and_its_face_chosen(act):
-    *_, last = act.pick_clip(ASKER, None, 0, SimpleNamespace(card=0))
+    begun, *_, last = act.pick_clip(ASKER, None, 0, SimpleNamespace(card=0))
     assert last["subject"].title == "hopper" and last["face"] == 0 and last["chosen"] == 0
+    assert not begun["run"].interactive and last["run"].interactive, "nothing can be run until the clip was read"
     (gone,) = act.pick_clip(ASKER, None, 0, SimpleNamespace(card=7))
-    assert "gone" in gone["status"]
+    assert "gone" in gone["status"] and gone["run"].interactive
     assert "gone" in act.pick_face(last["subject"], SimpleNamespace(card=3))["status"]
 
 
