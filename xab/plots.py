@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 FORMATS = {"svg": "image/svg+xml", "png": "image/png"}
 ROW = 0.3  # inches for one line of a forest plot
@@ -168,6 +169,8 @@ def _note(axes: Axes, palette: Palette, x: float, text: str, *, colour: str | No
 
 
 def _drawn(figure: Figure, form: str) -> bytes:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a detector's file may have two dollar signs in its name
     target = io.BytesIO()
     if form == "svg":
         FigureCanvasSVG(figure).print_svg(target, metadata={"Date": None, "Creator": None})

@@ -54,7 +54,7 @@ def comparison_figure(
         handles = first.get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower left", ncols=3)
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     return figure
 
 
@@ -70,7 +70,7 @@ def _draw_strip(axes, versions, name, note, *, last):
     for version, (colour, dashes, label) in lines.items():
         axes.plot(instants, probability(versions[version]), color=colour, linestyle=dashes, label=label, linewidth=1.6)
     axes.set(ylim=(-0.06, 1.06), yticks=[0, 0.5, 1])
-    axes.set_title(f"{name}  {note}".strip(), fontsize=9.5, pad=4, parse_math=False)
+    axes.set_title(f"{name}  {note}".strip(), fontsize=9.5, pad=4)
     axes.tick_params(labelbottom=last)
     if last:
         axes.set_xlabel("time in s")

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pushpull.plots.style import AFTER, BEFORE, INK, MUTED, SILENT, SPEAKING, new_figure
+from pushpull.plots.style import AFTER, ARROW, BEFORE, INK, MUTED, SILENT, SPEAKING, new_figure
 
 MODALITIES = {"v": "picture", "a": "sound"}
 COLUMNS = {"clean": "clean", "adversarial": "attacked"}
@@ -135,7 +135,7 @@ def _legend() -> list[Line2D]:
     return [
         Line2D([], [], marker="o", color=SPEAKING, label="speaking", **look),
         Line2D([], [], marker="s", color=SILENT, label="not speaking", **look),
-        Line2D([], [], marker=r"$\rightarrow$", color=INK, label="centre, clean to attacked", **look),
+        Line2D([], [], marker=ARROW, color=INK, label="centre, clean to attacked", **look),
         Line2D([], [], marker="s", color=BEFORE, label="clean", **look),
         Line2D([], [], marker="s", color=AFTER, label="attacked", **look),
         Line2D([], [], marker="s", color=MUTED, label="picture", **look),

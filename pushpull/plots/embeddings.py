@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
-from pushpull.plots.style import INK, MUTED, SILENT, SPEAKING, new_figure
+from pushpull.plots.style import ARROW, INK, MUTED, SILENT, SPEAKING, new_figure
 
 MODALITIES = {
     "z_a": "audio",
@@ -55,7 +55,7 @@ def embedding_figure(
             _draw_panel(axes, name, clean[name], attacked[name], labels, moved, source, reference is not None)
         figure.legend(handles=_legend(reference is not None), loc="outside lower center", ncols=6, handletextpad=0.3)
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     return figure
 
 
@@ -99,7 +99,7 @@ def _legend(has_reference: bool) -> list[Line2D]:
     handles = [entry(name, marker, color=colour, markersize=6) for _, name, colour, marker in CLASSES]
     handles.append(entry("attacked", "o", markerfacecolor="none", markeredgecolor=MUTED, markersize=6))
     handles.append(entry("class centre", "o", color=MUTED, markeredgecolor=INK, markersize=10, markeredgewidth=1.4))
-    handles.append(entry("moved by the attack", r"$\rightarrow$", color=INK, markersize=12, alpha=0.6))
+    handles.append(entry("moved by the attack", ARROW, color=INK, markersize=12, alpha=0.6))
     if has_reference:
         handles.append(entry("reference clips", "o", color=MUTED, alpha=0.35, markersize=4))
     return handles

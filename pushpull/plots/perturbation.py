@@ -54,7 +54,7 @@ def perturbation_figure(clean: dict, attacked: dict, *, count: int = 5, title: s
     strongest = int(np.abs(delta).reshape(len(delta), -1).mean(1).argmax())
     with new_figure(9.5, 8.2) as figure:
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         pictures, waves = figure.subfigures(2, 1, height_ratios=[1.05, 1.15])
         _draw_frames(pictures, video, delta, chosen, strongest)
         _draw_sound(waves, audio, sound)

@@ -50,7 +50,7 @@ def scores_figure(
         flipped = (before > 0) != (after > 0)
         _draw_scores(top, lines, flipped, span)
         share = f"{flipped.sum()} of {len(before)} frames flipped"
-        top.set_title(f"{title}  ({share})" if title else share, parse_math=False)
+        top.set_title(f"{title}  ({share})" if title else share)
         _draw_decisions(bottom, strips, len(before))
     return figure
 

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 
 # The palette of Okabe and Ito; what it tells apart is also told apart by marker, line style or position.
 BLUE, VERMILLION, GREEN, PURPLE, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
@@ -18,6 +19,7 @@ BEFORE, AFTER, STORED = BLUE, VERMILLION, PURPLE
 SPEAKING, SILENT = GREEN, YELLOW
 DIVERGING = "RdBu_r"  # signed changes; safe for the common colour blindnesses
 SEQUENTIAL = "magma"  # power
+ARROW = MarkerStyle(r"$\rightarrow$")  # made here: within STYLE, matplotlib reads no mathematics
 
 STYLE = {
     "figure.facecolor": PAPER,
@@ -37,6 +39,7 @@ STYLE = {
     "grid.color": FAINT,
     "grid.linewidth": 0.8,
     "text.color": INK,
+    "text.parse_math": False,  # a file's name may hold two dollar signs
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.labelsize": 9,

@@ -41,7 +41,7 @@ def survival_figure(rows: Sequence[dict], *, title: str = "") -> Figure:
     lines = -(-len(groups) // columns)
     with new_figure(4.9 * columns, 3.7 * lines + (0.3 if title else 0)) as figure:
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axes, group in zip(panels, groups, strict=False):
             _draw_group(axes, rows, group)

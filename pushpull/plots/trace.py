@@ -50,7 +50,7 @@ def trace_figure(trace: Sequence[Step], *, objective: str = "objective", title: 
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlim(0, max(1, max(step.step for step in trace)))
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     return figure
 
 

@@ -58,7 +58,7 @@ def universal_figure(rows: Sequence[dict]) -> Figure:
                 mine = [row for row in mine if (row["goal"] or "flip") == goal]
                 _draw(panel, mine, GOALS[goal][0], budgets)
                 if goal == goals[0] and mine:
-                    panel.set_title(_title(mine[0]), parse_math=False, fontsize=9)
+                    panel.set_title(_title(mine[0]), fontsize=9)
             line[0].set_ylabel(GOALS[goal][1])
         for panel in panels[-1]:
             panel.set_xlabel("eps_av")
@@ -115,7 +115,7 @@ def noise_figure(noise: UniversalNoise, title: str = "") -> Figure:
         if "audio" in parts:
             _draw_sound(panels, parts["audio"].numpy(), noise.eps["audio"])
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=MUTED, parse_math=False)
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=MUTED)
     return figure
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from pushpull.attacks import Step
@@ -13,7 +14,7 @@ from pushpull.plots import embedding_figure, perturbation_figure, save, scores_f
 from pushpull.plots.embeddings import fit_plane
 from pushpull.plots.perturbation import extremes, pick_frames
 from pushpull.plots.scores import probability
-from pushpull.plots.style import runs
+from pushpull.plots.style import ARROW, new_figure, runs
 
 T = 30
 
@@ -167,3 +168,20 @@ def test_matplotlib_is_left_as_it_was_even_by_threads(rng):
     assert dict(matplotlib.rcParams) == before
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_dollar_signs_in_names_are_not_read_as_mathematics(rng, tmp_path):
+    name = r"a$\frac$b"  # a formula that does not end would stop the figure
+    figure = scores_figure(rng.normal(0, 3, T), rng.normal(0, 3, T), title=name)
+    figure.axes[1].set_yticks([0, 1], [name, "$x_1$"])
+    draw(figure, tmp_path)
+    with new_figure(4, 3) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], label="$x_1$")
+        axes.set_xticks([0, 1], [name, name])
+        axes.set_title(name)
+        figure.legend(loc="outside upper right")
+    draw(figure, tmp_path)
+    texts = {text.get_text(): text for text in figure.findobj(Text)}
+    assert not any(texts[shown].get_parse_math() for shown in (name, "$x_1$"))
+    assert ARROW.get_path().vertices.shape[0] < 40  # an arrow, and not the words that call for it

@@ -15,7 +15,7 @@ from xab_support import small_design
 from pushpull.detectors import TalkNet, TalkNetConfig, load_detector, wrap
 from pushpull.faces import read_clips
 from pushpull.media import read_stimulus
-from xab import export
+from xab import export, plots
 from xab.cli import main as cli
 from xab.files import model_names
 from xab.pages import form, mount
@@ -140,3 +140,9 @@ def test_a_folder_of_detectors_that_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("PUSHPULL_DETECTORS", str(tmp_path / "none"))
     with pytest.raises(ValueError, match="which is no folder"):
         model_names()
+
+
+def test_a_detector_with_dollar_signs_in_its_name_has_a_row_in_the_results_figure():
+    rows = [plots.Interval(label=name, share=0.5, low=0.3, high=0.7) for name in (r"a$\frac$b.model", "$x_1$")]
+    for kind in plots.FORMATS:
+        assert plots.forest(rows, title=r"By $\model$", form=kind)
