@@ -249,3 +249,25 @@ def test_what_happens_is_announced(app, browser):  # noqa: F811
         visitor.answer("A")
         said.get_by_text("Your answer is stored. Trial 2 of 2").wait_for(state="attached")
         assert focused(visitor.page) == "Which one is the same as X?"
+
+
+@pytest.mark.parametrize(
+    "number, trials, phase, words",
+    [
+        (10, 38, "test", "Play each clip"),
+        (11, 38, "test", "10 of 38 are done. Rest"),
+        (12, 38, "test", "Play each clip"),
+        (31, 38, "test", "30 of 38 are done. Rest"),
+        (11, 14, "test", "Play each clip"),  # nearly through
+        (11, 38, "training", "Practice"),
+    ],
+)
+def test_a_rest_is_offered_after_every_ten_trials_of_a_long_test(app, browser, number, trials, phase, words):  # noqa: F811
+    page = browser.new_page()
+    page.goto(app.link(None))
+    said = page.evaluate(
+        "async ([path, state]) => (await import(path)).advice(state)",
+        [f"{app.base}/static/trial.js", {"number": number, "trials": trials, "phase": phase}],
+    )
+    page.close()
+    assert said.startswith(words)

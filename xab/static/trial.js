@@ -6,6 +6,17 @@ import { Player, ROLES } from "./player.js";
 import { shortcuts } from "./keys.js";
 
 const NUMBER = { A: 1, B: 2 };
+const REST = 10; // after so many trials a rest is offered, unless fewer than REST / 2 are left
+
+/** What stands below the title. */
+export function advice({ phase, number, trials }) {
+  if (phase === "training") return "Practice: you are told afterwards whether you were right. This does not count.";
+  const done = number - 1;
+  if (done > 0 && done % REST === 0 && trials - done >= REST / 2) {
+    return `${done} of ${trials} are done. Rest your eyes and ears now if you like, before you play X.`;
+  }
+  return "Play each clip to its end, as often as you like. If you cannot tell, guess.";
+}
 
 export class Trial {
   /** `app` has api, journal, say(text), next(note), token. */
@@ -82,12 +93,7 @@ export class Trial {
         "div",
         { class: "trial-head" },
         this.title,
-        h("p", {
-          class: "quiet",
-          text: training
-            ? "Practice: you are told afterwards whether you were right. This does not count."
-            : "Play each clip to its end, as often as you like. If you cannot tell, guess.",
-        }),
+        h("p", { class: "quiet", text: advice(this.state) }),
       ),
       h("div", { class: "screen" }, h("div", { class: "stage-box" }, this.player.node), this.caption, this.bar),
       h(
