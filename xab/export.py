@@ -60,6 +60,7 @@ TABLES = {
             "whether any self-check found pixels and samples unchanged; empty without one, and once they are erased",
         ),
         "hears": ("true, false", "whether they heard the test sound; false if they said they cannot; empty before"),
+        "listens": ("headphones, loudspeakers", "what they listen with, by their own word; empty if they did not say"),
         "answered": ("count", "trials answered, training included"),
         "planned": ("count", "trials planned"),
         "created_at": (SECONDS, "when the link was made"),

@@ -39,9 +39,9 @@ which of two clips is the same as a third one. It takes about {minutes} minutes.
 
 What is stored: your answers and when you gave them, when you played, paused or searched each clip or left the page, \
 what the check of your browser found, your browser's name and window size, and, if you tell us, that you cannot hear \
-the sound. No name, e-mail or address is asked for or stored; the link you were given is the only thing that \
-identifies you. {retention_days} days after your last visit it is erased, with the record of your clicks and of your \
-browser; your answers stay, under a number.
+the sound or what you listen with. No name, e-mail or address is asked for or stored; the link you were given is the \
+only thing that identifies you. {retention_days} days after your last visit it is erased, with the record of your \
+clicks and of your browser; your answers stay, under a number.
 
 Taking part is voluntary. You can pause at any time and come back with the same link. You can withdraw at any time \
 with the button at the foot of every page: everything you have answered is deleted at once.

@@ -1,4 +1,4 @@
-"""Volunteers who cannot hear the sound: what they say is stored, shown and exported, and a study may end there."""
+"""Who hears the sound, and with what: it is stored, shown and exported, and a study may end there."""
 
 import csv
 import io
@@ -64,3 +64,37 @@ def test_a_study_that_needs_sound_ends_there_and_lets_them_change_their_mind(app
         visitor.click("I can hear after all")
         visitor.hear().await_trial(1, 1, "Practice")
     assert app.store.links.people(study)[0]["hears"] is True
+
+
+@pytest.mark.parametrize(
+    "said, stored",
+    [
+        ({}, None),
+        ({"listens": "headphones"}, "headphones"),
+        ({"listens": "loudspeakers"}, "loudspeakers"),
+        ({"hears": False, "listens": "headphones"}, None),
+    ],
+)
+def test_what_a_volunteer_listens_with_is_stored_and_exported_if_they_say(store, said, stored):
+    study = ready_study(store)
+    (_, token), *_ = store.links.add_links(study, 1)
+    store.sessions.consent(token, 1)
+    store.sessions.advance(token, "instructions")
+    store.sessions.check(token, passed=True, report={})
+    store.sessions.advance(token, "sound", **said)
+    store.sessions.advance(token, "sound", listens="loudspeakers")  # too late: the step is done
+    assert store.links.people(study)[0]["listens"] == stored
+    (row,) = csv.DictReader(io.StringIO(export.one(store, study, "volunteers.csv").decode(export.CSV)))
+    assert row["listens"] == (stored or "")
+
+
+@pytest.mark.parametrize("device", [None, "headphones"])
+def test_the_sound_page_asks_what_they_listen_with_and_takes_no_answer_for_one(app, browser, device):  # noqa: F811
+    study = app.study()
+    (token,) = app.links(study)
+    with Visitor(browser, app, token) as visitor:
+        visitor.agree().read().pass_check().see("Set your volume")
+        if device:
+            visitor.page.get_by_label(device).check()
+        visitor.hear().await_trial(1, 1, "Practice")
+    assert app.store.links.people(study)[0]["listens"] == device

@@ -35,6 +35,7 @@ class Consent(Ask):
 class Step(Ask):
     step: Literal["instructions", "sound"]
     hears: Annotated[bool, Field(strict=True)] = True
+    listens: Literal["headphones", "loudspeakers"] | None = None
 
 
 class Report(BaseModel):
@@ -155,7 +156,7 @@ class Steps:
 
     async def step(self, request: Request):
         ask = await parsed(request, Step)
-        await self._run(self._sessions.advance, ask.t, ask.step, hears=ask.hears)
+        await self._run(self._sessions.advance, ask.t, ask.step, hears=ask.hears, listens=ask.listens)
         return await self._state(ask)
 
     async def check(self, request: Request):

@@ -4,6 +4,7 @@ import { button, h } from "./element.js";
 import { Murmurs } from "./murmur.js";
 
 const COUNTS = [1, 2, 3, 4];
+const DEVICES = ["headphones", "loudspeakers"]; // as the server knows them
 
 /** `state.alone`: nobody runs this test, so nobody is told anything. */
 export function sound(state, app) {
@@ -14,10 +15,9 @@ export function sound(state, app) {
   const choices = COUNTS.map((number) =>
     h("button", { type: "button", class: "count", "aria-disabled": "true", onclick: () => choose(number) }, String(number)),
   );
-  const go = button("Continue", () => app.step("step", { step: "sound" }).catch((error) => app.refused(error)), {
-    class: "button main",
-    hidden: true,
-  });
+  const devices = DEVICES.map((name) => h("input", { type: "radio", name: "listens", value: name }));
+  const leave = () => app.step("step", { step: "sound", listens: devices.find((device) => device.checked)?.value ?? null });
+  const go = button("Continue", () => leave().catch((error) => app.refused(error)), { class: "button main", hidden: true });
 
   const play = button("Play the sound", async () => {
     // Never the same number twice, so that a second try is one.
@@ -52,6 +52,13 @@ export function sound(state, app) {
     nodes: [
       h("h1", { tabindex: -1, text: "Set your volume" }),
       h("p", { text: "Put your headphones on if you have some. You will hear a few short murmurs, about as loud as speech in the clips. Some clips contain noise, so do not set it louder than comfortable." }),
+      !state.alone &&
+        h(
+          "fieldset",
+          { class: "listens" },
+          h("legend", { text: "What do you listen with? If you say, it is stored with your answers." }),
+          ...devices.map((device) => h("label", { class: "tick" }, device, h("span", { text: device.value }))),
+        ),
       play,
       hint,
       h("div", { class: "counts", role: "group", "aria-label": "How many murmurs did you hear?" }, ...choices),

@@ -107,6 +107,7 @@ sessions = Table(
     Column("seen_at", Float),
     Column("user_agent", String(400)),
     Column("hears", Boolean),  # the sound: true once it was heard, false for who says that they cannot
+    Column("listens", String(16)),  # headphones or loudspeakers, if they say
     Column("created_at", Float, nullable=False),
     UniqueConstraint("study_id", "number"),
     UniqueConstraint("study_id", "slot"),

@@ -126,11 +126,12 @@ class Sessions:
                 ],
             )
 
-    def advance(self, token: str, step: str, *, hears: bool = True) -> None:
+    def advance(self, token: str, step: str, *, hears: bool = True, listens: str | None = None) -> None:
         """Leave ``step`` ("instructions" or "sound") for the next one; repeating what is done already is no error.
 
         ``hears=False`` says that the volunteer cannot hear the sound. It is stored; a study that does not admit this
         keeps them at "sound", where they may change their mind.
+        ``listens``: "headphones", "loudspeakers" or, of who does not say, None.
         """
         if step not in ("instructions", "sound"):
             raise Refused("bad_step", "there is no such step to confirm")
@@ -143,7 +144,7 @@ class Sessions:
                 raise Conflict("other_step", "this step has not been reached yet")
             values = {"step": STEPS[STEPS.index(step) + 1], "seen_at": self._db.clock()}
             if step == "sound":
-                values["hears"] = hears
+                values |= {"hears": hears, "listens": listens if hears else None}
                 if not (hears or study.design.admit_without_sound):
                     values["step"] = step
             self._set(connection, session, **values)
