@@ -271,3 +271,19 @@ def test_a_rest_is_offered_after_every_ten_trials_of_a_long_test(app, browser, n
     )
     page.close()
     assert said.startswith(words)
+
+
+def test_nothing_jumps_on_a_phone_when_the_clips_have_come(app, browser):  # noqa: F811
+    token = app.at_trial(app.study(training=0))
+    with Visitor(browser, app, token, viewport={"width": 390, "height": 844}, device_scale_factor=2) as visitor:
+        held = []
+        visitor.page.route("**/media/*", lambda route: held.append(route))
+        visitor.page.reload()
+        visitor.page.get_by_text("Loading the three clips").wait_for()
+        places = "[...document.querySelectorAll('.stage, .clip, .answer')].map((e) => e.getBoundingClientRect().top)"
+        before = visitor.page.evaluate(places)
+        for route in held:
+            route.continue_()
+        visitor.page.unroute("**/media/*")
+        visitor.await_trial(1, 2)
+        assert visitor.page.evaluate(places) == before

@@ -27,13 +27,17 @@ export class Player {
     this.node.addEventListener("contextmenu", (event) => event.preventDefault()); // it offers speeds and loops
   }
 
+  /** Take the size that the box around it allows, before there is a clip: nothing jumps when they come. */
+  settle() {
+    this.sizing.observe(this.node.parentElement);
+    addEventListener("resize", this.resized);
+  }
+
   /** Give the player its three clips; resolves when each shows its first frame. */
   async load(blobs) {
     this.urls = ROLES.map((role) => URL.createObjectURL(blobs[role]));
     const shown = ROLES.map((role, index) => this.mount(role, this.urls[index]));
     await Promise.race([Promise.all(shown), new Promise((done) => setTimeout(done, FIRST_FRAME))]);
-    this.sizing.observe(this.node.parentElement);
-    addEventListener("resize", this.resized);
     this.fit();
     this.tick();
   }

@@ -37,6 +37,7 @@ export class Trial {
       onFail: (role, why) => this.fail(role, why),
     });
     this.build();
+    this.player.settle();
     this.show();
     this.release = shortcuts((key) => this.key(key));
     this.load();
