@@ -5,7 +5,7 @@ import time
 import pytest
 from xab_support import Clock
 
-from xab.pages.entry import Client, Throttle, network
+from xab.pages.entry import Client, Throttle, network, number
 from xab.settings import Gate, Settings
 
 
@@ -64,8 +64,8 @@ def test_the_throttle_opens_again():
 def test_many_addresses_together_are_slowed_down_and_known_browsers_are_not():
     clock = Clock()
     throttle = Throttle(most=2, together=5, window=60, clock=clock)
-    for number in range(5):
-        throttle.failed(Client(name=f"192.0.2.{number}", known=False))
+    for last in range(5):
+        throttle.failed(Client(name=f"192.0.2.{last}", known=False))
         clock.pass_(1)
     assert throttle.wait(Client(name="192.0.2.9", known=False)) == 55
     assert throttle.wait(Client(name="192.0.2.9", known=True)) == 0
@@ -84,3 +84,11 @@ def test_many_addresses_together_are_slowed_down_and_known_browsers_are_not():
 )
 def test_one_machine_is_one_client(address, name):
     assert network(address) == name
+
+
+@pytest.mark.parametrize(
+    "value, digits, shown",
+    [(-0.0, 2, "0.00"), (-0.004, 2, "0.00"), (-0.006, 2, "-0.01"), (1234.5, 1, "1\u2009234.5"), (None, 2, "–")],
+)
+def test_numbers_as_the_pages_show_them(value, digits, shown):
+    assert number(value, digits) == shown

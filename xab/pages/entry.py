@@ -199,7 +199,8 @@ def when(seconds: float | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "–"
-    return f"{value:,.{digits}f}".replace(",", "\u2009") if digits else f"{value:,.0f}".replace(",", "\u2009")
+    shown = round(value, digits) + 0.0  # what rounds to nothing has no sign
+    return f"{shown:,.{digits}f}".replace(",", "\u2009")
 
 
 def percent(share: float | None, digits: int = 1) -> str:
