@@ -61,7 +61,9 @@ def test_a_run_that_is_gone_on_with_goes_on_counting(footage, tmp_path, monkeypa
     monkeypatch.setattr(training, "MOST_USELESS", 2)
     for step in range(2):  # stopped by hand after each
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training.World, "any", lambda *_: True)
+            patch.setattr(
+                training.Stopping, "wanted", property(lambda self: True, lambda self, wanted: None), raising=False
+            )
             with pytest.raises(KeyboardInterrupt):
                 run(tmp_path)
         assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == step + 1
