@@ -1,4 +1,4 @@
-"""docs/xab-consent-*.png and docs/xab-lab-results.png: what a volunteer agrees to, and results of people who guess.
+"""docs/xab-consent-*.png, -sound-phone and -lab-results: what volunteers agree to and hear, and results of guesses.
 
     python docs/figures/xab_pictures.py
 
@@ -58,12 +58,20 @@ def study_of(served: Served) -> str:
 
 
 def shoot(browser, served: Served, study: str) -> None:
-    link = served.link(served.links(study)[0])
+    token = served.links(study)[0]
+    link = served.link(token)
     for name, context in (("desktop", {"viewport": {"width": 1280, "height": 800}}), ("phone", PHONE)):
         page = browser.new_context(**context).new_page()
         page.goto(link)
         page.wait_for_selector("text=Before you start")
         keep(page.screenshot(full_page=True), f"xab-consent-{name}")
+    served.store.sessions.consent(token, 1)
+    served.store.sessions.advance(token, "instructions")
+    served.store.sessions.check(token, passed=True, report={})
+    page.reload()  # on the phone
+    page.click("text=Play the sound")
+    page.wait_for_selector("text=Play again")
+    keep(page.screenshot(full_page=True), "xab-sound-phone")
     page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
     page.goto(f"{served.base}/lab")
     page.fill("input[type=password]", PASSWORD)
