@@ -93,7 +93,7 @@ def read_study(folder: Path) -> dict:
         raise ValueError(f"{folder} has no worst cases: make it with python -m pushpull.evaluate table1 or detectors")
     if len(changed := {row["modality"] for row in worst}) > 1:
         raise ValueError(
-            f"{folder} has worst cases of changes to {', '.join(sorted(changed))}: give --attacks.modalities"
+            f"{folder} has worst cases of changes to {', '.join(sorted(changed))}: choose one with --attacks.modalities"
         )
     if len(seeds) != 1 or None in seeds:
         raise ValueError(f"the detectors of {folder} were trained from seeds {seeds}: give a folder for each seed")

@@ -143,7 +143,7 @@ def test_an_interval_of_a_mean_is_students():
         ({"seed": 1, "name": "fig3a"}, "no worst cases"),
         (
             {"seed": 1, "name": "detectors", "modality": "audio,both"},
-            "changes to audio, both: give --attacks.modalities",
+            "changes to audio, both: choose one with --attacks.modalities",
         ),
     ],
 )
