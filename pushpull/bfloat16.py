@@ -4,7 +4,7 @@ import time
 
 import torch
 
-SIDE = 192  # of the matrices that are multiplied to find out: a millisecond in float32, ten where bfloat16 is imitated
+SIDE = 192  # of the matrices that are multiplied to find out: no more than some milliseconds, imitated or not
 TRIES = 5
 SLOW = 2.0  # times as long as float32: no processor with such instructions takes as long
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pushpull import bfloat16
+from pushpull.evaluation.command import main
 
 CPU = torch.device("cpu")
 
@@ -28,8 +29,6 @@ def test_it_is_measured():
 
 
 def test_who_asks_for_it_is_told(monkeypatch, tmp_path, capsys):
-    from pushpull.evaluation.command import main
-
     monkeypatch.setattr(bfloat16, "imitated", lambda device: True)
     asked = ["fig3a", "--out", str(tmp_path / "out"), "--data", "nowhere", "--models", "nothing"]
     for more, told in (([], False), (["--attacks.precision", "bfloat16"], True)):

@@ -3,10 +3,8 @@
 import dataclasses
 import json
 import math
-import os
 import shutil
 import signal
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +21,6 @@ from pushpull.training import trainer as training
 from pushpull.training.loss import learning_rate, training_batch
 from pushpull.training.networks import weights_sha256
 from pushpull.training.options import TrainOptions
-from pushpull.training.stopping import Stopping, end_politely
 from pushpull.training.trainer import train
 
 # Two steps of warm-up, one clip of a second each, and four of two clips of ten frames; an epoch is three steps.
@@ -383,35 +380,3 @@ def test_the_rate_rises_then_falls():
     assert 0.01 < rates[-1] < 0.012 and all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
     stepped = tiny(frames=100 * BATCH, ramp=0, learning_rate=1.0, schedule="exponential")
     assert [learning_rate(stepped, step, 30) for step in (0, 29, 30, 65)] == pytest.approx([1, 1, 0.95, 0.95**2])
-
-
-def test_a_polite_kill_ends_a_job_that_ignores_ctrl_c():
-    """As a shell starts one in the background."""
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end_politely()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-
-
-def test_stopping_leaves_other_threads_and_handlers_alone():
-    before = signal.getsignal(signal.SIGTERM)
-    with Stopping() as stop:
-        assert signal.getsignal(signal.SIGTERM) != before and not stop.wanted
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wanted
-    assert signal.getsignal(signal.SIGTERM) is before
-    seen = []
-
-    def elsewhere():
-        with Stopping() as stop:
-            seen.append(stop.wanted)
-
-    thread = threading.Thread(target=elsewhere)
-    thread.start()
-    thread.join()
-    assert seen == [False]
