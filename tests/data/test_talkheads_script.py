@@ -42,7 +42,7 @@ def test_labels_follow_the_kind(kind):
 
 @speaks
 def test_jaw_and_voice_go_together_to_the_frame():
-    for number in range(12):
+    for number in range(6):
         script = drawn("in_sync", number)
         played = perform(script)
         jaw = animate(script.roles[0], played, 0, script.seed).units["jawOpen"]
