@@ -1,10 +1,9 @@
 """The first sight of the page, links that lead to it, and whoever has to wait, in Chromium."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
+from axe import serious
 from browser_support import Served, Visitor
 
 from pushpull.demo.context import ASSETS, DemoContext
@@ -12,7 +11,6 @@ from pushpull.demo.example import SHIPPED, Example, write_example
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.storage import ResultStore
 
-AXE = "PUSHPULL_AXE"  # where axe.min.js of axe-core 4 lies; npm install axe-core
 TABS = {"Compare": "#pp-compare-run", "Models": ".pp-model-card", "Results": "#pp-result h2", "Live": ".pp-live-start"}
 WITHIN = """() => [...document.querySelectorAll(".pp-verdict")].every(
   (said) => said.getBoundingClientRect().right <= said.closest("figure").getBoundingClientRect().right + 1
@@ -182,25 +180,13 @@ def test_the_attack_works_by_keyboard_alone(visitor):
     tab_to("#pp-files a")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_serious(browser, served, scheme):
-    axe = Path(os.environ.get(AXE, "absent"))
-    if not axe.is_file():
-        pytest.skip(f"no axe-core here: npm install axe-core, and {AXE}=.../axe.min.js")
     visitor = Visitor(browser, f"{served.base}?__theme={scheme}")
     page = visitor.page
 
-    def serious():
-        page.evaluate(axe.read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
-        return [
-            (one["id"], [node["target"] for node in one["nodes"]])
-            for one in found
-            if one["impact"] in ("serious", "critical")
-        ]
-
     page.wait_for_selector(".pp-example .pp-timeline svg")
-    assert serious() == []
+    assert serious(page) == []
     visitor.choose_sample()
     visitor.choose("#pp-attack", "One noise for every clip")
     page.wait_for_selector("#pp-noises .pp-noise-card svg")
@@ -209,14 +195,14 @@ def test_axe_finds_nothing_serious(browser, served, scheme):
     page.wait_for_selector("#pp-surviving >> text=every step writes a file")
     visitor.choose("#pp-survive-by", "stand-ins")
     visitor.set_steps(2)
-    assert serious() == []
+    assert serious(page) == []
     page.click("#pp-run")
     page.wait_for_selector("#pp-progress [role=status]")
-    assert serious() == []
+    assert serious(page) == []
     page.wait_for_selector("#pp-files a")
-    assert serious() == []
+    assert serious(page) == []
     for title, there in TABS.items():
         page.click(f"button[role=tab]:has-text('{title}')")
         page.wait_for_selector(f"{there} >> visible=true")
-        assert serious() == [], title
+        assert serious(page) == [], title
     page.close()
