@@ -1,7 +1,7 @@
 """A volunteer's session: the server alone knows the step, the trial and the answer.
 
 Every method takes the token from the link; a token that is unknown, erased or withdrawn is NotFound. Every write
-locks the session's row first, so tabs, double clicks and retries pass one after the other.
+locks the session's row before it changes anything, so tabs, double clicks and retries pass one after the other.
 """
 
 import json
@@ -240,7 +240,7 @@ class Sessions:
     def withdraw(self, token: str) -> None:
         """Delete the session with every row about it; the study keeps a count of those who had agreed to take part."""
         with self._db.write() as connection:
-            session = self._session(connection, token, lock=True)
+            session = self._with_study(connection, token)
             connection.execute(sa.delete(t.sessions).where(t.sessions.c.id == session["id"]))
             if session["kind"] != "preview" and session["consent_id"] is not None:
                 connection.execute(
@@ -269,8 +269,18 @@ class Sessions:
             raise Conflict("closed", "this study is closed; thank you for your interest")
         return study
 
+    def _with_study(self, connection, token: str):
+        """The session, for a write that changes its study as well.
+
+        The study's row is locked first, as whoever deletes the study or freezes it does: were it the other way round
+        here, each could wait for the other.
+        """
+        study_id = self._session(connection, token)["study_id"]
+        connection.execute(sa.select(t.studies.c.id).where(t.studies.c.id == study_id).with_for_update())
+        return self._session(connection, token, lock=True)
+
     def _at(self, connection, token: str, step: str):
-        session = self._session(connection, token, lock=True)
+        session = self._with_study(connection, token)
         self._open(connection, session)
         if session["step"] != step:
             raise Conflict("other_step", "this step is done already")
