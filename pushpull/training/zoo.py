@@ -27,7 +27,9 @@ from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
 from pushpull.files import check_file, check_folder
 from pushpull.plots import save, zoo_figure
+from pushpull.training.facts import origin_of
 from pushpull.training.figures import as_told, attack_and_tell, read_clips
+from pushpull.training.networks import load_network
 from pushpull.training.options import TrainOptions
 from pushpull.training.recipes import BASE, MORE, SUBSTITUTES, ZooOptions, checkpoint, fools_a, recipe
 from pushpull.training.robust import RobustOptions
@@ -78,7 +80,11 @@ def trained(path: Path, training: TrainOptions) -> bool:
         return False
     # Where and with how many threads it was trained decides nothing that a recipe says.
     local = {"device": "auto", "threads": 0, "workers": 1, "credit": ""}
-    return card.get("heldout") is not None and replace(before, **local) == replace(as_told(training), **local)
+    if card.get("heldout") is None or replace(before, **local) != replace(as_told(training), **local):
+        return False
+    # A recipe names the file that a row begins with; another base under the same name is another recipe.
+    began_with = card.get("started_from", {}).get("sha256")
+    return not training.start or began_with == origin_of(load_network(training.start, "cpu"))["sha256"]
 
 
 def robust_of(path: Path) -> dict | None:

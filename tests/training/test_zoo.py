@@ -13,7 +13,7 @@ from pushpull.config import from_dict
 from pushpull.data import sources
 from pushpull.data.augment import Augmentation
 from pushpull.data.sources import Corpus, Part
-from pushpull.detectors import TalkNet, TalkNetConfig
+from pushpull.detectors import TalkNet, TalkNetConfig, save_checkpoint
 from pushpull.files import sha256
 from pushpull.plots import zoo_figure
 from pushpull.training import zoo
@@ -262,6 +262,18 @@ def test_rows_can_be_trained_and_left_unattacked(footage, tmp_path, monkeypatch,
     with pytest.raises(SystemExit):
         main([*flags, "--figure", str(tmp_path / "zoo.png")])
     assert "leave out --train-only" in capsys.readouterr().err
+
+
+def test_another_base_under_the_same_name_is_another_zoo(footage, tmp_path):
+    def base(seed):
+        torch.manual_seed(seed)
+        return save_checkpoint(tmp_path / "base", TalkNet(TalkNetConfig.named("talknet", "lite")), {})
+
+    options = dataclasses.replace(TINY, rows="A", base=str(base(0)), row_frames=100, batch_frames=100)
+    (path,) = build(options, tmp_path / "zoo", robust=None, progress=False)
+    assert trained(path, recipe(options, "A", tmp_path / "zoo"))
+    base(1)
+    assert not trained(path, recipe(options, "A", tmp_path / "zoo"))
 
 
 class TestRobustFigures:
