@@ -8,12 +8,14 @@ from pushpull.evaluation.written import percent
 RESULTS = Path(__file__).parents[1] / "results"
 CLEAN = {"GRID": "clean-grid", "heads": "clean-heads"}
 ATTACKED = {
+    "GRID and heads": ("detectors-all",),
     "GRID": ("detectors-grid", "detectors-grid-other"),
     "heads": ("detectors-heads", "detectors-heads-other"),
     "film": ("detectors-film", "detectors-film-other"),
 }
 TRANSFER = "transfer-detectors"
 WORST = "worst case"
+ALONE = {"audio": "sound", "video": "picture"}
 
 
 def read(folder: str) -> dict:
@@ -50,9 +52,11 @@ def attacked(footage: str) -> str:
                     place[row["modality"], row["eps_av"]] = row
         bases = len({(example["source"], example["base"]) for example in found["examples"]})
         notes.append(f"[{folder}]({folder}/results.md): {len(found['examples'])} examples of {bases} base clips")
-    budgets = sorted({key[1] for place in rows.values() for key in place if key != "folder"})
-    head = ["detector", "clean", *(f"eps_av {eps:g}" for eps in budgets), "sound alone, 5", "picture alone, 5",
-            "stored, 5", "AP at 5 (floor)"]  # fmt: skip
+    changed = {key for place in rows.values() for key in place if key != "folder"}
+    budgets = sorted({eps_av for _, eps_av in changed})
+    alone = [modality for modality in ("audio", "video") if (modality, 5.0) in changed]
+    head = ["detector", "clean", *(f"eps_av {eps:g}" for eps in budgets)]
+    head += [f"{ALONE[modality]} alone, 5" for modality in alone] + ["stored, 5", "AP at 5 (floor)"]
     lines = heading(head, left=1)
     for name, place in rows.items():
         at_5 = place["both", 5.0]
@@ -60,7 +64,7 @@ def attacked(footage: str) -> str:
         for eps in budgets:
             here = place.get(("both", eps))
             cells.append(percent(here["adversarial"]["frame_accuracy"], interval=True) if here else "")
-        for modality in ("audio", "video"):
+        for modality in alone:
             here = place.get((modality, 5.0))
             cells.append(percent(here["adversarial"]["frame_accuracy"]) if here else "")
         cells.append(percent(at_5["stored"]["frame_accuracy"]))

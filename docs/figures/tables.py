@@ -172,6 +172,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "survival": ("docs/survival.md", survival),
     "universal": ("docs/universal.md", universal),
     "detectors unattacked": ("docs/results/detectors.md", detector_tables.clean),
+    "detectors on GRID and heads": ("docs/results/detectors.md", partial(detector_tables.attacked, "GRID and heads")),
     "detectors on GRID": ("docs/results/detectors.md", partial(detector_tables.attacked, "GRID")),
     "detectors on heads": ("docs/results/detectors.md", partial(detector_tables.attacked, "heads")),
     "detectors on a film": ("docs/results/detectors.md", partial(detector_tables.attacked, "film")),
