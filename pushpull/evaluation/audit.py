@@ -22,7 +22,8 @@ FORMAT = "pushpull-audit/2"
 DECIDING, FLOAT64 = "BIM, deciding head", "BIM, deciding head, float64"
 UNBOUNDED = 2550.0  # eps_av: the picture may become any picture, the sound move by a quarter of full scale
 NO_FLAG, MASKED, NOT_ROBUST = "no flag", "masked in this model", "not robust"
-UNDECIDED = "undecided: too few clips"
+UNDECIDED, ONE_CLASS = "undecided: too few clips", "undecided: frames of one class only"
+COIN = 50.0  # percent right that an answer at random gets
 PAPER, STRONG, BLACK_BOX, STEPS, BUDGETS, FREE = "paper", "strong", "black box", "steps", "budgets", "unbounded"
 WHITE_BOX = (PAPER, STRONG, STEPS, BUDGETS)
 
@@ -88,7 +89,8 @@ class Audit:
 
     Args:
         subject: the detector.
-        verdict: "no flag", "masked in this model", "undecided: too few clips", or "not robust at eps_av E".
+        verdict: "no flag", "masked in this model", "undecided: too few clips", "undecided: frames of one class only",
+            or "not robust at eps_av E".
         flags: every question with its answer.
         attacks: {name: figures}, each with "part" and what ``summarise`` gives; the first is the worst case.
         clean: percent of frames right, unattacked.
@@ -299,6 +301,9 @@ def verdict(
     flag that is up, or down, on clips too few to be sure of it, or a worst case that may be no better than a constant
     answer, leaves the question open.
 
+    Where all frames are of one class a constant answer is right throughout, and no detector could be better than it.
+    There a coin stands for it, and praise there is none: a detector that always says the same withstands everything.
+
     Args:
         flags: all questions.
         paper_style: percent left by the paper's attacks.
@@ -307,12 +312,16 @@ def verdict(
         eps_av: the budget.
     """
     not_robust = f"{NOT_ROBUST} at eps_av {eps_av:g}"
-    if paper_style <= constant:
+    alike = constant >= 100
+    known = COIN if alike else constant
+    if paper_style <= known:
         return not_robust
     if any(one.sure for one in flags if one.passed is False):
         return MASKED
-    if above_constant.value <= 0:
+    if above_constant.value <= known - constant:
         return not_robust
+    if alike:
+        return ONE_CLASS
     # An interval of one base clip has no bounds, and nothing is more than nan.
     certain = all(one.sure for one in flags if one.passed is not None)
     return NO_FLAG if certain and above_constant.low > 0 else UNDECIDED

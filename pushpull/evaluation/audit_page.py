@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pushpull.evaluation.audit import MASKED, NO_FLAG, UNDECIDED, Audit
+from pushpull.evaluation.audit import MASKED, NO_FLAG, ONE_CLASS, UNDECIDED, Audit
 from pushpull.evaluation.statistics import Estimate
 from pushpull.files import replacing
 from pushpull.plots.audit import attacks_figure, ladders_figure
@@ -17,11 +17,13 @@ from pushpull.plots.audit import attacks_figure, ladders_figure
 SAID = {
     NO_FLAG: "Under these attacks, on these clips, nothing suggests that the figures come from bad gradients. That is "
     "not a proof of robustness: an attack that nobody has tried may do better.",
-    MASKED: "Attacks as the paper's leave more than a constant answer gets, and a sign of masked gradients is there. "
-    "Their figures say how hard this detector is to attack with its own gradients, not how robust it is.",
+    MASKED: "Attacks as the paper's leave more than an answer that looks at nothing, and a sign of masked gradients is "
+    "there. Their figures say how hard this detector is to attack with its own gradients, not how robust it is.",
     UNDECIDED: "Attacks leave more frames right than the best constant answer, but these clips are too few to tell "
     "that from chance, or to answer every question with yes or no. Audit it again with at least 100 examples and long "
     "attacks.",
+    ONE_CLASS: "All frames of these clips are of one class, so that a detector which always says so withstands every "
+    "attack. Audit it again on clips of which some frames speak and others do not.",
     "": "Attacks leave no more frames right than the best constant answer: within this budget the detector can be made "
     "to say what the attacker likes.",
 }

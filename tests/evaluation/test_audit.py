@@ -13,7 +13,7 @@ from evaluation_support import Toy, toy_example, toy_examples
 import pushpull as pp
 from pushpull.clip import SAMPLES_PER_FRAME
 from pushpull.evaluation import checks
-from pushpull.evaluation.audit import MASKED, NO_FLAG, UNDECIDED, AuditOptions, audit, trials, verdict
+from pushpull.evaluation.audit import MASKED, NO_FLAG, ONE_CLASS, UNDECIDED, AuditOptions, audit, trials, verdict
 from pushpull.evaluation.audit_page import audit_page, write_audit
 from pushpull.evaluation.checks import CHECKS, Flag, flag
 from pushpull.evaluation.crafting import Condition, Evaluator
@@ -150,6 +150,31 @@ def test_a_function_that_cannot_be_run_in_float64_is_audited_without(wrapped):
 def test_the_verdict_follows_figures_and_flags_and_how_sure_they_are(paper_style, above, unbounded, said):
     flags = [flag("unbounded", unbounded), flag("zero_gradients", None)]
     assert verdict(flags, paper_style=paper_style, constant=50, above_constant=above, eps_av=5.0) == said
+
+
+@pytest.mark.parametrize(
+    "paper_style, worst, unbounded, said",
+    [
+        (100, 100, 0.0, ONE_CLASS),
+        (80, 70, PERHAPS_UP, ONE_CLASS),
+        (90, 80, SURELY_UP, MASKED),
+        (80, 50, 0.0, "not robust at eps_av 5"),
+        (0, 0, 0.0, "not robust at eps_av 5"),
+    ],
+)
+def test_where_a_constant_answer_is_right_throughout_nobody_is_blamed_for_not_beating_it(
+    paper_style, worst, unbounded, said
+):
+    above = Estimate(worst - 100.0, worst - 100.0, worst - 100.0, 12)
+    flags = [flag("unbounded", unbounded)]
+    assert verdict(flags, paper_style=paper_style, constant=100, above_constant=above, eps_av=5.0) == said
+
+
+def test_clips_that_speak_throughout_do_not_make_a_detector_out_of_reach_one_that_is_not_robust():
+    speaking = [toy_example(f"c{i}", speaking=True, strength=4.0).clip for i in range(3)]
+    found = pp.audit(Toy(), [dataclasses.replace(clip, labels=None) for clip in speaking], options=QUICK)
+    assert found.worst == found.constant == 100 and found.verdict == ONE_CLASS
+    assert "which always says so" in audit_page(found, "x")
 
 
 @pytest.mark.parametrize(
