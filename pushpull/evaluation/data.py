@@ -1,5 +1,6 @@
 """Where examples come from, by the options of a command: held-out clips, or videos that the detectors label."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, 
     Args:
         crops: as cards name them; each of the videos is read once for all of them.
         frames: of a piece; a shorter rest is left out, a face with fewer is one piece. 0: every face is one piece.
-        most: pieces in all; 0 takes them all.
+        most: pieces in all, of every video as many as of the others where it has so many; 0 takes them all.
 
     Raises:
         MediaError: a video cannot be read, or shows no face.
@@ -77,4 +78,14 @@ def video_examples(paths: Sequence[Path], crops: Sequence[str], frames: int, *, 
                     piece = replace(clip.span(start, start + length), labels=np.zeros(length, dtype=np.int64))
                     # Pieces of one face are one base clip: they are not independent.
                     cuts[crop].append(Example(piece, f"film at {start / FPS:g} s", f"face {number}", names[path]))
-    return {crop: examples[: most or None] for crop, examples in cuts.items()}
+    return {crop: _of_each_video(examples, most) if most else examples for crop, examples in cuts.items()}
+
+
+def _of_each_video(examples: list[Example], most: int) -> list[Example]:
+    """``most`` of the examples at most, in their order: the first of every video, then the second of each, ..."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for index, example in enumerate(examples):
+        turns.append((seen[example.source], index))
+        seen[example.source] += 1
+    return [examples[index] for index in sorted(index for _, index in sorted(turns)[:most])]

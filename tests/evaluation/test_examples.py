@@ -103,6 +103,29 @@ def test_pieces_of_one_face_in_a_video_are_one_base_clip(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("most", "taken"),
+    [(0, "aaabbc"), (9, "aaabbc"), (5, "aabbc"), (4, "aabc"), (3, "abc"), (1, "a")],
+)
+def test_few_pieces_are_of_all_videos_and_not_of_the_first_alone(tmp_path, monkeypatch, most, taken):
+    from pushpull.evaluation import data
+
+    class Footage:
+        def __init__(self, path):
+            self.pieces = {"a": 3, "b": 2, "c": 1}[path.stem]
+
+        def cut_as(self, crop):
+            return [pool(1, frames=20 * self.pieces)[0]]
+
+    monkeypatch.setattr(data, "read_clips", lambda path, crops: Footage(path))
+    paths = [tmp_path / f"{name}.mp4" for name in "abc"]
+    examples = data.video_examples(paths, ["face_box"], 20, most=most)["face_box"]
+    assert "".join(example.source[0] for example in examples) == taken
+    for name in "abc":  # those that come first in it
+        kinds = [example.kind for example in examples if example.source[0] == name]
+        assert kinds == [f"film at {0.8 * turn:g} s" for turn in range(len(kinds))]
+
+
+@pytest.mark.parametrize(
     ("videos", "names"),
     [
         (["film.mp4"], ["film.mp4"]),
