@@ -107,7 +107,7 @@ CHECKS: dict[str, tuple[str, float, str, str]] = {
         "white-box gradients are worth less than none: another model's perturbation, queries or noise do better",
     ),
     "unbounded": (
-        "a budget without bounds wins", 1.0, "percent of frames still right",
+        "a budget without bounds wins", 1.0, "percent of frames right under the worst attack of any budget",
         "even any change at all does not flip them: the attack is blind, not the model robust",
     ),
     "not_monotone": (

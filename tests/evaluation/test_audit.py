@@ -95,6 +95,22 @@ def test_another_models_perturbation_is_tried_and_beats_gradients_that_are_none(
     assert found.verdict == MASKED and found.worst == 0 < found.paper_style
 
 
+class Folded(Toy):
+    """Turns back 8 log-odds from its decision: steps of many grey levels only go past what lies between."""
+
+    def forward(self, inputs):
+        x = sum(super().features(inputs))
+        margin = torch.where(x.abs() > 8, x.sign() * (16 - x.abs()), x)
+        return pp.Outputs(torch.stack([-margin / 2, margin / 2], -1))
+
+
+def test_what_a_smaller_budget_flips_is_not_held_against_one_without_bounds():
+    found = audit(Folded(), toy_examples(strength=1.5), QUICK)
+    left = {name: figures["adversarial"]["frame_accuracy"]["value"] for name, figures in found.attacks.items()}
+    assert left["BIM, margin, unbounded"] > 0.5 and left["BIM, margin, both, eps_av 20"] == 0 and found.worst == 100
+    assert raised(found) == set() and found.verdict == UNDECIDED
+
+
 @pytest.mark.parametrize("strongest", ["BIM, margin, 4 steps", "BIM, margin, audio, eps_av 1"])
 def test_every_white_box_attack_within_the_budget_counts(strongest, monkeypatch):
     """Noise that wins a frame has not beaten those of them that win all."""
