@@ -102,7 +102,7 @@ def audit(
     Args:
         detector: of the protocol, a name or a path.
         clips: with their labels, or all without: then the detector's own decisions count as right. A verdict that is
-            told to others wants at least 100 of them.
+            told to others wants at least 100 of them; "no flag" wants 72 names or more.
         eps_av: budget; sound moves by up to 1e-4 of full scale and the picture by 0.1 grey levels for each unit.
         quick: short attacks: a first look.
         reference: an undefended detector whose perturbations are tried on this one.

@@ -210,7 +210,8 @@ def audit(
 
     Args:
         detector: any of the protocol, a name or a path.
-        examples: labelled, of the detector's crop; at least 100 for a verdict to be told to others.
+        examples: labelled, of the detector's crop; for a verdict to be told to others at least 100, and for "no flag"
+            from at least ``pushpull.evaluation.checks.ENOUGH`` base clips.
         reference: an undefended detector whose perturbations are tried on this one; None leaves that out.
         folder: where records go, so that an interrupted audit goes on; None keeps nothing.
         on_trial: called before every attack with its name, its number from 0, and how many there are.

@@ -29,7 +29,7 @@ from pushpull.evaluation.subjects import Subject
 from pushpull.files import check_folder
 from pushpull.media import MediaError
 
-SET = {"examples": 100}
+SET = {"examples": 150}  # two of a base clip: of fewer than checks.ENOUGH no detector can have all answers surely yes
 QUICK = {"set": {"examples": 12, "frames": 25}, "attacks": asdict(AuditOptions.quick())}
 
 

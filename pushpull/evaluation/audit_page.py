@@ -10,6 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pushpull.evaluation.audit import MASKED, NO_FLAG, ONE_CLASS, UNDECIDED, Audit
+from pushpull.evaluation.checks import ENOUGH
 from pushpull.evaluation.statistics import Estimate
 from pushpull.files import replacing
 from pushpull.plots.audit import attacks_figure, ladders_figure
@@ -20,8 +21,8 @@ SAID = {
     MASKED: "Attacks as the paper's leave more than an answer that looks at nothing, and a sign of masked gradients is "
     "there. Their figures say how hard this detector is to attack with its own gradients, not how robust it is.",
     UNDECIDED: "Attacks leave more frames right than the best constant answer, but these clips are too few to tell "
-    "that from chance, or to answer every question with yes or no. Audit it again with at least 100 examples and long "
-    "attacks.",
+    "that from chance, or to answer every question with yes or no. Audit it again with long attacks and examples from "
+    f"at least {ENOUGH} base clips: on fewer not every answer can be sure.",
     ONE_CLASS: "All frames of these clips are of one class, so that a detector which always says so withstands every "
     "attack. Audit it again on clips of which some frames speak and others do not.",
     "": "Attacks leave no more frames right than the best constant answer: within this budget the detector can be made "

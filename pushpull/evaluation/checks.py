@@ -26,6 +26,8 @@ SMALL_STEP = {"audio": 1e-6, "video": 1e-3}  # full scale and grey levels: far b
 # Doubled as often at most: under half a step of 16-bit sound and of 8-bit pictures, since a whole one takes files'
 # values through a rounding as if there were none, and within one linear piece of nearly all networks.
 DOUBLINGS = 3
+# Base clips, of fewer none with a black-box attack that wins does not exclude (95 %) that one wins on 5 % of clips.
+ENOUGH = 72
 PROBES = 8  # examples that are called twice and probed along their gradient
 
 

@@ -12,7 +12,7 @@ from evaluation_support import Toy, toy_example, toy_examples
 
 import pushpull as pp
 from pushpull.clip import SAMPLES_PER_FRAME
-from pushpull.evaluation import checks
+from pushpull.evaluation import audit_command, checks
 from pushpull.evaluation.audit import MASKED, NO_FLAG, ONE_CLASS, UNDECIDED, AuditOptions, audit, trials, verdict
 from pushpull.evaluation.audit_page import audit_page, write_audit
 from pushpull.evaluation.checks import CHECKS, Flag, flag
@@ -236,6 +236,18 @@ def test_intervals_are_over_base_clips_and_pair_attacks_on_the_same_clip():
     assert checks.won_back(clusters, [[one, even], [even, one]]).value == 5
     # Every frame speaks, so that "always speaking" is always right.
     assert checks.above_constant(clusters, even).value == -50
+
+
+@pytest.mark.parametrize("fewer, sure", [(0, True), (1, False)])
+def test_on_enough_base_clips_a_detector_on_which_no_black_box_attack_wins_can_be_without_a_flag(fewer, sure):
+    clusters = Clusters([f"c{i}" for i in range(checks.ENOUGH - fewer)], replicates=2)
+    records = left_right(*[5] * clusters.count)
+    found = flag("black_box_wins", checks.clips_won(clusters, [records], records))
+    assert found.passed and found.sure is sure
+    said = verdict([found], paper_style=90, constant=50, above_constant=KEPT_MUCH, eps_av=5.0)
+    assert said == (NO_FLAG if sure else UNDECIDED)
+    # Half of the examples speak, half do not, of the same clips.
+    assert audit_command.SET["examples"] // 2 >= checks.ENOUGH
 
 
 def test_every_question_has_a_limit_and_a_meaning():

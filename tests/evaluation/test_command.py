@@ -232,8 +232,8 @@ def test_quick_and_usual_numbers_hold_where_no_others_are_given(more, file, told
 @pytest.mark.parametrize(
     "more, told",
     [
-        ([], (100, 50, 5000, 5.0)),
-        (["--set.frames", "9"], (100, 9, 5000, 5.0)),
+        ([], (150, 50, 5000, 5.0)),
+        (["--set.frames", "9"], (150, 9, 5000, 5.0)),
         (["--quick", "--attacks.eps-av", "2"], (12, 25, 100, 2.0)),
         (["--quick", "--set.examples", "2", "--attacks.queries", "7"], (2, 25, 7, 5.0)),
     ],
