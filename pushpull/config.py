@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -91,6 +92,24 @@ def parse_options(
         return from_dict(cls, complete(values) if complete and isinstance(values, dict) else values), given
     except (OSError, ValueError, TypeError) as error:
         parser.error(str(error))
+
+
+def numbers(text: str, name: str) -> tuple[float, ...]:
+    """The numbers of a comma-separated option, each once, in their order.
+
+    Args:
+        name: of the option, for the message.
+
+    Raises:
+        ValueError: there is none, or something else among them.
+    """
+    try:
+        found = tuple(dict.fromkeys(float(part) for part in text.split(",") if part.strip()))
+    except ValueError:
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise ValueError(f"{name} is one or several numbers, comma-separated, got {text!r}")
+    return found
 
 
 def _read(path: Path):

@@ -1,5 +1,6 @@
 """An audit: many kinds of attack on one detector, and whether its figures come from robustness or bad gradients."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -9,6 +10,7 @@ import numpy as np
 
 from pushpull.attacks import APGD, BIM, MIM, PGD, Noise, Square
 from pushpull.attacks.float64 import NoDoubleError
+from pushpull.config import numbers
 from pushpull.evaluation import checks
 from pushpull.evaluation.checks import Flag, flag
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
@@ -56,22 +58,20 @@ class AuditOptions:
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.steps, self.restarts, self.queries, self.draws) < 1 or self.eps_av <= 0:
-            raise ValueError("steps, restarts, queries and draws are at least 1 and eps_av above 0")
+        if min(self.steps, self.restarts, self.queries, self.draws) < 1 or not 0 < self.eps_av < math.inf:
+            raise ValueError("steps, restarts, queries and draws are at least 1 and eps_av is above 0 and finite")
         for name in ("ladder", "budgets"):
-            values = _numbers(getattr(self, name))
-            if len(values) < 2 or list(values) != sorted(set(values)) or values[0] <= 0:
-                raise ValueError(f"{name} is at least two rising numbers, got {getattr(self, name)!r}")
+            values = numbers(getattr(self, name), name)
+            if len(values) < 2 or list(values) != sorted(values) or values[0] <= 0:
+                raise ValueError(f"{name} is at least two rising numbers above 0, got {getattr(self, name)!r}")
+        if any(steps % 1 for steps in numbers(self.ladder, "ladder")):
+            raise ValueError(f"ladder counts steps, which are whole, got {self.ladder!r}")
 
     @classmethod
     def quick(cls, **changes) -> "AuditOptions":
         """A first look: minutes on two cores. It misses masking that only long attacks see."""
         few = {"steps": 20, "restarts": 1, "ladder": "5,10,20", "budgets": "1,5,20", "queries": 100, "draws": 10}
         return cls(**few | changes)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(",") if part.strip())
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,13 +175,13 @@ def trials(
     found.append(trial(FLOAT64, STRONG, BIM(), objective=ce, float64=True))
     found += [
         trial(f"BIM, margin, {steps:g} steps", STEPS, BIM(steps=int(steps)), objective="margin")
-        for steps in _numbers(options.ladder)
+        for steps in numbers(options.ladder, "ladder")
     ]
     found += [
         trial(f"BIM, margin, {modality}, eps_av {eps:g}", BUDGETS, BIM(), objective="margin", modality=modality,
               eps_av=eps)
         for modality in ("both", "video", "audio")
-        for eps in _numbers(options.budgets)
+        for eps in numbers(options.budgets, "budgets")
     ]  # fmt: skip
     found.append(trial("BIM, margin, unbounded", FREE, BIM(steps=20), objective="margin", eps_av=UNBOUNDED))
     found.append(trial("noise", BLACK_BOX, Noise(steps=options.draws), objective="margin"))

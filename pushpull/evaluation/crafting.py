@@ -49,7 +49,7 @@ class Condition:
             either way; iterates that were not kept, which "never wrong" counts as well, in the attack's precision.
 
     Raises:
-        ValueError: an objective or a precision that is not known, or what is no attack.
+        ValueError: an objective or a precision that is not known, what is no attack, or a seed below 0.
     """
 
     source: str
@@ -77,6 +77,8 @@ class Condition:
         for name in ("eps_av", "seed"):
             if isinstance(value := getattr(self, name), np.generic):
                 object.__setattr__(self, name, value.item())  # as records can hold it
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed must be >= 0 and a whole number, got {self.seed!r}")
 
     @property
     def scored_by(self) -> tuple[str, ...]:

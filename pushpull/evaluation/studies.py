@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 from pushpull.attacks import BIM, MIM, MODALITIES, PGD, Attack
 from pushpull.attacks.objectives import OBJECTIVES
+from pushpull.config import numbers
 from pushpull.evaluation import paper
 from pushpull.evaluation.crafting import FLOAT32, PRECISIONS, Condition, Evaluator
 from pushpull.evaluation.records import Record
@@ -61,29 +62,36 @@ class StudyOptions:
                 f"long_steps is at least 0 and precision {' or '.join(PRECISIONS)}, got {self.long_steps} and "
                 f"{self.precision!r}"
             )
-        if not self.budgets or min(self.budgets) < 0:
+        if min(self.budgets) < 0:
             raise ValueError(f"eps_av is one or several numbers of at least 0, got {self.eps_av!r}")
+        if not self.changed:
+            raise ValueError(f"modalities is one or several of {', '.join(MODALITIES)}, got {self.modalities!r}")
         for given, known in ((self.further, OBJECTIVES), (self.changed, MODALITIES)):
             if unknown := [name for name in given if name not in known]:
                 raise ValueError(f"unknown {', '.join(unknown)}; known are {', '.join(known)}")
 
     @property
     def budgets(self) -> tuple[float, ...]:
-        return tuple(float(part) for part in self.eps_av.split(",") if part.strip())
+        return numbers(self.eps_av, "eps_av")
 
     @property
     def further(self) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.objectives.split(",") if part.strip())
+        return _names(self.objectives)
 
     @property
     def changed(self) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.modalities.split(",") if part.strip())
+        return _names(self.modalities)
 
     def attack(self, name: str) -> Attack:
         """BIM, MIM or PGD with these parameters."""
         kinds = {"BIM": BIM, "MIM": MIM, "PGD": PGD}
         extra = {"restarts": self.restarts} if name == "PGD" else {}
         return kinds[name](steps=self.steps, **extra)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Each once: what is named twice would stand twice in a table."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 Conditions = Callable[[Sequence[Subject], StudyOptions], list[Condition]]

@@ -368,6 +368,10 @@ def test_the_truth_of_one_modality_does_not_hide_the_lie_of_the_other():
     "changes, message",
     [
         ({"ladder": "10"}, "ladder"),
+        ({"ladder": "10,10"}, "ladder"),
+        ({"ladder": "1.2,1.8"}, "whole"),
+        ({"ladder": "5,ten"}, "ladder is one or several numbers"),
+        ({"eps_av": math.nan}, "finite"),
         ({"budgets": "5,1"}, "budgets"),
         ({"queries": 0}, "queries"),
         ({"eps_av": 0}, "eps_av"),

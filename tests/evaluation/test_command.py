@@ -292,6 +292,9 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
         (["table1", "--out", "x", "--data", "d", "--attacks.precision", "half"], "float32 or bfloat16"),
         (["survival", "--out", "x", "--data", "d", "--attacks.precision", "bfloat16"], "in float32"),
         (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "-1"], "eps_av"),
+        (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "5,x"], "eps_av is one or several numbers"),
+        (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "nan"], "eps_av is one or several numbers"),
+        (["fig3b", "--out", "x", "--data", "d", "--attacks.modalities", ","], "modalities is one or several"),
         (["table1", "--out", "x", "--data", "d", "--attacks.eps", "3"], "unrecognized arguments: --attacks.eps 3"),
         (["points", "--out", "x", "--data", "d", "--else", "e"], "unrecognized arguments: --else e"),
         (["table1", "--out", "x", "--data", "d", "--point", "loud"], "one of speaking, strict_sync, own"),
@@ -308,6 +311,8 @@ def test_what_cannot_be_done_is_said(given, message, capsys, tmp_path, monkeypat
 
 def test_options_know_their_budgets():
     assert StudyOptions(eps_av="0.5, 1,5").budgets == (0.5, 1.0, 5.0)
+    twice = StudyOptions(eps_av="5,1,5.0", modalities="both, audio,both", objectives="margin,margin")
+    assert (twice.budgets, twice.changed, twice.further) == ((5, 1), ("both", "audio"), ("margin",))
     assert EvaluateOptions(data="x").attacks.further == ("inference_aware", "margin")
 
 
