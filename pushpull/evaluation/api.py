@@ -14,8 +14,9 @@ from pushpull.evaluation.audit import Audit, AuditOptions
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
 from pushpull.evaluation.examples import Example, from_clips
+from pushpull.evaluation.studies import WORST
 from pushpull.evaluation.subjects import Subject
-from pushpull.evaluation.summary import Subset, summarise
+from pushpull.evaluation.summary import Subset, summarise, worst_of
 from pushpull.evaluation.written import as_csv
 from pushpull.files import check_folder, replacing
 
@@ -23,11 +24,11 @@ from pushpull.files import check_folder, replacing
 def evaluate(
     detectors: Detector | str | Sequence[Detector | str],
     clips: Iterable[Clip],
-    attack: Attack = PGD(),  # noqa: B008 (frozen)
+    attack: Attack | Sequence[Attack] = PGD(),  # noqa: B008 (frozen)
     *,
     eps_av: float = 5.0,
     modality: str = "both",
-    objective: str = "training_aware",
+    objective: str | Sequence[str] = "training_aware",
     out: str | Path | None = None,
     batch: int = BATCH,
     seed: int = 0,
@@ -36,15 +37,17 @@ def evaluate(
 ) -> list[dict]:
     """Attack every clip of every detector with its own gradients.
 
+    One attack, or one objective, is a bound from above of what is robust: give several, and read their worst case.
+
     Args:
         detectors: one or several: of the protocol, names or paths.
         clips: with their labels, or all without: then each detector's own decisions count as right. Clips that were
             cut from one piece of footage should share their name: intervals treat them as one.
-        attack: with its parameters.
+        attack: one with its parameters, or several.
         eps_av: budget; sound moves by up to 1e-4 of full scale and the picture by 0.1 grey levels for each unit.
         modality: "both", "audio" or "video".
-        objective: of ``pushpull.attacks.objectives``; "training_aware" is "inference_aware" for detectors without the
-            heads it needs.
+        objective: one of ``pushpull.attacks.objectives``, or several, each with every attack; "training_aware" is
+            "inference_aware" for detectors without the heads it needs.
         out: folder for records, so that the same call goes on where it was stopped, and for results.csv.
         batch: clips attacked together.
         point: where they decide, of ``pushpull.detectors.POINTS``; None: detectors as they are, those by their names as
@@ -52,12 +55,16 @@ def evaluate(
         on_examples: called with the number of clips that were done, after every batch.
 
     Returns:
-        A row for each detector: "model", "sha256", "point", "threshold" and what
-        ``pushpull.evaluation.summary.summarise`` gives, rates in 0..1 with 95 % intervals over clips.
+        A row for each detector, attack and objective: "model", "sha256", "point", "threshold", "attack", "objective"
+        and what ``pushpull.evaluation.summary.summarise`` gives, rates in 0..1 with 95 % intervals over clips. Of
+        several attacks or objectives, every detector's last row is their worst case ("worst case", "all"): of every
+        clip the attack that left the fewest frames right.
 
     Raises:
-        ValueError, CheckpointError: no clips, some with labels and some without, or a detector that there is not.
+        ValueError, CheckpointError: no clips, some with labels and some without, no attack, or a detector, attack or
+            objective that there is not.
     """
+    conditions = _conditions(attack, objective, eps_av=eps_av, modality=modality, seed=seed)
     chosen = detectors if isinstance(detectors, list | tuple) else [detectors]
     subjects = [Subject.of(detector, point=point) for detector in chosen]
     if out is not None:
@@ -73,12 +80,16 @@ def evaluate(
     )
     subset, rows = Subset.of(evaluator.examples, seed=seed), []
     for subject in subjects:
-        condition = Condition(
-            source=subject.name, attack=attack, objective=objective, modality=modality, eps_av=eps_av, seed=seed
-        )
-        records = evaluator.run(condition)[subject.name]
-        told = {"point": subject.point.name, "threshold": subject.point.threshold}
-        rows.append({"model": subject.name, "sha256": subject.sha256} | told | summarise(subset, records))
+        told = {"model": subject.name, "sha256": subject.sha256}
+        told |= {"point": subject.point.name, "threshold": subject.point.threshold}
+        found = []
+        for condition in (replace(condition, source=subject.name) for condition in conditions):
+            found.append(evaluator.run(condition)[subject.name])
+            used = subject.objective(condition.objective, evaluator.clean(subject.name)[0])
+            made = {"attack": condition.attack_name, "objective": used}
+            rows.append(told | made | summarise(subset, found[-1]))
+        if len(found) > 1:
+            rows.append(told | {"attack": WORST, "objective": "all"} | summarise(subset, worst_of(found)))
     if out is not None:
         with replacing(Path(out) / "results.csv", "w") as file:
             file.write(as_csv(rows))
@@ -125,6 +136,15 @@ def audit(
     found = auditing.audit(subject, examples, options, reference=reference, folder=folder, on_trial=on_trial)
     if out is not None:
         write_audit(Path(out), found, f"pushpull.audit({subject.name!r}, clips, eps_av={options.eps_av:g})")
+    return found
+
+
+def _conditions(attack, objective, **common) -> list[Condition]:
+    """Every attack with every objective, of a detector that is still to be named."""
+    attacks, objectives = (list(x) if isinstance(x, list | tuple) else [x] for x in (attack, objective))
+    found = [Condition(source="", attack=a, objective=o, **common) for a in attacks for o in objectives]
+    if not found:
+        raise ValueError("an evaluation needs at least one attack and one objective")
     return found
 
 

@@ -244,6 +244,17 @@ def test_a_frame_that_is_wrong_before_or_after_is_not_one_that_never_was(column)
     assert worst_of([[record], [brink]])[0].ever.sum() == 2
 
 
+def test_of_several_attacks_from_python_the_last_row_is_the_worst_case_clip_by_clip():
+    clips = [example.clip for example in toy_examples()]
+    (one,) = pp.evaluate(Toy(heads=False), clips, BIM(steps=1))
+    assert (one["attack"], one["objective"]) == ("bim", "inference_aware")
+    rows = pp.evaluate(Toy(), clips, [BIM(steps=1), pp.Noise(steps=1)], eps_av=0.9, objective=("margin", "features"))
+    told = [(row["attack"], row["objective"]) for row in rows]
+    assert told == [(a, o) for a in ("bim", "noise") for o in ("margin", "features")] + [("worst case", "all")]
+    right = [row["adversarial"]["frame_accuracy"]["value"] for row in rows]
+    assert right[-1] <= min(right[:-1]) < max(right[:-1])
+
+
 def test_correct_examples_are_those_that_all_models_get_right():
     right = [[np.array([1, 1]), np.array([1, 0])], [np.array([1, 1]), np.array([1, 1])]]
     assert chosen_correct(right).tolist() == [True, False]
@@ -257,6 +268,10 @@ def test_correct_examples_are_those_that_all_models_get_right():
         (lambda: evaluator(Toy(), Toy()), "different names"),
         (lambda: evaluator(examples=toy_examples() * 2), "each of them once"),
         (lambda: Subset.of(toy_examples(), np.zeros(6)), "no example is in the set"),
+        (lambda: pp.evaluate(Toy(), [toy_example("a", speaking=True).clip], seed=-1), "seed must be >= 0"),
+        (lambda: pp.evaluate(Toy(), [toy_example("a", speaking=True).clip], seed=1.5), "seed must be >= 0"),
+        (lambda: pp.evaluate(Toy(), [toy_example("a", speaking=True).clip], []), "at least one attack"),
+        (lambda: pp.evaluate(Toy(), [toy_example("a", speaking=True).clip], objective=["margin", "no"]), "unknown"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(make, message):
