@@ -103,8 +103,10 @@ def test(arguments: list[str]) -> int:
     @lru_cache
     def cut(crop: str) -> list[Example]:
         examples = _examples(given, crop)
-        if set_hash(examples) in [(noise.facts.get("data") or {}).get("set") for noise in noises]:
-            print("these are the clips that a noise was fitted on: this says nothing of unseen ones", file=sys.stderr)
+        split = given.split if given.data else None
+        if known := sorted(set().union(*(_fitted_on(noise, examples, split) for noise in noises))):
+            told = f"a noise was fitted on clips of {', '.join(known)} as well: this says nothing of unseen ones"
+            print(told, file=sys.stderr)
         return examples
 
     found = run_universal(
@@ -180,6 +182,12 @@ def _examples(given: argparse.Namespace, crop: str) -> list[Example]:
     if not paths:
         raise ValueError(f"{given.videos} holds no video")
     return video_examples(paths, [crop], frames, most=given.clips)[crop]
+
+
+def _fitted_on(noise: UniversalNoise, examples: list[Example], split: str | None) -> set[str]:
+    """What of the examples' sources a noise was fitted on: videos, or data of which the same split was taken."""
+    data = noise.facts.get("data") or {}
+    return {e.source for e in examples} & set(data.get("sources") or []) if data.get("split") == split else set()
 
 
 def noise_text(noise: UniversalNoise) -> str:

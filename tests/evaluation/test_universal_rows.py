@@ -7,6 +7,7 @@ import pytest
 import torch
 from universal_support import LinearDetector, grey_clip
 
+from pushpull import universal
 from pushpull.attacks import FitOptions, fit_universal, paper_budget
 from pushpull.attacks.looped import apply, full_budget
 from pushpull.evaluation.examples import Example, set_hash
@@ -191,6 +192,26 @@ def test_finished_results_of_something_else_are_kept(noise, tmp_path, change, na
     assert named in str(refused.value)
     assert (tmp_path / "results.json").read_text(encoding="utf-8") == before
     assert tried(noise, tmp_path, overwrite=True, **change) != before
+
+
+@pytest.mark.parametrize(
+    ("where", "split", "sources", "said"),
+    [
+        ("--videos", None, ["toys"], "fitted on clips of toys as well"),  # whatever pieces of it, and how many
+        ("--videos", None, ["others"], ""),
+        ("--videos", "train", ["toys"], ""),  # data of a folder of that name
+        ("--data", "test", ["others", "toys"], "fitted on clips of toys as well"),
+        ("--data", "train", ["toys"], ""),
+    ],
+)
+def test_clips_that_a_noise_was_fitted_on_are_told_of(where, split, sources, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(universal, "load_subjects", lambda *_: [linear()])
+    monkeypatch.setattr(universal, "_examples", lambda given, crop: examples_of(2))
+    fitted = full_budget({"audio": torch.ones(10)}, {"audio": 1e-4}, {"data": {"split": split, "sources": sources}})
+    path = str(fitted.save(tmp_path / "n"))
+    assert universal.main(["test", path, where, "toys", "--draws", "1", "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().err
+    assert said in told and ("fitted on" in told) is bool(said)
 
 
 def test_results_of_another_noise_are_kept(noise, tmp_path):

@@ -99,7 +99,7 @@ def test_it_is_tried_on_clips_and_told(world, noise, tmp_path, capsys):
     where = ["--videos", str(world.video.parent), "--models", str(world.checkpoint), "--seconds", "0.4", "--clips", "2"]
     assert universal.main(["test", str(noise), *where, "--device", "cpu", "--draws", "1", "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
-    assert "these are the clips that a noise was fitted on" in captured.err
+    assert "a noise was fitted on clips of" in captured.err
     found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     rows = found["rows"]
     assert found["own_labels"] and found["noises"][0]["facts"] == load_noise(noise).facts
