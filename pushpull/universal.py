@@ -150,7 +150,13 @@ def _add_clips(parser: Parser, *, split: str, count: int, seconds: float) -> Non
     add("--videos", default="", metavar="A,B", help="in place of data: videos or folders, every face of which counts")
     add("--split", choices=("train", "validation", "test"), default=split, help="of the data (%(default)s)")
     add("--clips", type=int, default=count, metavar="N", help="how many, half of them speaking (%(default)s)")
-    add("--seconds", type=float, default=seconds, metavar="S", help="of each; shorter ones are left out (%(default)s)")
+    add(
+        "--seconds",
+        type=float,
+        default=seconds,
+        metavar="S",
+        help="of each; shorter ones are left out, but for faces of videos (%(default)s)",
+    )
     add("--clip-seed", type=int, default=0, metavar="N", help="of which clips (%(default)s)")
     add("--point", choices=POINTS, default=OWN, help="where detectors decide, see docs/evaluation.md (%(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")

@@ -42,7 +42,7 @@ class FitOptions:
         cap: of the margin objective, in logits: a frame won by this much yields its effort to the others.
         steps: gradient steps, of one batch each.
         batch: clips in a batch.
-        frames: of each clip of a batch, 25 a second: a stretch at random; fewer where the clips are shorter.
+        frames: of each clip of a batch, 25 a second: a stretch at random; fewer where a clip of the batch is shorter.
         rule: "sign" moves by the sign of a running mean of normalised gradients, "adam" by Adam.
         step_size: of the first step as a share of eps; it falls linearly, to a tenth at the end. 0 is 8 / steps, with
             which a value can cross its budget twice.
@@ -179,7 +179,6 @@ class _Draw:
 
     def __init__(self, model: Callable, clips: Sequence[Clip], options: FitOptions, device):
         self.model, self.clips, self.options, self.device = model, clips, options, device
-        self.frames = min(options.frames, *(clip.frames for clip in clips))
         self._said: dict[int, Tensor] = {}
 
     def __call__(self, step: int) -> tuple[Tensors, Tensor, Tensor]:
@@ -187,12 +186,14 @@ class _Draw:
         rng = np.random.default_rng([self.options.seed, step])
         size = self.options.batch
         chosen = rng.choice(len(self.clips), size=size, replace=size > len(self.clips))
+        # Of one length, by the shortest of this batch: a short clip shortens the batches that it is in, not all.
+        frames = min(self.options.frames, *(self.clips[index].frames for index in chosen))
         cuts, labels = [], []
         for index in map(int, chosen):
             clip = self.clips[index]
-            start = int(rng.integers(clip.frames - self.frames + 1))
-            cuts.append(clip.span(start, start + self.frames))
-            labels.append(self._labels(index, clip)[start : start + self.frames])
+            start = int(rng.integers(clip.frames - frames + 1))
+            cuts.append(clip.span(start, start + frames))
+            labels.append(self._labels(index, clip)[start : start + frames])
         offsets = torch.from_numpy(rng.integers(self.options.loop, size=size)).to(self.device)
         parts = [cut.inputs(self.device) for cut in cuts]
         inputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

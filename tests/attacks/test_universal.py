@@ -57,6 +57,18 @@ def test_a_frame_that_is_won_by_the_cap_leaves_the_effort_to_others():
         fit_universal(LinearDetector(1000), [grey_clip()], budgets=paper_budget(10), options=options)
 
 
+def test_a_short_clip_shortens_no_batch_but_its_own():
+    class Watched(LinearDetector):
+        def forward(self, inputs):
+            seen.append(inputs["video"].shape[1])
+            return super().forward(inputs)
+
+    seen, clips = [], [grey_clip(6, 0, [1] * 6), grey_clip(5, 1, [1] * 5), grey_clip(2, 2, [1] * 2)]
+    options = FitOptions(steps=12, batch=1, frames=4, loop=1000)
+    fit_universal(Watched(1000), clips, budgets=paper_budget(5), options=options)
+    assert set(seen) == {4, 2}
+
+
 @pytest.mark.parametrize("modality", ["audio", "video"])
 def test_a_modality_without_a_budget_is_left_alone(modality):
     noise = fit_universal(
