@@ -69,7 +69,8 @@ def sentence(
     if eps["video"]:
         bounds.append(f"no pixel moved by more than {eps['video']:.3g} of 255 grey levels")
     if eps["audio"]:
-        bounds.append(f"no sample by more than {eps['audio']:.2g} of full scale")
+        verb = "" if bounds else " moved"
+        bounds.append(f"no sample{verb} by more than {eps['audio']:.2g} of full scale")
     flipped, survived = (int(((clean > 0) != (scores > 0)).sum()) for scores in (adversarial, kept))
     run = f"{flipped} of {len(clean)} frames changed sides" if flipped else "not one frame changed sides"
     limits = " and ".join(bounds) or "nothing was allowed to change"

@@ -192,7 +192,7 @@ METRICS: tuple[Metric, ...] = (
         lambda c: snr_db(c.clean["audio"], c.version["audio"]), "the sound is not changed, or is digital silence",
     ),
     Metric(
-        "snr_video_db", "SNR of picture", "dB", "", "the same for the picture", DECIBEL,
+        "snr_video_db", "SNR of picture", "dB", "", "power of the picture over power of the noise", DECIBEL,
         lambda c: snr_db(c.clean["video"], c.version["video"]), "the picture is not changed, or is black",
     ),
     Metric(

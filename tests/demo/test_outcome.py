@@ -142,6 +142,23 @@ def test_an_aim_that_was_met_from_the_start_is_not_called_a_success(context, sub
     assert not replace(run, targets=None).nothing_to_gain
 
 
+@pytest.mark.parametrize(
+    ("eps", "words"),
+    [
+        (
+            {"audio": 5e-4, "video": 0.5},
+            "no pixel moved by more than 0.5 of 255 grey levels and no sample by more than",
+        ),
+        ({"audio": 5e-4, "video": 0.0}, "no sample moved by more than 0.0005 of full scale."),
+        ({"audio": 0.0, "video": 0.5}, "no pixel moved by more than 0.5 of 255 grey levels."),
+        ({"audio": 0.0, "video": 0.0}, "nothing was allowed to change."),
+    ],
+)
+def test_the_sentence_says_what_was_allowed_to_move(eps, words):
+    scores = dict.fromkeys(("clean", "adversarial", "stored"), np.ones(4))
+    assert words in tables.sentence(scores, eps, cancelled=False, frozen=[])
+
+
 @pytest.mark.parametrize("form", [NOISE, QUICK], ids=["noise", "survive"])
 def test_the_report_repeats_it_in_the_shell(context, shown, form, tmp_path, capsys):
     folder = folder_of(context, shown(form))
