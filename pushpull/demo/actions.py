@@ -142,10 +142,6 @@ class Actions:
             ui.trim: gr.Row(visible=subject.cut),
             ui.start: trim_slider(subject),
         }
-        if subject.silent:
-            gr.Warning(
-                "The sound of this clip is silent, so the model hears nobody. Attacks on the picture still work."
-            )
 
     def _take_in(self, path: Path, title: str, start: float, sample: int | None, report, seen) -> Subject:
         if sample is None:
@@ -368,11 +364,7 @@ def progress(trace: list[Step], seconds: float, share: float, text: str, flipped
 def about(subject: Subject) -> str:
     """What was read, in a line."""
     footage = subject.footage
-    cut = ""
-    if subject.cut:
-        end = subject.start + footage.seconds
-        cut = f"Seconds {subject.start:.1f} to {end:.1f} of {subject.seconds:.0f}: the demo takes {MAX_SECONDS:g} s."
-    words = " ".join(part for part in (cut, *footage.remarks) if part)
+    words = " ".join(subject.remarks)
     return panels.about(subject.title, footage.seconds, footage.size, len(footage.clips), words)
 
 

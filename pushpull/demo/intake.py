@@ -52,9 +52,16 @@ class Subject:
         return self.length is not None
 
     @property
-    def silent(self) -> bool:
-        """Whether the sound holds nothing that could be speech."""
-        return self.footage.silent
+    def remarks(self) -> list[str]:
+        """What part of the file was taken, and what to know of its sound and faces, in sentences."""
+        words = [*self.footage.remarks]
+        if self.cut:
+            end = self.start + self.footage.seconds
+            of = f"Seconds {self.start:.1f} to {end:.1f} of {self.seconds:.0f}"
+            words.insert(0, f"{of}: the demo takes {MAX_SECONDS:g} s.")
+        if self.footage.silent:
+            words.append("Its sound is silent, so the model hears nobody. Attacks on the picture still work.")
+        return words
 
     def clips(self, detector) -> list[Clip]:
         """The faces as ``detector`` wants them cut, in the order of ``footage``; with their labels.

@@ -29,7 +29,8 @@ class Footage(Sequence):
         thumbnails: (160, 160, 3) uint8 RGB, each face from the middle of its track.
         size: (H, W) of the wide picture.
         frames: frames of what was read at 25 fps.
-        remarks: sentences about how the sound was taken; none where there was nothing to choose.
+        remarks: sentences about how the sound was taken, and about faces that were not; none where there was nothing to
+            choose.
         other_crops: by the name of a crop, the pictures of each face cut that way.
     """
 
@@ -141,7 +142,8 @@ def read_clips(
     clips = _clips(Path(path), found, tracks, cut[crops[0]], sound, start, seconds, crops[0])
     others = {crop: cut[crop] for crop in crops[1:]}
     pictures = [thumbnails[index] for index in range(len(tracks))]
-    return Footage(clips, tracks, pictures, found.size, found.frames, sound.remarks, others)
+    remarks = (*sound.remarks, *_left_out(len(found.tracks), len(tracks)))
+    return Footage(clips, tracks, pictures, found.size, found.frames, remarks, others)
 
 
 def recut(clip: Clip, crop: str, *, limits: Limits = Limits()) -> Clip:
@@ -173,6 +175,14 @@ def _require_whole(name, promised, found):
             f"{name} is truncated or damaged: its header says {promised:.1f} s, only {found:.1f} s are there. "
             "Copy, record or export it again."
         )
+
+
+def _left_out(there: int, taken: int) -> list[str]:
+    """That the file shows more faces than were taken, in a sentence."""
+    if taken == there:
+        return []
+    which = "the longest and biggest one was" if taken == 1 else f"the {taken} longest and biggest were"
+    return [f"It shows {there} faces: {which} taken."]
 
 
 def _clips(

@@ -14,6 +14,7 @@ from browser_support import FRAMES, write_face, write_model
 
 from pushpull.attacks import Step
 from pushpull.demo import models, panels, tables
+from pushpull.demo.actions import about
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.clusters import embeddings
 from pushpull.demo.form import Form
@@ -216,7 +217,7 @@ def test_a_form_that_makes_no_sense_says_why(subject, changes, message):
 
 
 def test_a_short_clip_is_read_whole(subject):
-    assert (subject.start, subject.length, subject.cut, subject.silent) == (0.0, None, False, False)
+    assert (subject.start, subject.length, subject.cut, subject.remarks) == (0.0, None, False, [])
     assert len(subject.footage.clips) == 1
     assert subject.source.path == "hopper.mp4" and len(subject.source.sha256) == 64
 
@@ -226,12 +227,14 @@ def test_a_long_clip_is_cut_where_it_was_asked(tmp_path, store):
     part = take_in(path, store, start=5.0)
     assert part.cut and (part.start, part.length) == (5.0, MAX_SECONDS)
     assert 16.5 < part.footage.seconds <= MAX_SECONDS
+    assert part.remarks[0] == f"Seconds 5.0 to {5 + part.footage.seconds:.1f} of 22: the demo takes 20 s."
     spec = Form("m").spec(part, 0)
     assert (spec.start, spec.seconds) == (5.0, MAX_SECONDS)
 
 
-def test_silence_is_noticed(tmp_path, store):
-    assert take_in(write_face(tmp_path / "silent.mp4", silent=True), store).silent
+def test_silence_is_told_of(tmp_path, store):
+    (said,) = take_in(write_face(tmp_path / "silent.mp4", silent=True), store).remarks
+    assert "silent" in said and said in about(take_in(tmp_path / "silent.mp4", store))
 
 
 def test_a_samples_labels_go_to_the_face_they_are_of(subject):

@@ -188,7 +188,10 @@ def test_two_people_a_gap_and_a_scene_cut(portrait, tmp_path):
     for clip, track in zip(footage.clips, footage.tracks, strict=True):
         assert clip.frames == track.stop - track.start
         assert np.array_equal(clip.audio, sound[track.start * 640 : track.stop * 640])
-    assert len(read_clips(path, max_tracks=1, crops="face_box").clips) == 1
+    assert footage.remarks == ()
+    for number, said in ((1, "the longest and biggest one was"), (2, "the 2 longest and biggest were")):
+        some = read_clips(path, max_tracks=number, crops="face_box")
+        assert len(some) == number and some.remarks == (f"It shows 3 faces: {said} taken.",)
 
 
 def test_no_face_says_what_to_do(tmp_path):
