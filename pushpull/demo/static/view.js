@@ -58,6 +58,7 @@ export class ViewElement extends HTMLElement {
     this.view = view;
     // The room that the pictures will take, before they are there.
     this.style.setProperty("--pp-aspect", view.size ? `auto ${view.size[0]} / ${view.size[1]}` : "auto");
+    if (view.size) this.style.setProperty("--pp-wide", view.size[0] / view.size[1]);
     this.build(src.slice(0, src.lastIndexOf("/") + 1));
   }
 }
