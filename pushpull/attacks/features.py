@@ -79,7 +79,10 @@ class Features:
         found = embeddings_of(outputs)
         if self.centres is None:
             if targeted:
-                raise ValueError("features has a target only with the centres of both classes: features(centres)")
+                raise ValueError(
+                    "the objective features leads away from the clean clip, to no target: choose another objective, "
+                    "such as margin, or no target. In Python features(centres) takes one"
+                )
             if clean is None:
                 raise ValueError("features without centres compares with clean=remember(outputs of the clean clips)")
             moved = [_distance(values, clean[name]) for name, values in found.items()]

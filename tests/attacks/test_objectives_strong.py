@@ -220,7 +220,7 @@ EMBEDDED = SimpleNamespace(z_a=torch.rand(1, 2, 3), z_v=torch.rand(1, 2, 3))
     "call, message",
     [
         (lambda: features()(SimpleNamespace(logits_av=None), LABELS), "needs embeddings, z_a and z_v or e_a and e_v"),
-        (lambda: features()(EMBEDDED, LABELS, targeted=True), "only with the centres of both classes"),
+        (lambda: features()(EMBEDDED, LABELS, targeted=True), "choose another objective, such as margin, or no target"),
         (lambda: features()(EMBEDDED, LABELS), "compares with clean"),
         (lambda: features({"e_a": torch.rand(2, 3)})(EMBEDDED, LABELS), "another model's"),
         (lambda: class_centres(EMBEDDED, LABELS * 0), "none of one kind"),
