@@ -14,6 +14,7 @@ from pushpull.evaluation.audit import Audit, AuditOptions
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
 from pushpull.evaluation.examples import Example, from_clips
+from pushpull.evaluation.finished import check_audit
 from pushpull.evaluation.studies import WORST
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.summary import Subset, summarise, worst_of
@@ -106,6 +107,7 @@ def audit(
     point: str | None = None,
     out: str | Path | None = None,
     options: AuditOptions | None = None,
+    overwrite: bool = False,
     on_trial: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Audit:
     """Ask whether a detector's robust figures come from robustness or from bad gradients.
@@ -120,22 +122,30 @@ def audit(
         point: where the detector decides, as :func:`evaluate`.
         out: folder for audit.json, audit.html and records; the same call goes on where it was stopped.
         options: in place of ``eps_av`` and ``quick``.
+        overwrite: whether a finished audit of something else in ``out`` may be replaced.
         on_trial: called before every attack with its name, its number from 0, and how many there are.
 
     Raises:
-        ValueError, CheckpointError: no clips, some with labels and some without, or a detector that there is not.
+        ValueError, CheckpointError: no clips, some with labels and some without, a detector that there is not, or
+            ``out`` holds another audit.
     """
     subject = Subject.of(detector, point=point)
+    other = None if reference is None else Subject.of(reference)
     options = options or (AuditOptions.quick(eps_av=eps_av) if quick else AuditOptions(eps_av=eps_av))
     if out is not None:
         check_folder(Path(out))
     examples, own = _examples(clips)
     if own:
         examples = [_labelled(subject, example) for example in examples]
-    folder = None if out is None else Path(out) / "records"
-    found = auditing.audit(subject, examples, options, reference=reference, folder=folder, on_trial=on_trial)
+    folder = None
     if out is not None:
-        write_audit(Path(out), found, f"pushpull.audit({subject.name!r}, clips, eps_av={options.eps_av:g})")
+        folder = Path(out) / "records"
+        check_audit(Path(out), auditing.asked(subject, examples, options, other), overwrite=overwrite)
+    found = auditing.audit(subject, examples, options, reference=other, folder=folder, on_trial=on_trial)
+    if out is not None:
+        tried = "" if other is None else f", reference={other.name!r}"
+        command = f"pushpull.audit({subject.name!r}, clips{tried}, point={subject.point.name!r}, options={options!r})"
+        write_audit(Path(out), found, command)
     return found
 
 

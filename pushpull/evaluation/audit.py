@@ -14,7 +14,7 @@ from pushpull.config import numbers
 from pushpull.evaluation import checks
 from pushpull.evaluation.checks import Flag, flag
 from pushpull.evaluation.crafting import BATCH, Condition, Evaluator
-from pushpull.evaluation.examples import Example
+from pushpull.evaluation.examples import Example, set_hash
 from pushpull.evaluation.records import Record
 from pushpull.evaluation.statistics import Estimate
 from pushpull.evaluation.subjects import Subject
@@ -251,6 +251,20 @@ def another(reference: Subject | None, subject: Subject) -> Subject | None:
 def named(reference: Subject | None) -> dict[str, str] | None:
     """A reference as audits tell of it."""
     return None if reference is None else {"name": reference.name, "sha256": reference.sha256}
+
+
+def asked(
+    subject: Subject, examples: Sequence[Example], options: AuditOptions, reference: Subject | None
+) -> dict[str, object]:
+    """What tells an audit from others, as its audit.json is going to say it; see ``finished.check_audit``."""
+    return {
+        "model": subject.name,
+        "sha256": subject.sha256,
+        "point": subject.point.to_dict(),
+        "set_hash": set_hash(examples),
+        "options": asdict(options),
+        "reference": named(another(reference, subject)),
+    }
 
 
 def _concluded(subject, evaluator, options, planned, records) -> Audit:

@@ -18,12 +18,12 @@ from tqdm import tqdm
 from pushpull.config import Parser, parse_options
 from pushpull.detectors import CheckpointError
 from pushpull.detectors.points import OWN, check_point
-from pushpull.evaluation.audit import Audit, AuditOptions, another, audit, named
+from pushpull.evaluation.audit import Audit, AuditOptions, asked, audit
 from pushpull.evaluation.audit_page import write_audit
 from pushpull.evaluation.command import load_subjects
 from pushpull.evaluation.crafting import BATCH
 from pushpull.evaluation.data import Cuts, held_out_examples
-from pushpull.evaluation.examples import SetOptions, set_hash
+from pushpull.evaluation.examples import SetOptions
 from pushpull.evaluation.finished import check_audit
 from pushpull.evaluation.subjects import Subject
 from pushpull.files import check_folder
@@ -91,11 +91,8 @@ def audit_one(
     """
     check_folder(out)
     examples = cuts.get(subject.crop) or next(iter(cuts.values()))
-    asked = {"model": subject.name, "sha256": subject.sha256, "point": subject.point.to_dict()}
     reference = _reference(options)
-    asked |= {"set_hash": set_hash(examples), "options": asdict(options.attacks)}
-    asked |= {"reference": named(another(reference, subject))}
-    check_audit(out, asked, overwrite=overwrite)
+    check_audit(out, asked(subject, examples, options.attacks, reference), overwrite=overwrite)
     bar = tqdm(unit="attack", disable=not progress, desc=subject.name)
 
     def on_trial(name: str, done: int, total: int) -> None:

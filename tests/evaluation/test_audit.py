@@ -288,6 +288,19 @@ def test_from_python_clips_without_labels_count_the_detectors_own_decisions(tmp_
         pp.evaluate(Toy(), [*clips, toy_example("c", speaking=True).clip])
 
 
+def test_from_python_an_audit_says_how_it_was_made_and_takes_no_others_place(tmp_path):
+    clips = [example.clip for example in toy_examples(2)]
+    pp.audit(Toy(), clips, options=QUICK, reference=Toy("plain", scale=2), out=tmp_path)
+    told = json.loads((tmp_path / "audit.json").read_text())["command"]
+    assert repr(QUICK) in told and "reference='plain'" in told and "point='own'" in told
+    pp.audit(Toy(), clips, options=QUICK, reference=Toy("plain", scale=2), out=tmp_path)  # the same goes on
+    for more in ({}, {"options": dataclasses.replace(QUICK, queries=7), "reference": Toy("plain", scale=2)}):
+        with pytest.raises(ValueError, match="already holds an audit"):
+            pp.audit(Toy(), clips, **{"options": QUICK} | more, out=tmp_path)
+    pp.audit(Toy(), clips, options=QUICK, out=tmp_path, overwrite=True)
+    assert "reference" not in json.loads((tmp_path / "audit.json").read_text())["command"]
+
+
 def test_the_largest_of_many_rises_is_no_proof_that_one_is_there():
     """One of twelve budgets does less by chance alone: without correction that would be told of nearly every model."""
     rng, up = np.random.default_rng(0), 0
