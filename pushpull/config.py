@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -162,14 +162,15 @@ def described(cls: type) -> dict[str, str]:
     return notes
 
 
-def _add_flags(parser, cls, prefix):
-    """Flags for every field of ``cls``; the dotted paths of all of them."""
+def _add_flags(parser, cls, prefix, usual=None):
+    """Flags for every field of ``cls``; the dotted paths of all of them. ``usual`` has what those not given are."""
     title = inspect.getdoc(cls).splitlines()[0].split("; ")[0].rstrip(".:")
     group = parser.add_argument_group(f"{title} ({prefix}*)" if prefix else title)
     notes, paths = described(cls), []
     for field in (field for field in fields(cls) if not is_dataclass(field.type)):
         paths.append(prefix + field.name)
-        default = "" if field.default == "" else f" [{field.default}]"
+        default = getattr(usual, field.name, field.default)
+        default = "" if default == "" else f" [{default}]"
         text = (notes.get(field.name, "") + default).replace("%", "%%")
         # SUPPRESS tells a flag that was given from one that was not: only the former overrides the file.
         group.add_argument(
@@ -181,7 +182,8 @@ def _add_flags(parser, cls, prefix):
             help=text.strip(),
         )
     for field in (field for field in fields(cls) if is_dataclass(field.type)):
-        paths += _add_flags(parser, field.type, f"{prefix}{field.name}.")
+        inner = field.default if field.default_factory is MISSING else field.default_factory()
+        paths += _add_flags(parser, field.type, f"{prefix}{field.name}.", getattr(usual, field.name, inner))
     return paths
 
 

@@ -178,6 +178,20 @@ def test_help_shows_groups_and_defaults(capsys):
     assert "How the wall is painted (paint.*):" in shown and "how much, all in all 100 %. [1.5]" in shown
 
 
+def test_help_tells_the_defaults_that_hold_where_an_option_stands(capsys):
+    @dataclass(frozen=True)
+    class Shed:
+        """A shed."""
+
+        paint: Paint = field(default_factory=lambda: Paint(coats=1))
+
+    with pytest.raises(SystemExit):
+        parse_options(Shed, ["--help"], argparse.ArgumentParser())
+    shown = capsys.readouterr().out
+    assert "--paint.coats INT" in shown and "[1]" in shown and "[2]" not in shown
+    assert parse_options(Shed, [], argparse.ArgumentParser())[0].paint.coats == 1
+
+
 def test_every_training_option_has_help():
     def missing(cls, prefix=""):
         notes = described(cls)
