@@ -28,7 +28,6 @@ from pushpull.runs.save import REPORT
 log = logging.getLogger("pushpull.demo")
 REFUSALS = (MediaError, CheckpointError, ValueError)
 ANSWERED = ("spec", "budgets", "metrics", "storage", "digest", "survive")  # what of a report the API answers with
-FULL = "Too many people are waiting. Try again in some minutes."
 RESULTS_ARE_THERE = "The results are there, writing files"
 RUN, READS, ASKING, STOP = "Run the attack", "Reading the clip …", "Asking the model …", "Stop, keep the best"
 
@@ -214,10 +213,10 @@ class Actions:
         return gr.skip() if place is None else panels.waiting(in_words(place))
 
     def turned_away(self, request: gr.Request):
-        """The browser lost an attack: the queue took no more, or it was cancelled and all is said."""
+        """The browser lost an attack: it was not taken, or it was cancelled and all is said."""
         if not self.context.requests.refused(request.session_hash):
             return gr.skip()
-        return self.idle() | {self.ui.progress: panels.alert(FULL)}
+        return self.idle() | {self.ui.progress: panels.alert(self.context.line.refusal())}
 
     def stop(self, request: gr.Request):
         """End the visitor's attack at its next step and keep what it has."""

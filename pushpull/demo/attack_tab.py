@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import gradio as gr
 
 from pushpull.demo import models, panels
-from pushpull.demo.actions import FULL, READS, RUN, STOP, Actions
+from pushpull.demo.actions import READS, RUN, STOP, Actions
 from pushpull.demo.context import DemoContext
 from pushpull.demo.example import Example
 from pushpull.demo.first_visit import COPY, OPEN_LINKED, FirstVisit
@@ -23,6 +23,7 @@ from pushpull.demo.form import (
 )
 from pushpull.demo.form_fits import FormFits
 from pushpull.demo.intake import MAX_SECONDS
+from pushpull.demo.line import FULL
 from pushpull.demo.noises import UNIVERSAL, noise_card
 from pushpull.demo.noises import choices as noise_choices
 

@@ -8,7 +8,7 @@ from gradio.components import Component
 
 from pushpull.attacks import Step
 from pushpull.demo import compare_view, models, panels
-from pushpull.demo.actions import FULL, READS, RESULTS_ARE_THERE, STOP, Actions, face_cards
+from pushpull.demo.actions import READS, RESULTS_ARE_THERE, STOP, Actions, face_cards
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.context import DemoContext, poster
 from pushpull.demo.form import Form
@@ -191,10 +191,10 @@ class CompareActions:
         return gr.skip() if place is None else panels.waiting(in_words(place))
 
     def turned_away(self, request: gr.Request):
-        """The browser lost a comparison: the queue took no more, or it was cancelled and all is said."""
+        """The browser lost a comparison: it was not taken, or it was cancelled and all is said."""
         if not self.context.requests.refused(self.visitor(request)):
             return gr.skip()
-        return self.idle() | {self.ui.progress: panels.alert(FULL)}
+        return self.idle() | {self.ui.progress: panels.alert(self.context.line.refusal())}
 
     def stop(self, request: gr.Request):
         """End the comparison at its next step and keep what there is."""

@@ -64,8 +64,14 @@ def model_form(ui: SimpleNamespace, context: DemoContext) -> None:
         elem_id="pp-compare-models",
     )
     ui.how = gr.Radio([(text, key) for key, text in HOW.items()], value=WHITE_BOX, label="How", elem_id="pp-how")
+    # Its choices are those models: gradio would refuse one that the page shows before it is told of others.
     ui.source = gr.Dropdown(
-        chosen, value=next(iter(chosen), None), label="Noise made on", visible=False, elem_id="pp-source"
+        chosen,
+        value=next(iter(chosen), None),
+        allow_custom_value=True,
+        label="Noise made on",
+        visible=False,
+        elem_id="pp-source",
     )
 
 

@@ -11,6 +11,8 @@ import gradio as gr
 REMEMBERED = 10  # of the attacks that ended, how many the expected wait is reckoned from
 REST = 20.0  # seconds for player and files, before any were made
 KNOWN = 0.05  # of a piece of work, from where on its pace tells how long it takes
+FULL = "Too many people are waiting. Try again in some minutes."
+ODD = "It was not run: a value of the form is none that it can have. Correct it, then run again."
 ATTACKS, CLIPS = "cpu", "reading"  # gradio's concurrency_id of what waits for its turn
 
 
@@ -115,6 +117,13 @@ class Line:
             counted[f"{name}_waiting"] = 0 if queue is None else len(queue.queue)
             counted[f"{name}_running"] = 0 if queue is None else queue.current_concurrency
         return counted
+
+    def refusal(self) -> str:
+        """Why gradio did not take an attack, in a sentence: so many wait, or it found a value out of its range."""
+        queues = getattr(self._page, "_queue", None)
+        # Some of those who made it full may have gone since.
+        full = queues is None or queues.max_size is None or 2 * len(queues) >= queues.max_size
+        return FULL if full else ODD
 
     def _queue(self, kind: str):
         # gradio has no public way to ask for one visitor's place.

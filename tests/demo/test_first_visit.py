@@ -151,6 +151,16 @@ def test_a_full_queue_says_so(visitor, served):
     assert visitor.page.locator("#pp-run").is_enabled()
 
 
+def test_a_value_out_of_its_range_is_not_called_a_full_queue(visitor):
+    visitor.choose_sample()
+    visitor.page.click("#pp-advanced button")
+    visitor.page.fill("#pp-advanced input[max='2147483647']", "-3")
+    visitor.page.click("#pp-run")
+    visitor.page.wait_for_selector("#pp-progress >> text=a value of the form")
+    assert "less than minimum value 0" in visitor.page.locator(".toast-body").inner_text()
+    assert visitor.page.locator("#pp-run").is_enabled()
+
+
 # --- for everybody ---
 
 

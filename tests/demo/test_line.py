@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pushpull.demo.line import REST, Line, Place, Turn, in_words
+from pushpull.demo.line import FULL, ODD, REST, Line, Place, Turn, in_words
 
 
 @pytest.fixture
@@ -18,7 +18,8 @@ def moment(monkeypatch):
 class Queues:
     """Gradio's queues: false where nobody waits, for their length is that of what waits."""
 
-    def __init__(self, queue):
+    def __init__(self, queue, max_size=20):
+        self.max_size = max_size
         self.event_queue_per_concurrency_id = {"cpu": queue}
 
     def __len__(self):
@@ -30,6 +31,14 @@ def waiting(line, *visitors, running=1):
         queue=[SimpleNamespace(session_hash=name) for name in visitors], current_concurrency=running
     )
     line.follow(SimpleNamespace(_queue=Queues(queue)))
+
+
+@pytest.mark.parametrize(("number", "words"), [(20, FULL), (18, FULL), (1, ODD), (0, ODD)])
+def test_what_was_not_taken_is_told_by_how_many_wait(number, words):
+    line = Line()
+    assert line.refusal() == FULL, "nothing is known yet"
+    waiting(line, *map(str, range(number)))
+    assert line.refusal() == words
 
 
 def test_places_are_counted_from_the_one_whose_turn_it_is():
