@@ -149,15 +149,17 @@ class Actions:
 
     # Choosing a face and a model
 
-    def pick_face(self, subject: Subject | None, event: gr.EventData):
+    def pick_face(self, request: gr.Request, subject: Subject | None, event: gr.EventData):
         """A face's card was clicked."""
+        self.context.requests.leave(request.session_hash)
         face = int(event.card)
         if subject is None or not 0 <= face < len(subject.footage.clips):
             return {self.ui.progress: panels.alert("That face is gone. Choose a clip.")}
         return {self.ui.face: face} | self._asking()
 
-    def pick_model(self, subject: Subject | None, model: str):
+    def pick_model(self, request: gr.Request, subject: Subject | None, model: str):
         """Another model was chosen: its card."""
+        self.context.requests.leave(request.session_hash)
         card = {self.ui.card: models.model_card(self.context.detectors.cards().get(model))}
         return card if subject is None else card | self._asking()
 

@@ -97,14 +97,15 @@ class CompareActions:
         ui, index = self.ui, int(event.card)
         wanted = self.context.requests.wanted(self.visitor(request))
         if index == ATTACK_TAB and other is not None:
-            yield self._taken(other, other_face, ATTACK_TAB, other) | self.idle()
+            yield self._no_results() | self._taken(other, other_face, ATTACK_TAB, other)
             return
         samples = self.context.samples()
         if not 0 <= index < len(samples):
             yield self.idle() | {ui.status: panels.alert("That clip is gone. Reload the page.")}
             return
         begun = {ui.gallery: self.gallery(index, other), ui.status: panels.waiting(f"Reading {samples[index].title}")}
-        yield self.idle() | begun | {ui.run: gr.Button(READS, interactive=False)}
+        before = {ui.subject: None, ui.face: 0, ui.faces: gr.HTML("", visible=False)} | self._no_results()
+        yield before | begun | {ui.run: gr.Button(READS, interactive=False)}
 
         def work(report):
             subject = self.context.read_sample(samples[index], report=report)
@@ -128,12 +129,13 @@ class CompareActions:
         if wanted():
             yield self._taken(subject, face, index, other) | self.idle()
 
-    def pick_face(self, subject: Subject | None, event: gr.EventData) -> Updates:
+    def pick_face(self, request: gr.Request, subject: Subject | None, event: gr.EventData) -> Updates:
         """A face's card was clicked."""
+        self.context.requests.leave(self.visitor(request))
         face = int(event.card)
         if subject is None or not 0 <= face < len(subject.footage):
-            return {self.ui.status: panels.alert("That face is gone. Choose a clip.")}
-        return {self.ui.face: face, self.ui.faces: face_cards(subject, None, face)}
+            return self.idle() | {self.ui.status: panels.alert("That face is gone. Choose a clip.")}
+        return self._no_results() | {self.ui.face: face, self.ui.faces: face_cards(subject, None, face)}
 
     def _taken(self, subject: Subject, face: int, chosen: int, other: Subject | None) -> Updates:
         ui = self.ui
@@ -185,6 +187,11 @@ class CompareActions:
             ui.clock: gr.Timer(active=False),
         }
 
+    def _no_results(self) -> Updates:
+        ui = self.ui
+        cleared = dict.fromkeys((ui.progress, ui.sentence, ui.numbers, ui.files), "")
+        return self.idle() | cleared | {ui.player: NOT_YET}
+
     def where(self, request: gr.Request):
         """Somebody waits for a turn: their place, and how long it will be."""
         place = self.context.line.place(request.session_hash)
@@ -214,8 +221,7 @@ class CompareActions:
     def compare(self, request: gr.Request, subject: Subject | None, face: int, names, how, source, *values):
         """Run the comparison that the form describes, with live progress."""
         if self._problem(subject, names):
-            yield self.idle()
-            return
+            return  # it was said before the queue, and the buttons may be those of the next request by now
         with self.context.line.turn() as turn, self.context.requests.begin(self.visitor(request)) as stop:
             yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
             yield from self._compare(turn, stop, subject, face, names, how, source, *values)

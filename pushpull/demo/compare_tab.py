@@ -117,10 +117,10 @@ def wire(page: gr.Blocks, ui: SimpleNamespace, act: CompareActions, shared: Simp
 
     ui.gallery.select(choose(act.context, act.visitor), None, ui.run, **QUICK)
     reading = READING | {"trigger_mode": "multiple", "show_progress_on": ui.status}
-    picked = ui.gallery.select(act.pick_clip, other, [*clip, *buttons], **reading)
+    picked = ui.gallery.select(act.pick_clip, other, [*clip, *results], **reading)
     picked.failure(unread(ui, act), None, [ui.status, *buttons], **QUICK)
     ui.clock.tick(act.where, None, ui.progress, **QUICK)
-    ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.faces, ui.status], **QUICK)
+    ui.faces.select(act.pick_face, ui.subject, [ui.face, ui.faces, ui.status, *results], **QUICK)
     ui.models.change(act.choose_models, [ui.models, ui.source], ui.source, **QUICK)
     ui.how.change(lambda how: gr.Dropdown(visible=how == TRANSFER), ui.how, ui.source, **QUICK)
     within = QUICK | {"js": WITHIN.replace("BOX", "pp-compare-eps"), "trigger_mode": "always_last"}

@@ -176,12 +176,12 @@ def progress(
         share: of the whole work, 0..1.
         note: what is done instead of a step.
     """
-    items = []
+    items, otherwise = [], "waits" if share < 1 else "left out"
     for name in names:
         said, state = told.get(name), "done" if name in told else "now" if name == now else ""
         if said is None and name == now and trace:
             said = f"step {trace[-1].step} of {trace[-1].steps}, {100 * trace[-1].flipped_share:.0f} % flipped"
-        items.append(f'<li class="{state}">{escape(name)}<span>{escape(said or "waits")}</span></li>')
+        items.append(f'<li class="{state}">{escape(name)}<span>{escape(said or otherwise)}</span></li>')
     text = note or (f"Attacking {now}" if now else "Starting")
     head = f"<header><b>{escape(text)}</b><span>{100 * share:.0f} %</span></header>"
     bar = f'<div class="pp-bar"><i style="width:{100 * share:.1f}%"></i></div>'

@@ -22,6 +22,12 @@ class Requests:
     def choose(self, visitor: str) -> None:
         """The visitor chose another clip, or took theirs away: what is still read of the one before is not wanted."""
         _put(self._choices, visitor, object())
+        self.leave(visitor)
+
+    def leave(self, visitor: str) -> None:
+        """Another clip, face or model ends what the visitor asked for, as Cancel does; if there is anything to end."""
+        if visitor in self._waiting or visitor in self._running:
+            self.withdraw(visitor)
 
     def wanted(self, visitor: str) -> Callable[[], bool]:
         """Of what is read from now on: whether the visitor still wants it, having chosen nothing else since."""
@@ -35,6 +41,7 @@ class Requests:
     def withdraw(self, visitor: str) -> None:
         """Cancel was pressed; the browser will report the request as failed, sooner or later."""
         self._waiting.pop(visitor, None)
+        self._running.pop(visitor, None)
         _put(self._cancelled, visitor, time.monotonic())
 
     @contextmanager
@@ -44,6 +51,11 @@ class Requests:
         stop = self._running[visitor] = threading.Event()
         try:
             yield stop
+        except GeneratorExit:
+            # Gradio ended it, perhaps before it is told here why.
+            if self._running.get(visitor) is stop:
+                self.withdraw(visitor)
+            raise
         finally:
             # One that was cancelled may end after the visitor's next one began.
             if self._running.get(visitor) is stop:

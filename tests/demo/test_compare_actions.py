@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 from browser_support import write_face, write_model
 
-from pushpull.demo.compare_actions import ATTACK_TAB, TRANSFER, WHITE_BOX, CompareActions, Progress
+from pushpull.demo.compare_actions import ATTACK_TAB, NOT_YET, TRANSFER, WHITE_BOX, CompareActions, Progress
 from pushpull.demo.context import DemoContext
 from pushpull.demo.line import Turn
 from pushpull.demo.loaded import DetectorCache
@@ -51,7 +51,28 @@ def test_a_sample_is_read_and_its_face_chosen(act):
     assert not begun["run"].interactive and last["run"].interactive, "nothing can be run until the clip was read"
     (gone,) = act.pick_clip(ASKER, None, 0, SimpleNamespace(card=7))
     assert "gone" in gone["status"] and gone["run"].interactive
-    assert "gone" in act.pick_face(last["subject"], SimpleNamespace(card=3))["status"]
+    assert "gone" in act.pick_face(ASKER, last["subject"], SimpleNamespace(card=3))["status"]
+
+
+@pytest.mark.parametrize("what", ["face", "clip"])
+def test_another_face_or_clip_ends_a_comparison_and_leaves_nothing_of_it(act, subject, what):
+    act.queue_up(ASKER, subject, NAMES)
+    running = act.compare(ASKER, subject, 0, NAMES, WHITE_BOX, None, *VALUES)
+    next(running)
+    if what == "face":
+        told = act.pick_face(ASKER, subject, SimpleNamespace(card=0))
+    else:
+        told = next(act.pick_clip(ASKER, None, 0, SimpleNamespace(card=0)))
+        assert told["subject"] is None and not told["faces"].visible, "they are the clip's before"
+    running.close()
+    assert [told[name] for name in ("progress", "sentence", "numbers", "files")] == [""] * 4
+    assert told["player"] == NOT_YET and not told["brakes"].visible and not told["clock"].active
+    act.queue_up(ASKER, subject, NAMES)
+    assert act.turned_away(ASKER) == gr.skip(), "it was about the one that was ended"
+
+
+def test_what_could_not_be_compared_leaves_the_buttons_to_the_next(act, subject):
+    assert list(act.compare(ASKER, subject, 0, NAMES[:1], WHITE_BOX, None, *VALUES)) == []
 
 
 @pytest.mark.parametrize(
@@ -107,6 +128,7 @@ def test_progress_counts_whole_models_and_the_one_that_runs():
     state.done("a", run)
     assert state.attacked == 0.5 and "3 of 9 frames flipped" in state.html("Done")
     assert "100 %" not in state.html() and "100 %" in state.html("Done", done=True)
+    assert "waits" in state.html() and "left out" in state.html("Stopped early", done=True)
 
 
 def test_a_cancelled_comparison_is_not_taken_for_a_refused_one(act, subject):

@@ -38,6 +38,34 @@ def test_word_of_a_cancelled_request_does_not_count_against_the_next(requests, m
     assert requests.refused("ann"), "nobody told of the first"
 
 
+@pytest.mark.parametrize("choose", [Requests.choose, Requests.leave], ids=["clip", "face or model"])
+@pytest.mark.parametrize("began", [False, True], ids=["waiting", "running"])
+@pytest.mark.parametrize("closed_first", [False, True], ids=["told first", "closed first"])
+def test_what_another_choice_ended_does_not_count_against_the_next(requests, choose, began, closed_first):
+    def attack():
+        with requests.begin("ann"):
+            yield
+
+    requests.ask("ann")
+    running = attack()
+    if began:
+        next(running)
+    if closed_first:
+        running.close()
+    choose(requests, "ann")
+    running.close()
+    requests.ask("ann")
+    assert not requests.refused("ann"), "it was about the one that the choice ended"
+    assert requests.refused("ann"), "it was about the second"
+
+
+def test_a_choice_while_nothing_is_asked_for_hides_no_refusal(requests):
+    requests.leave("ann")
+    requests.choose("ann")
+    requests.ask("ann")
+    assert requests.refused("ann")
+
+
 def test_a_stop_reaches_its_own_visitor(requests):
     with requests.begin("ann") as anns, requests.begin("ben") as bens:
         assert requests.stop("ann") and not requests.stop("cleo")

@@ -91,6 +91,21 @@ def test_two_models_are_compared_and_taken_away(page, served):
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
+def test_another_clip_ends_a_comparison_and_the_next_one_runs(page):
+    open_tab(page, "Compare")
+    choose_sample(page)
+    set_steps(page, 100)
+    page.click("#pp-compare-run")
+    page.wait_for_selector("#pp-compare-progress >> text=of 100")
+    page.click("#pp-compare-gallery [data-card='0']")
+    page.wait_for_selector("#pp-compare-run:has-text('Compare them'):enabled")
+    page.wait_for_selector("#pp-compare-stop", state="hidden")
+    assert page.locator("#pp-compare-progress .pp-run").count() == 0
+    set_steps(page, 1)
+    page.click("#pp-compare-run")
+    page.wait_for_selector("#pp-compare-files a")
+
+
 def test_the_clip_of_the_attack_tab_is_the_one_to_compare_on(page, monkeypatch):
     steps = Progress.step
     # Steps that take their time: a browser that is slow today still finds the comparison running.
