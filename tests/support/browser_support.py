@@ -147,18 +147,23 @@ class Visitor:
 
     def set_steps(self, steps):
         self.page.click("#pp-advanced button")
-        slider = self.page.locator("#pp-steps input[type=range]")
+        self._slide("#pp-steps", steps)
+
+    def _slide(self, field, value):
+        slider, box = (self.page.locator(f"{field} input[type={kind}]") for kind in ("range", "number"))
         for _ in range(40):  # a slider that has only just come into view may not listen yet
-            self.page.fill("#pp-steps input[type=number]", str(steps))
-            self.page.press("#pp-steps input[type=number]", "Enter")
+            box.fill(str(value))
+            box.press("Enter")
             self.page.wait_for_timeout(250)
-            if slider.input_value() == str(steps):
+            if slider.input_value() == str(value):
                 break
-        assert slider.input_value() == str(steps)
+        assert slider.input_value() == str(value)
 
     def begin_a_long_attack(self):
+        """One that lasts while another visitor's page loads, where the processor is shared with others as well."""
         self.choose_sample()
         self.set_steps(100)
+        self._slide("#pp-restarts", 10)
         self.page.click("#pp-run")
         self.page.wait_for_selector("#pp-progress .pp-curve")
 
