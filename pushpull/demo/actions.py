@@ -20,6 +20,7 @@ from pushpull.demo.intake import MAX_SECONDS, Subject, take_in
 from pushpull.demo.line import Turn, in_words
 from pushpull.demo.outcome import PREPARED, WRITTEN_BEFORE, carry_out
 from pushpull.demo.presentation import clean_view, score
+from pushpull.demo.requests import NOTHING
 from pushpull.detectors import CheckpointError
 from pushpull.media import MediaError
 from pushpull.runs.run import most_speaking
@@ -75,8 +76,9 @@ class Actions:
         else:
             yield from self.take_upload(request, path, model, start)
 
-    def clear(self):
+    def clear(self, request: gr.Request):
         """The visitor's clip was removed."""
+        self.context.requests.choose(request.session_hash, NOTHING)
         return self._blank(None)
 
     def _blank(self, sample: int | None) -> dict:
@@ -120,17 +122,21 @@ class Actions:
             with BackgroundTask(work) as task:
                 for share, text, faces in task.reports():
                     if not wanted():
-                        return
+                        break
                     found = {ui.faces: panels.found(faces)} if faces else {}
                     said = {ui.status: panels.working(share, text), ui.player: panels.reading(title, share, text)}
                     yield said | found
-                subject, scores, address, chosen = task.result()
+                else:
+                    subject, scores, address, chosen = task.result()
         except Exception as error:
             if wanted():
                 failed = {ui.status: self.refuse(error, "This clip cannot be used")}
                 yield self.idle() | failed | {ui.player: panels.NOTHING_YET}
-            return
+                return
         if not wanted():
+            # What was told last of the reading may have reached the page after it was cleared.
+            if self.context.requests.has_nothing(request.session_hash):
+                yield self._blank(None)
             return
         yield self.idle() | {
             ui.subject: subject,

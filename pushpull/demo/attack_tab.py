@@ -206,7 +206,7 @@ def start(begin: Callable, ui: SimpleNamespace, act: Actions, form: list):
 
 
 def choose(context: DemoContext, visitor: Callable[[gr.Request], str] = lambda request: request.session_hash):
-    """A listener for another clip, or none, that ends the reading of the one before; it comes before the new one's.
+    """A listener for another clip that ends the reading of the one before; it comes before the new one's.
 
     It gives what becomes of the button that runs an attack: nothing can be run until the new one was read.
     """
@@ -247,8 +247,8 @@ def wire(ui: SimpleNamespace, act: Actions, visit: FirstVisit) -> None:
     # Another clip, face or model ends the attack on the one before: its results would not belong to what is shown.
     # These listeners come first: a browser waits for each of an event's before it turns to the next, seconds where a
     # clip is read, and would then end an attack that was started meanwhile.
-    others = (ui.gallery.select, ui.video.upload, ui.video.stop_recording, ui.video.clear, ui.retake.click)
-    for event in (ui.cancel.click, *others, ui.faces.select, ui.model.change):
+    others = (ui.gallery.select, ui.video.upload, ui.video.stop_recording, ui.retake.click)
+    for event in (ui.cancel.click, *others, ui.video.clear, ui.faces.select, ui.model.change):
         event(None, cancels=running, api_visibility="private")
     for event in others:
         event(choose(visit.context), None, ui.run, **QUICK)

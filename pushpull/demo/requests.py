@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 REMEMBERED = 1000  # visitors who asked and went away before their turn
+NOTHING = object()  # what somebody has chosen who took their clip away
 LATE = 15.0  # seconds that a browser may take to tell of a cancelled request
 
 
@@ -19,10 +20,14 @@ class Requests:
         self._running: dict[str, threading.Event] = {}
         self._choices: dict[str, object] = {}
 
-    def choose(self, visitor: str) -> None:
-        """The visitor chose another clip, or took theirs away: what is still read of the one before is not wanted."""
-        _put(self._choices, visitor, object())
+    def choose(self, visitor: str, clip: object = None) -> None:
+        """The visitor chose another clip, or NOTHING: what is still read of the one before is not wanted."""
+        _put(self._choices, visitor, clip or object())
         self.leave(visitor)
+
+    def has_nothing(self, visitor: str) -> bool:
+        """Whether the visitor took their clip away and has chosen none since."""
+        return self._choices.get(visitor) is NOTHING
 
     def leave(self, visitor: str) -> None:
         """Another clip, face or model ends what the visitor asked for, as Cancel does; if there is anything to end."""

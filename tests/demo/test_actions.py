@@ -60,7 +60,7 @@ def test_nothing_can_be_run_until_a_clip_was_read_or_refused(act, tmp_path):
         act.take_upload(ANNA, None, "talknet-lite"),
         act.retake(ANNA, None, 0, 0.0, "talknet-lite"),
         act.retake(ANNA, str(read), None, 0.0, "talknet-lite"),
-        iter([act.clear()]),
+        iter([act.clear(ANNA)]),
         iter([unread(act.ui, act)()]),
     ):
         button = chose(ANNA)
@@ -77,6 +77,10 @@ def test_another_clip_ends_the_reading_of_the_one_before(act, monkeypatch):
     assert "Reading" in next(updates)["player"]  # somebody else's clip
     act.context.requests.choose("anna")
     assert list(updates) == []
+    # What was told last may reach the page after it was cleared: it is taken back.
+    updates = act.read_sample(ANNA, 0, "talknet-lite")
+    assert "Reading" in next(updates)["status"] and act.clear(ANNA)["status"] == ""
+    assert [update["status"] for update in updates] == [""]
     # So with what a model is asked meanwhile.
     monkeypatch.setattr(
         act, "_show", lambda *_: act.context.requests.choose("anna") or {"player": "of the clip before"}

@@ -334,6 +334,7 @@ def test_another_clip_may_be_chosen_while_one_is_read_and_one_taken_away_stays_a
     page.wait_for_selector("#pp-status >> text=still looking")
     page.click("#pp-video button[aria-label=Clear]")
     page.wait_for_selector("#pp-player >> text=Choose a clip")
+    page.wait_for_function("document.querySelector('#pp-status').innerText.trim() === ''")
     page.wait_for_timeout(500)
     assert page.locator("#pp-status").inner_text().strip() == ""
     assert page.locator("#pp-run").is_enabled()

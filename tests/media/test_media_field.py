@@ -66,7 +66,8 @@ def test_a_part_of_a_transport_stream_begins_with_its_own_picture(start):
 )
 def test_whole_files_are_taken_for_whole(name, seconds, tmp_path):
     subject = take_in(FIELD / name, ResultStore(root=tmp_path))
-    assert subject.footage.seconds == pytest.approx(seconds, abs=0.05) and not subject.silent and not subject.cut
+    assert subject.footage.seconds == pytest.approx(seconds, abs=0.05)
+    assert not subject.footage.silent and not subject.cut
 
 
 @needs_field
