@@ -221,7 +221,10 @@ class CompareActions:
     def compare(self, request: gr.Request, subject: Subject | None, face: int, names, how, source, *values):
         """Run the comparison that the form describes, with live progress."""
         if self._problem(subject, names):
-            return  # it was said before the queue, and the buttons may be those of the next request by now
+            # It was said before the queue, and the buttons may be those of the next request by now. A generator that
+            # ends without a word would have gradio empty its outputs, what was said among them.
+            yield gr.skip()
+            return
         with self.context.line.turn() as turn, self.context.requests.begin(self.visitor(request)) as stop:
             yield {self.ui.clock: gr.Timer(active=False), self.ui.progress: panels.waiting("Starting")}
             yield from self._compare(turn, stop, subject, face, names, how, source, *values)

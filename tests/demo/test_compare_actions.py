@@ -71,8 +71,9 @@ def test_another_face_or_clip_ends_a_comparison_and_leaves_nothing_of_it(act, su
     assert act.turned_away(ASKER) == gr.skip(), "it was about the one that was ended"
 
 
-def test_what_could_not_be_compared_leaves_the_buttons_to_the_next(act, subject):
-    assert list(act.compare(ASKER, subject, 0, NAMES[:1], WHITE_BOX, None, *VALUES)) == []
+def test_what_could_not_be_compared_leaves_the_buttons_to_the_next_and_what_was_said(act, subject):
+    # Without a yield gradio would empty all outputs.
+    assert list(act.compare(ASKER, subject, 0, NAMES[:1], WHITE_BOX, None, *VALUES)) == [gr.skip()]
 
 
 @pytest.mark.parametrize(

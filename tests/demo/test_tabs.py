@@ -61,6 +61,8 @@ def test_two_models_are_compared_and_taken_away(page, served):
     open_tab(page, "Compare")
     page.click("#pp-compare-run")
     page.wait_for_selector("#pp-compare-progress >> text=Choose a clip first")
+    page.wait_for_timeout(1500)
+    assert page.locator("#pp-compare-progress >> text=Choose a clip first").is_visible(), "it was wiped away"
     choose_sample(page)
     set_steps(page, 1)
     page.click("#pp-how label:has-text('noise on all')")
