@@ -134,11 +134,12 @@ def test_progress_counts_whole_models_and_the_one_that_runs():
 
 def test_a_cancelled_comparison_is_not_taken_for_a_refused_one(act, subject):
     """The browser reports both as failed; of the cancelled one perhaps when the next already runs."""
-    act.queue_up(ASKER, subject, NAMES)
-    assert "Too many people" in act.turned_away(ASKER)["progress"]
-    act.queue_up(ASKER, subject, NAMES)
-    act.cancelled(ASKER)
-    assert act.turned_away(ASKER) == gr.skip()
-    act.queue_up(ASKER, subject, NAMES)
-    assert next(act.compare(ASKER, subject, 0, NAMES, WHITE_BOX, None, *VALUES))
-    assert act.turned_away(ASKER) == gr.skip()
+    asker = SimpleNamespace(session_hash="berta")  # who has cancelled nothing within the last seconds
+    act.queue_up(asker, subject, NAMES)
+    assert "Too many people" in act.turned_away(asker)["progress"]
+    act.queue_up(asker, subject, NAMES)
+    act.cancelled(asker)
+    assert act.turned_away(asker) == gr.skip()
+    act.queue_up(asker, subject, NAMES)
+    assert next(act.compare(asker, subject, 0, NAMES, WHITE_BOX, None, *VALUES))
+    assert act.turned_away(asker) == gr.skip()
