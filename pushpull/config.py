@@ -14,16 +14,31 @@ from typing import TypeVar
 from pushpull.files import read_text
 
 T = TypeVar("T")
+MODULE = "python -m "  # how a module that is run as a command calls itself
 
 
 class Parser(argparse.ArgumentParser):
     """argparse's, but flags are written out: an abbreviated one is refused, for its commands as well.
 
-    By half of a name a later version's flag would be meant, or another than was thought of.
+    By half of a name a later version's flag would be meant, or another than was thought of. A command calls itself by
+    what was typed: ``pushpull perturb``, where that was it, in place of ``python -m pushpull.perturb``.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **{"allow_abbrev": False} | kwargs)
+        if self.prog.startswith(MODULE) and (typed := _typed()):
+            _module, *command = self.prog.removeprefix(MODULE).split()
+            self.prog = " ".join([typed, *command])
+
+
+def _typed() -> str | None:
+    """``pushpull NAME`` where the console command was typed so; ``sys.argv`` no longer tells once a module runs."""
+    match sys.orig_argv:
+        case [_, "-m", "pushpull", name, *_]:
+            return f"pushpull {name}"
+        case [_, program, name, *_] if Path(program).stem == "pushpull":
+            return f"pushpull {name}"
+    return None
 
 
 def from_dict(cls: type[T], values: dict, *, where: str = "") -> T:

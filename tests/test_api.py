@@ -17,6 +17,7 @@ import pushpull as pp
 from pushpull import __main__ as console
 from pushpull import perturb
 from pushpull.attacks import ATTACKS, BIM
+from pushpull.config import Parser
 from pushpull.runs.report import read_report
 
 ROOT = Path(__file__).parents[1]
@@ -229,3 +230,17 @@ def test_the_console_command(arguments, code, says, capsys):
         sys.argv = argv
     said = capsys.readouterr()
     assert says in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "prog", "called"),
+    [
+        (["bin/pushpull", "zoo", "--help"], "python -m pushpull.training.zoo", "pushpull zoo"),
+        (["-m", "pushpull", "universal", "fit"], "python -m pushpull.universal fit", "pushpull universal fit"),
+        (["-m", "pushpull.universal", "fit"], "python -m pushpull.universal fit", "python -m pushpull.universal fit"),
+        (["bin/pytest"], "python -m xab", "python -m xab"),
+    ],
+)
+def test_a_command_calls_itself_by_what_was_typed(typed, prog, called, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", *typed])
+    assert Parser(prog=prog).prog == called
