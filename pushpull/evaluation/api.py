@@ -18,8 +18,8 @@ from pushpull.evaluation.finished import check_audit
 from pushpull.evaluation.studies import WORST
 from pushpull.evaluation.subjects import Subject
 from pushpull.evaluation.summary import Subset, summarise, worst_of
-from pushpull.evaluation.written import as_csv
-from pushpull.files import check_folder, replacing
+from pushpull.evaluation.written import add_to_csv
+from pushpull.files import check_folder
 
 
 def evaluate(
@@ -49,17 +49,19 @@ def evaluate(
         modality: "both", "audio" or "video".
         objective: one of ``pushpull.attacks.objectives``, or several, each with every attack; "training_aware" is
             "inference_aware" for detectors without the heads it needs.
-        out: folder for records, so that the same call goes on where it was stopped, and for results.csv.
+        out: folder for records, so that the same call goes on where it was stopped, and for results.csv, which gathers
+            the rows of every call with this folder.
         batch: clips attacked together.
         point: where they decide, of ``pushpull.detectors.POINTS``; None: detectors as they are, those by their names as
             ``load_detector`` loads them.
         on_examples: called with the number of clips that were done, after every batch.
 
     Returns:
-        A row for each detector, attack and objective: "model", "sha256", "point", "threshold", "attack", "objective"
-        and what ``pushpull.evaluation.summary.summarise`` gives, rates in 0..1 with 95 % intervals over clips. Of
-        several attacks or objectives, every detector's last row is their worst case ("worst case", "all"): of every
-        clip the attack that left the fewest frames right.
+        A row for each detector, attack and objective: what was done to what ("model", "sha256", "point", "threshold",
+        "clips", a hash of them all, "modality", "eps_av", "seed", "attack", "parameters", "objective") and what
+        ``pushpull.evaluation.summary.summarise`` gives, rates in 0..1 with 95 % intervals over clips. Of several
+        attacks or objectives, every detector's last row is their worst case ("worst case", "all", and of how many):
+        of every clip the attack that left the fewest frames right.
 
     Raises:
         ValueError, CheckpointError: no clips, some with labels and some without, no attack, or a detector, attack or
@@ -80,20 +82,21 @@ def evaluate(
         on_examples=on_examples,
     )
     subset, rows = Subset.of(evaluator.examples, seed=seed), []
+    common = {"clips": evaluator.hashes[""], "modality": modality, "eps_av": float(eps_av), "seed": int(seed)}
     for subject in subjects:
         told = {"model": subject.name, "sha256": subject.sha256}
-        told |= {"point": subject.point.name, "threshold": subject.point.threshold}
+        told |= {"point": subject.point.name, "threshold": subject.point.threshold} | common
         found = []
         for condition in (replace(condition, source=subject.name) for condition in conditions):
             found.append(evaluator.run(condition)[subject.name])
             used = subject.objective(condition.objective, evaluator.clean(subject.name)[0])
-            made = {"attack": condition.attack_name, "objective": used}
+            made = {"attack": condition.attack_name, "parameters": condition.parameters, "objective": used}
             rows.append(told | made | summarise(subset, found[-1]))
         if len(found) > 1:
-            rows.append(told | {"attack": WORST, "objective": "all"} | summarise(subset, worst_of(found)))
+            made = {"attack": WORST, "parameters": {"over": len(found)}, "objective": "all"}
+            rows.append(told | made | summarise(subset, worst_of(found)))
     if out is not None:
-        with replacing(Path(out) / "results.csv", "w") as file:
-            file.write(as_csv(rows))
+        add_to_csv(Path(out) / "results.csv", rows, (*told, *made))
     return rows
 
 

@@ -96,9 +96,14 @@ class Condition:
         kind = type(self.attack)
         return next((name for name, known in ATTACKS.items() if known is kind), kind.__qualname__)
 
+    @property
+    def parameters(self) -> dict:
+        """The attack's, by their names."""
+        return asdict(self.attack)
+
     def to_dict(self) -> dict:
         values = {name: getattr(self, name) for name in ("source", "objective", "modality", "eps_av", "seed")}
-        attack = {"name": self.attack_name} | asdict(self.attack)
+        attack = {"name": self.attack_name} | self.parameters
         # What is not used is not told: records from before there was such a choice stay good.
         values |= {"begin": self.begin} if self.begin else {}
         values |= {"ensemble": list(self.ensemble)} if self.ensemble else {}

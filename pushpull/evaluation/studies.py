@@ -1,7 +1,7 @@
 """The studies: which conditions answer which question of the paper, and what is told of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from pushpull.attacks import BIM, MIM, MODALITIES, PGD, Attack
 from pushpull.attacks.objectives import OBJECTIVES
@@ -263,7 +263,7 @@ def _head(evaluator, condition, target) -> dict:
         "row": subject.row,
         "source": condition.attacked,
         "attack": condition.attack_name,
-        "parameters": {f.name: getattr(condition.attack, f.name) for f in fields(condition.attack)},
+        "parameters": condition.parameters,
         "objective": evaluator.subjects[condition.source].objective(condition.objective, first),
         "modality": condition.modality,
         "eps_av": condition.eps_av,

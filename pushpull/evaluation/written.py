@@ -45,12 +45,36 @@ def write_tables(
 
 def as_csv(rows: Sequence[dict]) -> str:
     """Every row on a line; an interval is three columns, NAME, NAME_low and NAME_high."""
-    flat = [_flat(row) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
+    return _as_text([_flat(row) for row in rows])
+
+
+def add_to_csv(path: Path, rows: Sequence[dict], identity: Sequence[str]) -> None:
+    """Put rows into a table that may be there: those of the same ``identity`` are replaced, others stay.
+
+    Args:
+        identity: names of the columns that tell what was measured, nested ones with all that they hold.
+    """
+    known = []
+    if path.exists():
+        with open(path, encoding="utf-8", newline="") as file:
+            known = list(csv.DictReader(file))
+
+    def said(row: dict) -> dict:
+        told = {key: str(value) for key, value in row.items() if key.partition(".")[0] in identity}
+        return {key: value for key, value in told.items() if value not in ("", "None")}
+
+    new = [_flat(row) for row in rows]
+    made = [said(row) for row in new]
+    with replacing(path, "w") as file:
+        file.write(_as_text([row for row in known if said(row) not in made] + new))
+
+
+def _as_text(rows: Sequence[dict]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     handle = io.StringIO()
     table = csv.DictWriter(handle, columns, lineterminator="\n", restval="")
     table.writeheader()
-    table.writerows(flat)
+    table.writerows(rows)
     return handle.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Attacks on many examples: what is recorded, that nothing is done twice, and that stopping loses nothing."""
 
+import csv
 import dataclasses
 
 import numpy as np
@@ -253,6 +254,24 @@ def test_of_several_attacks_from_python_the_last_row_is_the_worst_case_clip_by_c
     assert told == [(a, o) for a in ("bim", "noise") for o in ("margin", "features")] + [("worst case", "all")]
     right = [row["adversarial"]["frame_accuracy"]["value"] for row in rows]
     assert right[-1] <= min(right[:-1]) < max(right[:-1])
+
+
+def test_results_from_python_say_what_was_measured_and_gather_in_one_table(tmp_path):
+    clips = [example.clip for example in toy_examples()]
+
+    def table() -> list[dict]:
+        with open(tmp_path / "results.csv", newline="") as file:
+            return list(csv.DictReader(file))
+
+    for eps_av in (1, 5, 1.0):
+        pp.evaluate(Toy(), clips, [BIM(steps=2), pp.PGD(steps=1, restarts=1)], eps_av=eps_av, out=tmp_path)
+    assert [(row["attack"], row["eps_av"]) for row in table()] == [
+        (attack, eps_av) for eps_av in ("5.0", "1.0") for attack in ("bim", "pgd", "worst case")
+    ], "what is measured again takes its old place, and nothing else is lost"
+    told = table()[0]
+    assert (told["parameters.steps"], told["modality"], told["seed"]) == ("2", "both", "0") and len(told["clips"]) == 16
+    pp.evaluate(Toy(), clips[:2], BIM(steps=2), eps_av=5, out=tmp_path)
+    assert len(table()) == 7, "other clips are another measurement"
 
 
 def test_correct_examples_are_those_that_all_models_get_right():
