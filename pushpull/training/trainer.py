@@ -22,7 +22,7 @@ from pushpull.training.adversarial import AdversarialSet, load_set
 from pushpull.training.attacked import attacked
 from pushpull.training.distillation import distillation_loss
 from pushpull.training.examples import Examples
-from pushpull.training.facts import facts, origin_of, warn_of_crops
+from pushpull.training.facts import facts, fooled_by, origin_of, warn_of_crops
 from pushpull.training.figures import attack_and_tell, finish, measurable, read_clips, settled, validate
 from pushpull.training.inject import inject, remove_sets, set_path
 from pushpull.training.log import StepFigures, TrainLog, load_state
@@ -131,7 +131,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.network = build(options.architecture, options.variant, options.size).to(self.device)
         source = load_network(options.start, self.device) if options.start else None
-        self.origin = origin_of(source)
+        self.origin, self.fooled = origin_of(source), fooled_by(options)
         if source is not None:
             copy_weights(self.network, source)
         teacher = options.distillation.source
@@ -152,7 +152,8 @@ class Trainer:
             self.optimizer.param_groups[0]["fused"] = self.device.type == "cuda"
             self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
             self.useless = state.get("useless", 0)
-            self.origin = state.get("origin", self.origin)  # the card of a file may have changed since
+            # The files may have changed since.
+            self.origin, self.fooled = (state.get(name, getattr(self, name)) for name in ("origin", "fooled"))
         elif self.world.leads:
             remove_sets(self.out)  # of a run that nobody goes on with: their options are not known
         # Until all know, nobody writes a state that another has yet to read.
@@ -165,7 +166,7 @@ class Trainer:
     def save(self) -> None:
         if self.world.leads:
             state = {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-            state |= {"identity": self.identity, "origin": self.origin}
+            state |= {"identity": self.identity, "origin": self.origin, "fooled": self.fooled}
             state |= {"step": self.step, "seconds": self.seconds, "history": self.history, "useless": self.useless}
             save_tensors(self.out / "state.pt", state)
         self.saved = time.monotonic()
@@ -337,7 +338,8 @@ class Trainer:
         """Write the checkpoint and what it reaches; the path of the weights."""
         options, path = self.options, self.out / f"{self.options.name}.safetensors"
         if self.world.leads:
-            run = {"seconds": round(self.seconds), "validation": self.history, **facts(options, self.origin)}
+            run = {"seconds": round(self.seconds), "validation": self.history}
+            run |= facts(options, self.origin, self.fooled)
             path = finish(options, self.out, self.network, self.splits, run, self.log, self.progress)
             remove_sets(self.out)
             if attack:

@@ -27,7 +27,7 @@ from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
 from pushpull.files import check_file, check_folder
 from pushpull.plots import save, zoo_figure
-from pushpull.training.facts import origin_of
+from pushpull.training.facts import fooled_by, origin_of
 from pushpull.training.figures import as_told, attack_and_tell, read_clips
 from pushpull.training.networks import load_network
 from pushpull.training.options import TrainOptions
@@ -82,9 +82,11 @@ def trained(path: Path, training: TrainOptions) -> bool:
     local = {"device": "auto", "threads": 0, "workers": 1, "credit": ""}
     if card.get("heldout") is None or replace(before, **local) != replace(as_told(training), **local):
         return False
-    # A recipe names the file that a row begins with; another base under the same name is another recipe.
+    # A recipe names the files that a row begins with and fools; others under the same names are another recipe.
     began_with = card.get("started_from", {}).get("sha256")
-    return not training.start or began_with == origin_of(load_network(training.start, "cpu"))["sha256"]
+    if training.start and began_with != origin_of(load_network(training.start, "cpu"))["sha256"]:
+        return False
+    return card.get("first_set_fools", {}) == fooled_by(training)
 
 
 def robust_of(path: Path) -> dict | None:

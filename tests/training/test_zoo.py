@@ -276,6 +276,20 @@ def test_another_base_under_the_same_name_is_another_zoo(footage, tmp_path):
     assert not trained(path, recipe(options, "A", tmp_path / "zoo"))
 
 
+@pytest.mark.slow
+def test_another_row_a_than_the_one_that_it_fools_is_another_row(footage, tmp_path):
+    weights = TalkNet(TalkNetConfig.named("talknet", "lite"))
+    base = save_checkpoint(tmp_path / "base", weights, {})
+    options = dataclasses.replace(TINY, rows="B1", base=str(base), row_frames=100, batch_frames=100)
+    (path,) = build(options, tmp_path / "zoo", robust=None, progress=False)
+    assert trained(path, recipe(options, "B1", tmp_path / "zoo"))
+    fooled = checkpoint(options, "A", tmp_path / "zoo")
+    told = json.loads(path.with_suffix(".json").read_text())["first_set_fools"]
+    assert told == {"name": "talknet-lite-a", "sha256": sha256(fooled)}
+    save_checkpoint(fooled, weights, {})
+    assert not trained(path, recipe(options, "B1", tmp_path / "zoo"))
+
+
 class TestRobustFigures:
     def corpus(self, splits):
         return Corpus([Part("one", splits["test"]), Part("two", splits["train"])])
