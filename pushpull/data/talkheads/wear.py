@@ -145,8 +145,8 @@ def earrings(head: Head) -> Thing:
     return Thing(*_joined(pieces), tint=gold, tint2=gold, gloss=50.0, shine=5.0, casts=False)
 
 
-def _skull_radius(head: Head, rows: np.ndarray, columns: np.ndarray, centre: np.ndarray, keep) -> np.ndarray:
-    """Distance from ``centre`` to the skin along each (polar, azimuth) way, (rows, columns)."""
+def _skull_radius(head: Head, rows: np.ndarray, columns: np.ndarray, centre: np.ndarray, keep):
+    """Distance from ``centre`` to the skin along each (polar, azimuth) way, (rows, columns); the ways, (..., 3)."""
     skin = np.unique(head.triangles["skin"])
     skin = skin[keep(head.template[skin])]
     offset = head.rest[skin] - centre
