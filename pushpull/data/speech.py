@@ -18,22 +18,20 @@ RISE, FALL = 0.60, 0.40  # hysteresis: a voice begins and ends at these shares o
 GAP, BURST = 20, 8  # slots of 10 ms: pauses up to 200 ms belong to the speech, bursts under 80 ms are clicks
 
 
-def read_align(path: str | Path, frames: int) -> np.ndarray:
-    """Speech activity from a word alignment in GRID's format: one ``start end word`` per line.
+def read_words(path: str | Path) -> list[tuple[float, float, str]]:
+    """The words of an alignment in GRID's format: one ``start end word`` per line.
 
     Args:
         path: the file; 1000 units are one video frame at 25 fps; the words ``sil`` and ``sp`` are silence.
-        frames: T, how many video frames the clip has; frames past the last word are silent.
 
     Returns:
-        (T,) bool, true where the middle of the frame lies inside a word.
+        (start, end, word) in the file's units, in its order, without silences.
 
     Raises:
         ValueError: a line is not ``start end word`` with start <= end, or the file is no text; the message names
             file and line.
     """
-    speech = np.zeros(frames, dtype=bool)
-    middles = (np.arange(frames) + 0.5) * ALIGN_UNITS
+    words = []
     try:
         lines = read_text(path).splitlines()
     except UnicodeDecodeError:
@@ -49,7 +47,23 @@ def read_align(path: str | Path, frames: int) -> np.ndarray:
         if not start <= end:
             raise ValueError(f"{path}:{number}: a word ends before it starts: {line!r}")
         if word not in SILENCES:
-            speech |= (middles >= start) & (middles < end)
+            words.append((start, end, word))
+    return words
+
+
+def read_align(path: str | Path, frames: int) -> np.ndarray:
+    """Speech activity from a word alignment, see :func:`read_words`, which says what is refused.
+
+    Args:
+        frames: T, how many video frames the clip has; frames past the last word are silent.
+
+    Returns:
+        (T,) bool, true where the middle of the frame lies inside a word.
+    """
+    speech = np.zeros(frames, dtype=bool)
+    middles = (np.arange(frames) + 0.5) * ALIGN_UNITS
+    for start, end, _ in read_words(path):
+        speech |= (middles >= start) & (middles < end)
     return speech
 
 

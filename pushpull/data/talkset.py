@@ -179,7 +179,7 @@ def prepare(
         if not index["clips"]:
             left_out[path] = index["why"]
         speaker = path.parent.relative_to(folder).as_posix()
-        split = _split(digest if options.split_by == "file" else speaker, options)
+        split = split_of(digest if options.split_by == "file" else speaker, options)
         for clip in index["clips"]:
             name = _piece(bases[path], clip, index["clips"])
             crops = store.folder / clip["file"]
@@ -235,7 +235,8 @@ def _bad_align(path):
     return None
 
 
-def _split(what, options):
+def split_of(what: str, options: TalkSetOptions) -> str:
+    """The split of a file, by the SHA-256 of its bytes, or of a speaker, by their folder's name."""
     place = int(hashlib.sha256(what.encode()).hexdigest()[:8], 16) / 2**32
     if place < options.test:
         return "test"

@@ -315,7 +315,7 @@ def test_several_processes_cut_the_same(tmp_path, monkeypatch):
 
 
 def split_names(names, options):
-    return {name: talkset._split(name, options) for name in names}
+    return {name: talkset.split_of(name, options) for name in names}
 
 
 def test_splits_are_disjoint_deterministic_and_of_the_size_asked_for(footage, tmp_path, one_face):

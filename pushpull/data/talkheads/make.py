@@ -239,10 +239,10 @@ def _claim(out, options):
 
 
 def _modern(contents):
-    """A folder's options, made perhaps before there was a choice of crops, and when a script's mix was its kinds."""
+    """A folder's options, made perhaps before there was a choice of crops or voices, and when a mix was its kinds."""
     script = contents.get("script", {})
     script = {"mix" if name == "kinds" else name: value for name, value in script.items()}
-    return {"crop": TALKNET_DEMO} | contents | {"script": script}
+    return {"crop": TALKNET_DEMO} | contents | {"script": {"recorded": "", "recorded_share": 0.5} | script}
 
 
 def _work(options, folder, numbers, workers) -> Iterator[int]:

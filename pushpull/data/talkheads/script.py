@@ -16,7 +16,8 @@ noise      somebody speaks                                only hiss, hum, babble
 A frame is *speaking* when the voice of the visible person is heard in it, see :func:`sound.speech_activity`.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+import itertools
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 
@@ -32,6 +33,7 @@ SPLITS = ("train", "validation", "test")
 ACTS = ("chew", "smile", "yawn", "lick", "mouth")
 UNSEEN = -1  # the speaker of a turn who is not in the picture
 STRANGERS = 4  # voices in a babble
+RECORDED_TRACTS = 0.9, 1.12  # factors on every frequency of a recorded voice, and on its speed
 SECONDS_PER_TURN = 0.9  # the shortest that a sentence takes, so that enough of them are written
 
 
@@ -168,6 +170,9 @@ class ScriptOptions:
         clean_sensor: how often the camera adds nothing.
         lead: lips move before what is heard of them by 0 to this many seconds, drawn for each clip: mouths open before
             they sound, and sound travels to a microphone longer than light to a camera. 0: to the frame.
+        recorded: folder of a real voice's recordings, :mod:`pushpull.data.talkheads.recorded`; "" for none.
+        recorded_share: of the clips, how many have that voice. All who are heard in such a clip have it, at pitches of
+            their own: else real sound would tell who speaks.
     """
 
     seconds: float = 3.0
@@ -176,6 +181,8 @@ class ScriptOptions:
     noisy: float = 0.35
     clean_sensor: float = 0.1
     lead: float = 0.06
+    recorded: str = ""
+    recorded_share: float = 0.5
     mix: HeadMix = field(default_factory=HeadMix)
 
     def __post_init__(self):
@@ -185,6 +192,8 @@ class ScriptOptions:
             raise ValueError(f"clips last 0.2 to 600 s, got {self.seconds}")
         if not 0 <= self.lead <= 0.2:
             raise ValueError(f"lips lead by 0 to 0.2 s, got {self.lead}")
+        if not 0 <= self.recorded_share <= 1:
+            raise ValueError(f"recorded_share lies in 0..1, got {self.recorded_share}")
         if self.identities < 0 or not 0 <= self.noisy <= 1 or not 0 <= self.clean_sensor <= 1:
             raise ValueError(f"identities must not be negative; noisy and clean_sensor lie in 0..1, got {self}")
 
@@ -208,13 +217,19 @@ def draw_script(seed: int, number: int, split: str, options: ScriptOptions, desc
     if kind == "gesture":
         roles[0] = Role(**{f.name: getattr(roles[0], f.name) for f in fields(Role)} | {"act": pick(rng, ACTS)})
     seconds = round(options.seconds * FPS) / FPS
+    own_seed = int(rng.integers(2**31))
+    threads = [list(thread) for thread in _draw_threads(rng, kind, split, roles, seconds)]
+    # Of a stream of its own, as the lead: everything else of a clip is the same without recordings.
+    voices = np.random.default_rng([seed, number, 17])
+    if options.recorded and voices.random() < options.recorded_share:
+        roles, threads = _recorded(voices, options.recorded, split, roles, threads)
     return Script(
-        seed=int(rng.integers(2**31)),
+        seed=own_seed,
         kind=kind,
         split=split,
         seconds=seconds,
         roles=tuple(roles),
-        threads=tuple(tuple(thread) for thread in _draw_threads(rng, kind, split, roles, seconds)),
+        threads=tuple(map(tuple, threads)),
         shift=float(rng.choice([-1, 1]) * rng.uniform(*SHIFT_MS) / 1000) if kind == "shifted" else 0.0,
         # Of a stream of its own, so that everything else of a clip is the same with another lead.
         lead=float(np.random.default_rng([seed, number, 13]).uniform(0, options.lead)),
@@ -222,6 +237,21 @@ def draw_script(seed: int, number: int, split: str, options: ScriptOptions, desc
         recording=_draw_recording(rng, kind, options.noisy),
         sensor=Sensor() if rng.random() < options.clean_sensor else draw_sensor(rng),
         strangers=tuple(_draw_strangers(rng, split)),
+    )
+
+
+def _recorded(rng, folder, split, roles, threads):
+    """The same clip with a recorded voice in the place of each synthesised one, but for a babble's."""
+    from pushpull.data.talkheads.recorded import recordings
+
+    names = recordings(folder, split)
+    before = dict.fromkeys([role.voice for role in roles] + [turn.voice for thread in threads for turn in thread])
+    now = {v: Voice(engine="recorded", name=folder, tract=float(rng.uniform(*RECORDED_TRACTS))) for v in before}
+    order = [names[i] for i in rng.permutation(len(names))]
+    texts = itertools.cycle(order)  # nothing is said twice while there is something else to say
+    return (
+        [replace(role, voice=now[role.voice]) for role in roles],
+        [[replace(turn, voice=now[turn.voice], text=next(texts)) for turn in thread] for thread in threads],
     )
 
 

@@ -2,7 +2,8 @@
 
 Both report when each phone begins and ends in the samples they write; tests hold them to it at the pauses. A voice
 is a synthesiser's voice with its own pitch, pace and length of vocal tract (all of the spectrum moved, by
-resampling), so that five and some eighty voices become as many as there are seeds.
+resampling), so that five and some eighty voices become as many as there are seeds. Somebody's voice, from recordings,
+is played in the same way (:mod:`pushpull.data.talkheads.recorded`).
 """
 
 import json
@@ -61,8 +62,8 @@ class Voice:
     """A speaker.
 
     Args:
-        engine: "flite" or "espeak".
-        name: flite's voice ("slt"), or espeak-ng's variant ("f3").
+        engine: "flite", "espeak" or "recorded".
+        name: flite's voice ("slt"), espeak-ng's variant ("f3"), or the folder of a real voice's recordings.
         language: espeak-ng's language; flite speaks "en-us".
         pitch: semitones above the voice's own.
         tract: factor on every frequency of the spectrum, 0.85 a big man .. 1.3 a child; pitch moves along.
@@ -77,15 +78,15 @@ class Voice:
     pace: float = 1.0
 
     def __post_init__(self):
-        if self.engine not in ("flite", "espeak"):
-            raise ValueError(f"a voice's engine is flite or espeak, got {self.engine!r}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"a voice's engine is one of {', '.join(ENGINES)}, got {self.engine!r}")
         if not (0.5 <= self.tract <= 2 and 0.4 <= self.pace <= 2.5 and abs(self.pitch) <= 12):
             raise ValueError(f"need tract 0.5..2, pace 0.4..2.5 and pitch within an octave, got {self}")
 
     @property
     def speaker(self) -> str:
-        """What must not be in two splits."""
-        return f"{self.engine}-{self.name}"
+        """What must not be in two splits; of recordings, each of which is in one, all are of one speaker."""
+        return f"{self.engine}-{Path(self.name).name}"
 
     @property
     def english(self) -> bool:
@@ -133,7 +134,7 @@ def draw_voice(rng: np.random.Generator, split: str, *, gender: float, age: floa
 
 
 def say(voice: Voice, text: str) -> Utterance:
-    """Speak ``text``. The same voice and text give the same samples.
+    """Speak ``text``, or, where the voice is recorded, the recording of that name. The same give the same samples.
 
     Raises:
         VoiceError: the synthesiser is missing (the message says what to install), or failed.
@@ -141,8 +142,8 @@ def say(voice: Voice, text: str) -> Utterance:
     """
     if not text.strip():
         raise ValueError("there is no text to speak")
-    raw, rate, phones = (_flite if voice.engine == "flite" else _espeak)(voice, text)
-    # Moved by playing it faster; the synthesiser was asked to speak that much slower.
+    raw, rate, phones = ENGINES[voice.engine](voice, text)
+    # Moved by playing it faster; a synthesiser was asked to speak that much slower.
     count = max(1, round(len(raw) * SAMPLE_RATE / (rate * voice.tract)))
     scale = count / SAMPLE_RATE / (len(raw) / rate)
     margin = rate // 20  # the transform takes the sound for periodic: let the ends meet in silence
@@ -213,6 +214,16 @@ def _espeak(voice, text):
     if marks and marks[0][0] > 0:
         phones.insert(0, Phone("", 0.0, marks[0][0] / head["rate"]))
     return raw, head["rate"], phones
+
+
+def _recorded(voice, text):
+    # It has a synthesiser say the words, and so needs this module.
+    from pushpull.data.talkheads.recorded import read_recording
+
+    return read_recording(Path(voice.name) / text)
+
+
+ENGINES = {"flite": _flite, "espeak": _espeak, "recorded": _recorded}  # called with voice and text: samples, Hz, phones
 
 
 def _with_onsets(phones: list[Phone], onset: float) -> list[Phone]:
