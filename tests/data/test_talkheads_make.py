@@ -182,3 +182,16 @@ def test_commands_end_in_a_sentence(tmp_path, capsys, main, arguments, message):
     with pytest.raises(SystemExit) as stopped:
         main([argument.replace("FILE", str(tmp_path / "file")) for argument in arguments])
     assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_help_says_what_every_option_is(capsys):
+    with pytest.raises(SystemExit):
+        heads_main(["make", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "--lead FLOAT lips move before",
+        "--recorded STR folder of",
+        "--share-still FLOAT lips rest",
+        "[0.46]",
+    ):
+        assert words in said

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pushpull.config import Parser
+from pushpull.config import Parser, described
 from pushpull.data.talkheads.bake import BASIS_PATH, BakeError, bake
 from pushpull.data.talkheads.make import MakeOptions, make
 from pushpull.data.talkheads.pool import read_pool
@@ -48,13 +48,16 @@ def _add_make(commands):
     command.add_argument("--workers", type=int, default=1, help="processes; default %(default)s")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     for cls in (MakeOptions, ScriptOptions, HeadMix):
+        notes = described(cls)
         for field in fields(cls):
+            prefix = "share-" if cls is HeadMix else ""
+            flag, text = f"--{prefix}{field.name.replace('_', '-')}", notes.get(field.name, "")
             if field.type is bool:
-                command.add_argument(f"--{field.name}", action="store_true", help="keep the wide picture as MP4")
+                command.add_argument(flag, action="store_true", help=text)
             elif field.type in (int, float, str):
-                prefix = "share-" if cls is HeadMix else ""
-                flag = f"--{prefix}{field.name.replace('_', '-')}"
-                command.add_argument(flag, type=field.type, default=field.default, help="default %(default)s")
+                text += " [%(default)s]" if field.default != "" else ""
+                metavar = field.type.__name__.upper()
+                command.add_argument(flag, type=field.type, default=field.default, metavar=metavar, help=text)
 
 
 def _make(given):

@@ -40,7 +40,8 @@ class MakeOptions:
     """What a folder holds.
 
     Args:
-        seed: of the set. clips: how many.
+        seed: of the set.
+        clips: how many.
         size: pixels, height of the wide picture; it is as wide as its people need.
         oversample: the picture is drawn this many times larger and averaged down; 2 costs twice the time and is
             smoother at the edges.

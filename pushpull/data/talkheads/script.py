@@ -41,6 +41,16 @@ SECONDS_PER_TURN = 0.9  # the shortest that a sentence takes, so that enough of 
 class HeadMix:
     """How often each type of clip is drawn, relative to the sum.
 
+    Args:
+        in_sync: somebody speaks and is heard.
+        turns: somebody and an unseen one speak in turn.
+        dubbed: somebody speaks, and another voice is heard.
+        shifted: somebody speaks, and is heard 200 to 800 ms early or late.
+        still: lips rest while an unseen voice is heard.
+        gesture: somebody chews, smiles, yawns, licks their lips or mouths words.
+        silence: somebody speaks, and nothing is heard.
+        noise: somebody speaks, and only noise is heard.
+
     Raises:
         ValueError: a share is negative or all are zero.
     """
@@ -164,13 +174,14 @@ class ScriptOptions:
     """What scripts are drawn from.
 
     Args:
-        seconds: length of every clip. people: heads in the picture; with more than one they take turns.
+        seconds: length of every clip.
+        people: heads in the picture, 1 to 3; with more than one they take turns.
         identities: how many people each split has; 0: everybody is seen once.
         noisy: how often noise, babble or music is mixed into a clip that has a voice.
         clean_sensor: how often the camera adds nothing.
         lead: lips move before what is heard of them by 0 to this many seconds, drawn for each clip: mouths open before
             they sound, and sound travels to a microphone longer than light to a camera. 0: to the frame.
-        recorded: folder of a real voice's recordings, :mod:`pushpull.data.talkheads.recorded`; "" for none.
+        recorded: folder of a real voice's recordings, each with its words in NAME.align; "" for none.
         recorded_share: of the clips, how many have that voice. All who are heard in such a clip have it, at pitches of
             their own: else real sound would tell who speaks.
     """
