@@ -15,6 +15,7 @@ from pushpull.data.sources import Corpus, read_sources, source_names
 from pushpull.detectors.checkpoint import weights_file
 from pushpull.detectors.load import file_of
 from pushpull.detectors.sidecar import add_to_card, has_sidecar, read_sidecar
+from pushpull.training.facts import origin_of, warn_of_crops
 from pushpull.training.log import TrainLog, draw_curves
 from pushpull.training.networks import (
     Network,
@@ -201,12 +202,14 @@ def measure_unseen(checkpoint: str, options: TrainOptions, progress: bool, cropp
     """Figures of any checkpoint on all of the footage in ``options.data``, of which it was trained on nothing.
 
     Of talking heads and AVA, which bring splits of their own, they are of the test split. ``offsets`` is how the model
-    takes speakers whose sound comes early or late, see :mod:`pushpull.training.offsets`.
+    takes speakers whose sound comes early or late, see :mod:`pushpull.training.offsets`. Footage that is cut otherwise
+    than what the checkpoint was trained on is told of on stderr.
 
     Raises:
         ValueError: there are too few clips.
     """
     model = load_network(checkpoint, options.device)
+    warn_of_crops(options, origin_of(model))
     options = replace(options, name=Path(checkpoint).stem, footage=replace(options.footage, validation=0.0, test=1.0))
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -30,12 +30,14 @@ def test_people_nobody_trained_on_are_measured_all(footage, tmp_path, capsys, mo
     assert "unseen" not in read_sidecar(path)
     assert main([*arguments[:-1], "--unseen", "--card"]) == 0
     assert read_sidecar(path)["unseen"]["sources"] == found["sources"]
-    assert "footage: called speaking" in capsys.readouterr().out
+    assert "footage: called speaking" in (said := capsys.readouterr()).out and "cut otherwise" not in said.err
+    assert main([*arguments, "--unseen", "--footage.crop", "face_box"]) == 0
+    assert "foreign was trained on the crop talknet_demo, and this data is cut otherwise" in capsys.readouterr().err
 
     path.with_suffix(".json").unlink()
     with pytest.raises(SystemExit):
         main([*arguments, "--unseen", "--card"])
-    assert len(asked) == 2 and "foreign.json cannot be read" in capsys.readouterr().err, "before anything is measured"
+    assert len(asked) == 3 and "foreign.json cannot be read" in capsys.readouterr().err, "before anything is measured"
     for lone in ("--unseen", "--card"):
         with pytest.raises(SystemExit):
             main(["--data", "footage", lone])
