@@ -103,19 +103,21 @@ def table(paths: Sequence[Path]) -> str:
     """The rows' figures as Markdown, in percent: AVA-AP on held-out clips of each source, then what attacks leave.
 
     *right* is the share of frames that the model takes rightly, unattacked and, under an attack, at every iterate. What
-    attacks leave is there where every row was attacked.
+    attacks leave is there where every row was attacked. "-" is what the held-out clips do not tell: resting lips where
+    nobody pauses, and all four of AVA, whose tracks are finished examples.
     """
     cards = [card_of(path) for path in paths]
     attacked = all("robust" in card for card in cards)
-    sources = list(cards[0]["heldout"]["sources"])
+    held_out = [(card["heldout"] or {"sources": {}})["sources"] for card in cards]
+    sources = list(held_out[0])
     types = ("in_sync", "swapped", "shifted", "still")
     head = ["row", *(f"{source}: {name.replace('_', ' ')}" for source in sources for name in types)]
     if attacked:
         head += ["attacked set: AP", "PGD", "right", "BIM", "MIM", "PGD", "ECR a", "ECR v"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for card in cards:
-        clean = [card["heldout"]["sources"][source][name]["ap"] for source in sources for name in types]
-        cells = [card["row"], *(f"{value:.1f}" for value in clean)]
+    for card, found in zip(cards, held_out, strict=True):
+        clean = [found[source].get(name, {}).get("ap") for source in sources for name in types]
+        cells = [card["row"], *("-" if value is None else f"{value:.1f}" for value in clean)]
         lines.append("| " + " | ".join(cells + (_after_attacks(card["robust"]) if attacked else [])) + " |")
     return "\n".join(lines) + "\n"
 

@@ -264,6 +264,24 @@ def test_rows_can_be_trained_and_left_unattacked(footage, tmp_path, monkeypatch,
     assert "leave out --train-only" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("heldout", "line"),
+    [
+        (
+            {"sources": {"grid": {name: {"ap": 90.0} for name in ("in_sync", "swapped", "shifted")}}},
+            "90.0 | 90.0 | 90.0 | -",
+        ),
+        ({"sources": {"ava:AVA": {"own ava": {"ap": 80.0}, "all": {"ap": 80.0}}}}, "- | - | - | -"),
+        ({"sources": {"grid": {name: {"ap": None} for name in ("in_sync", "still")}}}, "- | - | - | -"),
+        (None, ""),
+    ],
+    ids=["nobody pauses", "finished examples", "nobody speaks", "no held-out clips"],
+)
+def test_the_table_leaves_open_what_held_out_clips_do_not_tell(heldout, line, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"row": "A", "heldout": heldout}))
+    assert table([tmp_path / "a.safetensors"]).splitlines()[-1] == (f"| A | {line} |" if line else "| A |")
+
+
 def test_another_base_under_the_same_name_is_another_zoo(footage, tmp_path):
     def base(seed):
         torch.manual_seed(seed)
