@@ -84,7 +84,9 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="sources, as for pushpull.train")
     parser.add_argument("--architecture", choices=ARCHITECTURES, default=TALKNET)
     parser.add_argument("--size", choices=["lite", "full"], default="lite", help="of TalkNet (lite)")
-    parser.add_argument("--crop", default=defaults.footage.crop, help="talknet or face_box (talknet)")
+    parser.add_argument(
+        "--crop", default=defaults.footage.crop, help="of footage, talknet_demo or face_box (%(default)s)"
+    )
     parser.add_argument("--frames", type=int, default=1000, help="video frames of a batch (1000)")
     parser.add_argument("--steps", type=int, default=12, help="of each kind in a block (12)")
     parser.add_argument("--blocks", type=int, default=2, help="turns that each kind gets (2)")

@@ -12,6 +12,9 @@ import pytest
 
 from pushpull.__main__ import COMMANDS
 from pushpull.config import described, from_dict, parse_options
+from pushpull.data.talkheads.make import MakeOptions
+from pushpull.evaluation.audit_command import AuditCommandOptions
+from pushpull.evaluation.command import EvaluateOptions
 from pushpull.training.options import TrainOptions
 from pushpull.training.zoo import ZooOptions
 
@@ -192,7 +195,8 @@ def test_help_tells_the_defaults_that_hold_where_an_option_stands(capsys):
     assert parse_options(Shed, [], argparse.ArgumentParser())[0].paint.coats == 1
 
 
-def test_every_training_option_has_help():
+@pytest.mark.parametrize("cls", [TrainOptions, ZooOptions, EvaluateOptions, AuditCommandOptions, MakeOptions])
+def test_every_option_of_a_command_has_help(cls):
     def missing(cls, prefix=""):
         notes = described(cls)
         for option in fields(cls):
@@ -201,7 +205,31 @@ def test_every_training_option_has_help():
             elif not notes.get(option.name):
                 yield prefix + option.name
 
-    assert not list(missing(TrainOptions))
+    assert not list(missing(cls))
+
+
+@pytest.mark.parametrize(
+    ("module", "work", "arguments", "goes_on"),
+    [
+        ("pushpull.data.talkheads", "_make", ["make", "--out", "heads"], True),
+        ("pushpull.data.talkheads", "_assets", ["assets"], False),
+        ("pushpull.data.talkheads", "_bake", ["bake"], False),
+        ("pushpull.data.ava", "_prepare", ["prepare", "--csv=c", "--videos=v", "--out=o", "--split=val"], True),
+        ("pushpull.data.ava", "_check", ["check", "tree"], False),
+        ("pushpull.data.ava", "_score", ["score", "tree", "model"], False),
+    ],
+)
+def test_a_stopped_command_says_that_it_goes_on_only_where_it_does(
+    module, work, arguments, goes_on, capsys, monkeypatch
+):
+    def interrupted(given):
+        raise KeyboardInterrupt
+
+    command = importlib.import_module(f"{module}.__main__")
+    monkeypatch.setattr(command, work, interrupted)
+    assert command.main(arguments) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("stopped") and ("the same command goes on" in said) == goes_on
 
 
 @pytest.mark.parametrize(
@@ -257,6 +285,7 @@ def is_package(module):
         ("checkpoints/zoo-scratch.json", ZooOptions),
         ("checkpoints/zoo-lr-asd.json", ZooOptions),
         ("checkpoints/late.json", TrainOptions),
+        ("checkpoints/one-row.json", TrainOptions),
     ],
 )
 def test_recipes_that_ship_are_valid(file, cls):

@@ -30,7 +30,8 @@ class StudyOptions:
 
     Args:
         eps_av: budgets, comma-separated; sound moves by up to 1e-4 of full scale and the picture by 0.1 grey levels for
-            each unit. Studies of a single budget take the first.
+            each unit. Studies of a single budget take the first. Where none is given, fig3a, fig3b and fig3c have
+            1,2,5,10, transfer 5,10, detectors 0.5,1,2,5,10, survival 1,5,20, and the others 5.
         steps: gradient steps of every attack.
         restarts: random starts of PGD.
         objectives: further objectives that the worst case is over, comma-separated, each with BIM.

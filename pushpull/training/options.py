@@ -35,8 +35,9 @@ class TrainOptions:
         data: folder of talking-face footage, or KIND:FOLDER[*WEIGHT][,...] with KIND talkset, talkheads or ava;
             talkheads:300 makes 300 talking heads in the user's cache first. WEIGHT (1) says how often a clip of this
             source is drawn, relative to one of another.
-        row: of the paper's Table 1 (A, B1..B3, C1..C4, D1..D6, E1..E3), or its substitutes nc and spec; sets the
-            variant, the lambdas and the adversarial data. None for settings of your own.
+        row: of the paper's Table 1 (A, B1..B3, C1..C4, D1..D6, E1..E3), its substitutes nc and spec, or M (attacks made
+            on every batch); sets the variant, the lambdas and the adversarial data, and the name where none is given.
+            None for settings of your own.
         name: of the checkpoint.
         architecture: "talknet", "light-asd" or "lr-asd".
         variant: of TalkNet: "talknet", "nctalknet" or "spectalknet".

@@ -40,8 +40,8 @@ class ZooOptions:
         substitute_frames: that nc and spec are trained on.
         row_rate: learning rate of the rows, a tenth to a third of the base's.
         own: share of the talking heads' finished examples (turns, chewing, ...).
-        adversarial_frames, attack_steps: size of the adversarial sets of rows B and E, and gradient steps, of M's
-            attacks too.
+        adversarial_frames: video frames in the adversarial set of a row B or E.
+        attack_steps: gradient steps of the attacks that make those sets, and of M's.
         attack_restarts: random starts of PGD in those sets; M has one.
         attack_rise: share of M's training over which its budget rises from 0, see pushpull.train's injection.rise.
         adversarial_every: epochs after which these sets are made anew, against the model in training; 0: they fool row

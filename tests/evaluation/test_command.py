@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ import pytest
 from evaluation_support import Toy, toy_example, toy_examples
 
 import pushpull
+from pushpull.config import described
 from pushpull.evaluation import audit_command, command, survival_study
-from pushpull.evaluation.command import EvaluateOptions, main
+from pushpull.evaluation.command import USUAL, EvaluateOptions, main
 from pushpull.evaluation.recall import recall_at
 from pushpull.evaluation.statistics import Clusters
 from pushpull.evaluation.studies import STUDIES, StudyOptions
@@ -350,6 +352,13 @@ def test_options_are_said_to_change_nothing_where_they_change_nothing(study):
     several = dataclasses.replace(usual, eps_av="1,5")
     changed = {condition.eps_av for condition in STUDIES[study].asked(subjects, several)}
     assert bool(unused(study, several, usual)) == (changed == {1.0})
+
+
+@pytest.mark.parametrize(("study", "usual"), [*((name, each.eps_av) for name, each in STUDIES.items()), *USUAL.items()])
+def test_the_help_tells_the_budgets_that_each_study_begins_with(study, usual):
+    _, named, rest = described(StudyOptions)["eps_av"].partition(study)
+    told = re.search(r"(?<!\w)\d[\d.,]*\d", rest)[0] if named else StudyOptions().eps_av
+    assert told == usual
 
 
 def test_what_changes_nothing_is_said(toys, tmp_path, capsys):

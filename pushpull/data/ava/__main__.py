@@ -47,7 +47,8 @@ def main(arguments=None) -> int:
     try:
         return {"prepare": _prepare, "check": _check, "score": _score}[given.command](given)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it stopped", file=sys.stderr)
+        goes_on = given.command == "prepare"  # the others begin anew
+        print("stopped" + ("; the same command goes on where it stopped" if goes_on else ""), file=sys.stderr)
         return 130
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -36,7 +36,8 @@ def main(arguments=None) -> int:
     try:
         return {"make": _make, "bake": _bake, "assets": _assets}[given.command](given)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it stopped", file=sys.stderr)
+        goes_on = given.command == "make"  # the others begin anew
+        print("stopped" + ("; the same command goes on where it stopped" if goes_on else ""), file=sys.stderr)
         return 130
     except (ValueError, OSError, BakeError, RenderError, VoiceError) as error:
         parser.error(str(error))

@@ -41,7 +41,7 @@ class MakeOptions:
 
     Args:
         seed: of the set.
-        clips: how many.
+        clips: how many; more can be added later.
         size: pixels, height of the wide picture; it is as wide as its people need.
         oversample: the picture is drawn this many times larger and averaged down; 2 costs twice the time and is
             smoother at the edges.

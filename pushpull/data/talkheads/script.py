@@ -39,17 +39,17 @@ SECONDS_PER_TURN = 0.9  # the shortest that a sentence takes, so that enough of 
 
 @dataclass(frozen=True)
 class HeadMix:
-    """How often each type of clip is drawn, relative to the sum.
+    """How often each type of clip is drawn, relative to the sum of these shares.
 
     Args:
-        in_sync: somebody speaks and is heard.
-        turns: somebody and an unseen one speak in turn.
-        dubbed: somebody speaks, and another voice is heard.
-        shifted: somebody speaks, and is heard 200 to 800 ms early or late.
-        still: lips rest while an unseen voice is heard.
-        gesture: somebody chews, smiles, yawns, licks their lips or mouths words.
-        silence: somebody speaks, and nothing is heard.
-        noise: somebody speaks, and only noise is heard.
+        in_sync: somebody speaks, and is heard.
+        turns: somebody speaks and listens in turn, with an unseen voice.
+        dubbed: somebody speaks; another voice saying something else is heard.
+        shifted: somebody speaks; their voice is heard 200 to 800 ms early or late.
+        still: lips rest; an unseen voice is heard.
+        gesture: chews, smiles, yawns, licks lips or mouths; an unseen voice is heard, or none.
+        silence: somebody speaks; nothing or a room's noise is heard.
+        noise: somebody speaks; only hiss, hum, babble or music is heard.
 
     Raises:
         ValueError: a share is negative or all are zero.

@@ -2,7 +2,7 @@
 
 Both report when each phone begins and ends in the samples they write; tests hold them to it at the pauses. A voice
 is a synthesiser's voice with its own pitch, pace and length of vocal tract (all of the spectrum moved, by
-resampling), so that five and some eighty voices become as many as there are seeds. Somebody's voice, from recordings,
+resampling), so that four and fifty voices become as many as there are seeds. Somebody's voice, from recordings,
 is played in the same way (:mod:`pushpull.data.talkheads.recorded`).
 """
 
