@@ -97,7 +97,7 @@ def make_examples(pool: Corpus, options: SetOptions) -> list[Example]:
         pool: clips in sync, labels = speech activity, that no compared model was trained on.
 
     Raises:
-        ValueError: no clip is long enough.
+        ValueError: no clip is long enough, or there are only finished examples, of which no others are made.
     """
     found: list[Example] = []
     wanted = options.examples - options.examples // 2
@@ -105,6 +105,11 @@ def make_examples(pool: Corpus, options: SetOptions) -> list[Example]:
         drawn = [_of_source(name, part, options, speaking) for name, part in pool.by_source().items()]
         found += _in_turn(drawn, count)
     if not found:
+        if not len(pool) and getattr(pool, "finished", ()):
+            raise ValueError(
+                "AVA's tracks are finished examples, of which no others are made: give footage or talking heads, or "
+                "the tracks as they are to pushpull.evaluate in Python"
+            )
         raise ValueError(
             f"no clip in sync of the {options.split} split has {options.frames} frames and another beside it: use more "
             "footage, or fewer frames"

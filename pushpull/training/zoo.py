@@ -140,7 +140,9 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="folder of the runs [%(default)s]")
     parser.add_argument("--install", type=Path, help="copy weights and cards of finished rows here, of the first seed")
-    parser.add_argument("--figure", type=Path, help="draw what these rows reach and what attacks leave of it, as PNG")
+    parser.add_argument(
+        "--figure", type=Path, help="draw what these rows reach and what attacks leave: .png, .svg, .pdf"
+    )
     parser.add_argument(
         "--train-only", action="store_true", help="attack nothing: python -m pushpull.evaluate table1 does it better"
     )

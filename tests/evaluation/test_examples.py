@@ -37,6 +37,17 @@ def test_half_speak_sources_take_turns_and_no_base_clip_gives_two_of_one_kind():
     assert len({e.kind for e in examples}) >= 3
 
 
+@pytest.mark.parametrize(
+    ("clips", "finished", "message"),
+    [(0, ("ava",), "AVA's tracks are finished examples"), (0, (), "no clip in sync"), (4, ("own",), "no clip in sync")],
+)
+def test_footage_that_gives_no_example_is_refused_with_the_reason(clips, finished, message):
+    short = pool(clips, frames=30)
+    short.finished = finished
+    with pytest.raises(ValueError, match=message):
+        make_examples(short, SetOptions(examples=4, frames=35))
+
+
 def test_pieces_of_one_file_are_examples_of_their_own_and_one_base_clip():
     class Pieces(list):
         def base(self, index):

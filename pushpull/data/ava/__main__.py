@@ -34,7 +34,7 @@ def main(arguments=None) -> int:
     command.add_argument("--out", type=Path, required=True, help="the tree; the same for both splits")
     command.add_argument("--split", choices=SPLITS, required=True, help="which of AVA's splits the CSVs are")
     command.add_argument("--workers", type=int, default=1, help="films at a time, a process each; default %(default)s")
-    command = commands.add_parser("check", help="open everything and say what is there and what is wrong")
+    command = commands.add_parser("check", help="say what is there, and what is missing or wrong")
     command.add_argument("root", type=Path, help="the tree")
     command = commands.add_parser("score", help="AVA's mAP of a detector, and the file for the official tool")
     command.add_argument("root", type=Path, help="the tree")

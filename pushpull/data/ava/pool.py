@@ -122,7 +122,7 @@ def read_ava(
     """The splits of a tree that TalkNet's preprocessing, or ours, has left.
 
     Either of AVA's two splits may be missing; its pools are empty then. Media are looked for, not opened:
-    ``python -m pushpull.data.ava check`` does that.
+    ``python -m pushpull.data.ava check`` reads the sounds and counts the pictures.
 
     Args:
         left_out: told of every file or folder that is missing, and what that means.
