@@ -12,6 +12,7 @@ ROOMS = [
     "pushpull.torchaudio_shim",
     "pushpull.files",
     "pushpull.config",
+    "pushpull.bfloat16",
     "pushpull.clip",
     "pushpull.media.ffmpeg",
     "pushpull.media.stimulus",
