@@ -17,6 +17,7 @@ from pushpull.evaluation.written import percent, write_tables
 from pushpull.metrics import average_precision
 
 TITLE = "Clean figures, kind by kind"
+WANTS_LABELS = "clean figures need labels: give --data, not --videos"
 REPLICATES = 500
 
 
@@ -30,7 +31,7 @@ def run_clean(evaluator: Evaluator, out: Path, told: dict, seed: int = 0) -> dic
         ValueError: the examples have no labels, or none of them speaks.
     """
     if evaluator.own_labels:
-        raise ValueError("clean figures need labels: give --data, not --videos")
+        raise ValueError(WANTS_LABELS)
     rows = [row for name in evaluator.subjects for row in clean_rows(evaluator, name, seed)]
     document = {
         "format": "pushpull-clean/1",

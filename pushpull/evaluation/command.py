@@ -24,7 +24,7 @@ from pushpull.detectors import CheckpointError, resolve_device
 from pushpull.detectors.points import OWN, check_point
 from pushpull.evaluation import points_command, seeds
 from pushpull.evaluation.clean_study import TITLE as CLEAN_TITLE
-from pushpull.evaluation.clean_study import run_clean
+from pushpull.evaluation.clean_study import WANTS_LABELS, run_clean
 from pushpull.evaluation.crafting import BATCH, FLOAT32, Evaluator
 from pushpull.evaluation.data import held_out_examples, video_examples
 from pushpull.evaluation.embeddings_study import MODELS as EMBEDDED
@@ -141,6 +141,8 @@ def run_study(
     """
     if study in (CLEAN, SURVIVAL) and options.attacks.precision != FLOAT32:
         raise ValueError(f"{study} is in float32: leave out --attacks.precision {options.attacks.precision}")
+    if study == CLEAN and options.videos:
+        raise ValueError(WANTS_LABELS)
     check_folder(out)
     with World(resolve_device(options.device)) as world:
         names = [name.strip() for name in options.models.split(",") if name.strip()]
@@ -271,7 +273,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, CheckpointError, MediaError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on where it stopped, in {given.out}", file=sys.stderr)
+        goes_on = "" if given.study == CLEAN else f"; the same command goes on where it stopped, in {given.out}"
+        print(f"stopped{goes_on}", file=sys.stderr)
         return 130
     if found:
         print((given.out / "results.md").read_text(encoding="utf-8"))

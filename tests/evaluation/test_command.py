@@ -298,6 +298,7 @@ def test_audit_command_writes_a_page_for_each_detector(toys, tmp_path, capsys):
         (["table1", "--out", "x", "--data", "d", "--attacks.eps-av", "nan"], "eps_av is one or several numbers"),
         (["fig3b", "--out", "x", "--data", "d", "--attacks.modalities", ","], "modalities is one or several"),
         (["table1", "--out", "x", "--data", "d", "--attacks.eps", "3"], "unrecognized arguments: --attacks.eps 3"),
+        (["clean", "--out", "x", "--videos", "nowhere.mp4", "--models", "no-such-model"], "give --data, not --videos"),
         (["points", "--out", "x", "--data", "d", "--else", "e"], "unrecognized arguments: --else e"),
         (["table1", "--out", "x", "--data", "d", "--point", "loud"], "one of speaking, strict_sync, own"),
         (["table1", "--out", "x", "--data", "/nowhere", "--models", "lite"], "/nowhere"),
