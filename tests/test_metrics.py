@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from pushpull.metrics import (
+    COLUMNS,
+    METRICS,
     Metrics,
     average_precision,
     compare,
@@ -244,3 +246,19 @@ def test_compare_explains_what_it_cannot_say(clips):
         assert column[metric] is None and report.notes[f"adversarial.{metric}"]
     assert column["prevalence"] == 0.0
     json.dumps(report.to_dict(), allow_nan=False)
+
+
+FLOOR = "its floor, the prevalence"
+SHOWN = {
+    "a floor follows what it is the floor of": ({}, [FLOOR], []),
+    "a floor of nothing is left out": ({"average_precision": None}, [], ["AVA average precision", FLOOR]),
+    "another number that is nowhere leaves it": ({"psnr_db": None}, [FLOOR], ["PSNR of picture"]),
+}
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_a_table_leaves_out_what_is_nowhere_and_its_floor(case):
+    changed, there, gone = SHOWN[case]
+    column = {metric.name: 1 for metric in METRICS} | changed
+    text = str(Metrics(dict.fromkeys(COLUMNS, column)))
+    assert all(title in text for title in there) and not any(title in text for title in gone)

@@ -16,8 +16,8 @@ from pushpull.demo.intake import LIMITS, Subject
 from pushpull.demo.made import file_prefix, options_of, shell
 from pushpull.demo.presentation import run_clusters
 from pushpull.demo.storage import ResultFolder
-from pushpull.metrics import COLUMNS
-from pushpull.runs.compare import FLOORS, TOLD, Comparison
+from pushpull.metrics import COLUMNS, FLOORS
+from pushpull.runs.compare import TOLD, Comparison
 from pushpull.runs.compare_save import COMPARISON_FILES, folder_name, write_comparison
 from pushpull.runs.run import Run
 

@@ -6,8 +6,7 @@ from html import escape
 import numpy as np
 
 from pushpull.media import CODECS
-from pushpull.metrics import COLUMNS, METRICS, Metrics
-from pushpull.runs.compare import FLOORS
+from pushpull.metrics import COLUMNS, FLOORS, METRICS, Metrics
 from pushpull.runs.survived import Survived
 
 REPEATS = "The report repeats this run, bit for bit on the same machine:"
@@ -27,9 +26,9 @@ def numbers(metrics: Metrics, reference: str, remarks: Sequence[str] = ()) -> st
     body = []
     for metric in METRICS:
         values = [metrics[column][metric.name] for column in columns]
-        if all(value is None for value in values) or metric.name == "frames":
+        if metric.name == "frames" or not metrics.defined(metric.name):
             continue
-        if (above := FLOORS.get(metric.name)) and all(metrics[column][above] is None for column in columns):
+        if not metrics.defined(FLOORS.get(metric.name, metric.name)):
             continue  # of a row that is not there
         cells = "".join(f'<td class="n">{"–" if value is None else metric.write(value)}</td>' for value in values)
         body.append(f'<tr><th scope="row">{metric.title}<small>{metric.meaning}</small></th>{cells}</tr>')

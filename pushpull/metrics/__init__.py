@@ -12,10 +12,11 @@ from pushpull.metrics.functions import (
     success_rate,
     target_rate,
 )
-from pushpull.metrics.table import COLUMNS, GREY, METRICS, STORED_STEP, Metric, Metrics, Pair, compare, tabulate
+from pushpull.metrics.table import COLUMNS, FLOORS, GREY, METRICS, STORED_STEP, Metric, Metrics, Pair, compare, tabulate
 
 __all__ = [
     "COLUMNS",
+    "FLOORS",
     "GREY",
     "METRICS",
     "Metric",

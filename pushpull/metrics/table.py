@@ -209,6 +209,9 @@ METRICS: tuple[Metric, ...] = (
     ),
 )  # fmt: skip
 
+# What is told as the floor of a metric, and left out where that is not defined.
+FLOORS = {"prevalence": "average_precision"}
+
 # The versions of a clip, everywhere under these names: as it was, as the attack found it, as a file holds it.
 COLUMNS = {"clean": "clean", "adversarial": "adversarial", "stored": "stored in a file"}
 
@@ -231,12 +234,16 @@ class Metrics:
     def __str__(self) -> str:
         return "\n".join(self.table())
 
+    def defined(self, name: str) -> bool:
+        """Whether any column has a number for a metric."""
+        return any(column[name] is not None for column in self.columns.values())
+
     def table(self) -> list[str]:
-        """Lines of text: a head, then a metric each, leaving out what is defined in no column."""
+        """Lines of text: a head, then a metric each, leaving out what is defined in no column, and its floor."""
         lines = [f"{'':30}" + "".join(f"{name:>14}" for name in self.columns)]
         for metric in METRICS:
             values = [column[metric.name] for column in self.columns.values()]
-            if metric.brief and any(value is not None for value in values):
+            if metric.brief and self.defined(metric.name) and self.defined(FLOORS.get(metric.name, metric.name)):
                 written = ("-" if value is None else metric.write(value) for value in values)
                 lines.append(f"{metric.title:30}" + "".join(f"{text:>14}" for text in written))
         return lines

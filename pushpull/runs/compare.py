@@ -12,7 +12,7 @@ from pushpull.attacks import PGD, Attack, Step
 from pushpull.clip import FPS, Clip
 from pushpull.detectors import Point, describe
 from pushpull.faces import recut
-from pushpull.metrics import METRICS, Metric
+from pushpull.metrics import FLOORS, METRICS, Metric
 from pushpull.runs.run import Run, execute, spec_for
 from pushpull.runs.spec import RunSpec, Target
 from pushpull.runs.transfer import transfer
@@ -31,8 +31,6 @@ TOLD: dict[str, tuple[str, ...]] = {
     "snr_audio_db": ("adversarial",),
     "psnr_db": ("adversarial",),
 }
-# What is the clip's, and told without the name of a version, to the metric that it is the floor of and follows.
-FLOORS = {"prevalence": "average_precision"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +57,7 @@ class Comparison:
         known = {metric.name: metric for metric in METRICS}
         rows = []
         for name, versions in TOLD.items():
+            # A floor is the clip's, told without the name of a version.
             if name in FLOORS and rows[-1][1].name != FLOORS[name]:
                 continue  # of a row that is not there
             for version in versions:
