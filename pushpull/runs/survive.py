@@ -70,7 +70,8 @@ def survive(
     scene = SceneFile(clip, CODECS[spec.codec], limits)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT).unlink(missing_ok=True)  # an earlier one would describe files that are about to be replaced
+    for name in (REPORT, RUN_REPORT):  # an earlier one would describe files that are about to be replaced
+        (folder / name).unlink(missing_ok=True)
     run = surviving_run(detector, clip, spec, scene, model or describe(detector)["name"], on_step)
     attacked = run.stored_clip
     margins, files, overlaps = {"clean": run.margins["clean"], "adversarial": run.margins["stored"]}, {}, {}
@@ -113,6 +114,8 @@ def surviving_run(
     labels = (clean.margin > 0).long() if given is None else given
     targets, mask, aimed = spec.target.resolve(labels)
     budgets = paper_budget(spec.eps_av, spec.modality)
+    asked = {name: getattr(spec, name) for name in ("attack", "eps_av", "modality", "objective", "target", "seed")}
+    told = spec_for(model, clip, labels=clip.labels, **asked)  # refuses what no report can hold, before the attack
     began = time.perf_counter()
     result = spec.attack.run(
         surviving_model(detector, spec, clip, scene),
@@ -125,13 +128,12 @@ def surviving_run(
         seed=spec.seed,
         on_step=on_step,
     )
-    asked = {name: getattr(spec, name) for name in ("attack", "eps_av", "modality", "objective", "target", "seed")}
     return scored(
         detector,
         clip,
         result,
         clean,
-        spec=spec_for(model, clip, labels=clip.labels, **asked),
+        spec=told,
         budgets=budgets,
         labels=labels,
         own_labels=given is None,

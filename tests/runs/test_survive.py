@@ -10,6 +10,7 @@ from perturb_support import FRAMES, make_world, random_clip
 
 from pushpull import perturb
 from pushpull.attacks import BIM
+from pushpull.attacks.objectives import inference_aware
 from pushpull.faces import read_clips
 from pushpull.media import CODECS, probe, read_audio, read_frames
 from pushpull.runs.scene_file import SceneFile
@@ -138,6 +139,41 @@ def test_what_cannot_be_done_is_refused(world, tmp_path):
         survive(world.model, random_clip(), tmp_path)
     with pytest.raises(ValueError, match="unknown codec 'h265'; known are h264-18"):
         SurviveSpec(codec="h265")
+
+
+class Nameless(BIM):
+    """An attack that nobody registered."""
+
+
+UNTOLD = {
+    "an attack without a name": ({"attack": Nameless(grid=True)}, "attack must be one of"),
+    "an objective without a name": ({"objective": inference_aware}, "objective"),
+}
+
+
+@pytest.mark.parametrize("case", UNTOLD)
+def test_what_no_report_can_hold_is_refused_before_the_attack(world, tmp_path, case):
+    changed, message = UNTOLD[case]
+    with pytest.raises(ValueError, match=message):
+        survive(
+            world.model,
+            world.footage.clips[0],
+            tmp_path,
+            replace(QUICK, **changed),
+            on_step=lambda step: pytest.fail("ran"),
+        )
+
+
+def test_reports_of_an_earlier_run_are_gone_before_its_files_are_replaced(world, tmp_path):
+    for name in ("survive.json", "report.json"):
+        (tmp_path / name).write_text("{}")
+
+    def killed(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        survive(world.model, world.footage.clips[0], tmp_path, replace(QUICK, method="none"), on_step=killed)
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="unknown method 'luck'"):
         SurviveSpec(method="luck")
 
