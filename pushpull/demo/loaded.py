@@ -63,9 +63,9 @@ class DetectorCache:
         return next(iter(self.cards()), None)
 
     def loaded(self) -> str | None:
-        """The name of the model that is in memory; None if there is none yet."""
+        """The name of the model that is in memory, a given one where no other is; None if there is none yet."""
         stamp = self._stamp
-        return None if stamp is None else stamp[0].stem
+        return next(iter(self.given), None) if stamp is None else stamp[0].stem
 
     def get(self, name: str) -> Detector:
         """The detector, loaded if it is not the one in memory, or if its file has changed.

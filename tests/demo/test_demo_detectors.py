@@ -13,6 +13,7 @@ from pushpull.attacks import ATTACKS, OBJECTIVES
 from pushpull.demo import models, tables
 from pushpull.demo.context import DemoContext
 from pushpull.demo.form import Form, attack_names, objective_names
+from pushpull.demo.health import report
 from pushpull.demo.intake import take_in
 from pushpull.demo.loaded import DetectorCache
 from pushpull.demo.presentation import attacked_view, clean_view, remarks
@@ -74,6 +75,7 @@ def attacked(context, subject, network):
 
 def test_a_given_detector_is_the_default_and_goes_all_the_way(context, subject, toy):
     assert context.detectors.default() == "loudness" and context.detectors.get("loudness") is toy
+    assert report(context, None)["detector"] == {"default": "loudness", "loaded": "loudness"}
     assert models.label(context.detectors.cards()["loudness"]) == "loudness"
     assert "a detector of one's own" in models.model_card(context.detectors.cards()["loudness"]).replace("&#x27;", "'")
     view, _ = view_of(context, clean_view(context, subject, 0, toy))
