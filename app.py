@@ -13,6 +13,7 @@ GRADIO_SERVER_NAME, GRADIO_SERVER_PORT and GRADIO_ROOT_PATH say the same where n
 """
 
 import argparse
+import asyncio
 import contextlib
 import os
 import re
@@ -76,7 +77,7 @@ def build_app(
     from pushpull.demo.live_tab import add_live
     from pushpull.demo.loaded import DetectorCache
     from pushpull.demo.page import build_page, mount_page
-    from pushpull.demo.serving import serve_files
+    from pushpull.demo.serving import serve_files, tidy
     from pushpull.demo.storage import ResultStore
 
     root = results or Path(tempfile.mkdtemp(prefix="pushpull-"))
@@ -89,7 +90,9 @@ def build_app(
         context.detectors.warm()
         if example:
             first_sight.prepare()
+        tidying = asyncio.create_task(tidy(context.store.sweep, live.tidy))
         yield
+        tidying.cancel()
         first_sight.close()
         live.close()
         if results is None:
@@ -241,7 +244,7 @@ def read_arguments(arguments: list[str] | None) -> Parsed:
                 setattr(options, flag, read(os.environ[variable]) if os.environ.get(variable) else otherwise)
         except argparse.ArgumentTypeError as error:
             parser.error(f"{variable}: {error}")
-    for folder in (options.clips, options.checkpoints):
+    for folder in (options.clips, options.checkpoints, options.noises):
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
     try:

@@ -32,7 +32,7 @@ class Sample:
     Args:
         path: the video.
         title, caption: what the gallery says; from ``NAME.json`` beside it where there is one.
-        faces: from there too: where each face is and when it speaks, see ``truth.with_labels``.
+        faces: from there too: where each face is and when it speaks, see ``labels.with_labels``.
     """
 
     path: Path

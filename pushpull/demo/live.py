@@ -199,6 +199,11 @@ class Sessions:
         with self._lock:
             self._sessions.pop(token, None)
 
+    def tidy(self) -> None:
+        """Forget the cameras from which nothing has come for a while."""
+        with self._lock:
+            self._drop_idle()
+
     def close(self) -> None:
         """End what was started."""
         with self._lock:
@@ -209,8 +214,7 @@ class Sessions:
 
     def _session(self, token: str, detector: str) -> Session:
         with self._lock:
-            now = time.monotonic()
-            self._sessions = {name: one for name, one in self._sessions.items() if now - one.last < IDLE}
+            self._drop_idle()
             if token not in self._sessions:
                 if len(self._sessions) >= MOST_SESSIONS:
                     raise Refused("Others are filming now. Try again in a minute, or record a clip in the Attack tab.")
@@ -218,3 +222,7 @@ class Sessions:
                 self._find = self._find or FaceDetector(processes=1)
                 self._sessions[token] = Session(network, self._find)
             return self._sessions[token]
+
+    def _drop_idle(self) -> None:
+        now = time.monotonic()
+        self._sessions = {name: one for name, one in self._sessions.items() if now - one.last < IDLE}

@@ -1,6 +1,9 @@
 """What the app serves beside the page: its scripts, the files of results, and the reports of audits."""
 
+import asyncio
+import contextlib
 import re
+from collections.abc import Callable
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse
@@ -18,6 +21,7 @@ REPORT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,80}")
+TIDY_SECONDS = 60.0  # between two looks at what has become old
 GONE = "These results are no longer on the server. Run the attack again."
 
 
@@ -55,3 +59,12 @@ def serve_files(app: FastAPI, store: ResultStore, example: Example) -> None:
     def audit(name: str):
         path = report_page(shipped_folder("docs") / "results", name)
         return FileResponse(path, headers=REPORT_HEADERS) if path else PlainTextResponse(NO_AUDIT, status_code=404)
+
+
+async def tidy(*works: Callable[[], object]) -> None:
+    """Have what is old forgotten while the app runs, also where nobody comes whose visit would do it."""
+    while True:
+        await asyncio.sleep(TIDY_SECONDS)
+        for work in works:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(work)

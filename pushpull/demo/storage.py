@@ -1,5 +1,6 @@
 """Folders of results under names nobody can guess, served by the app and deleted when old."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -71,8 +72,10 @@ class ResultStore:
 
     def sweep(self) -> int:
         """Delete the folders that are older than ``max_age``; how many."""
-        limit = time.time() - self.max_age
-        old = [path for path in self.root.iterdir() if path.is_dir() and path.stat().st_mtime < limit]
+        limit, old = time.time() - self.max_age, []
+        for path in self.root.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # swept by another thread meanwhile
+                old += [path] if path.is_dir() and path.stat().st_mtime < limit else []
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return len(old)

@@ -18,6 +18,8 @@ REFUSED = {
     "no host at all": (["--host", "a" * 70], "cannot listen on"),
     "an address for a host": (["--host", "http://127.0.0.1"], "cannot listen on http://127.0.0.1"),
     "no folder of clips": (["--clips", "absent"], "absent is not a folder"),
+    "no folder of checkpoints": (["--checkpoints", "absent"], "absent is not a folder"),
+    "no folder of noises": (["--noises", "absent"], "absent is not a folder"),
     "half a path": (["--root-path", "anna/"], "a root path is like /anna"),
 }
 

@@ -1,5 +1,6 @@
 """The demo's parts without a browser: what they say, keep, refuse and escape."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import torch
 from browser_support import FRAMES, write_face, write_model
 
 from pushpull.attacks import Step
-from pushpull.demo import models, panels, tables
+from pushpull.demo import models, panels, serving, tables
 from pushpull.demo.actions import about
 from pushpull.demo.background import BackgroundTask
 from pushpull.demo.clusters import embeddings
@@ -70,6 +71,25 @@ def test_old_folders_are_swept_and_young_ones_stay(store):
     os.utime(old.path, (past, past))
     assert store.sweep() == 1
     assert not old.path.exists() and young.path.exists()
+
+
+def test_old_folders_go_while_the_app_runs_though_nobody_comes(store, monkeypatch):
+    old, looks = store.open(), []
+    past = time.time() - store.max_age - 1
+    os.utime(old.path, (past, past))
+
+    def failing():
+        looks.append(store.root)
+        raise OSError("the disk is away")
+
+    async def run():
+        task = asyncio.create_task(serving.tidy(failing, store.sweep))
+        while old.path.exists() or len(looks) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+    monkeypatch.setattr(serving, "TIDY_SECONDS", 0.01)
+    asyncio.run(asyncio.wait_for(run(), 20))
 
 
 def test_a_shared_file_outlives_its_first_folder(store):

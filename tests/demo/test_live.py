@@ -118,6 +118,9 @@ def test_only_some_film_at_once_and_who_has_gone_makes_room(network, monkeypatch
     sessions.add("cleo", part(), detector="")
     now[0] += live.IDLE + 1
     sessions.add("dora", part(), detector="")
+    now[0] += live.IDLE + 1
+    sessions.tidy()
+    assert not sessions._sessions  # though nobody films after that
     sessions.close()
 
 
