@@ -269,8 +269,8 @@ def _load_safetensors(path: Path, metadata: dict[str, str]) -> Detector:
         card = check_card(path, json.loads(metadata.get("card", "{}")))
     except json.JSONDecodeError as error:
         raise CheckpointError(f"the card of {path} is no JSON: {error}") from error
-    card = {"crop": UNLISTED_CROP} | card | {"name": path.stem, "architecture": architecture, "sha256": sha256(path)}
-    detector.card = published_points(with_sidecar(path, card))
+    card = card | {"name": path.stem, "architecture": architecture, "sha256": sha256(path)}
+    detector.card = published_points({"crop": UNLISTED_CROP} | with_sidecar(path, card))
     return detector
 
 

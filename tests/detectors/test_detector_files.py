@@ -161,6 +161,15 @@ BROKEN = {
 }
 
 
+@pytest.mark.parametrize("beside", [True, False], ids=["with the card beside it", "without"])
+def test_a_card_that_tells_no_crop_means_the_faces_box(beside, tmp_path):
+    path = save_detector(tmp_path / "mine", randomised("lr-asd"), {"trained_on": "films"})
+    if not beside:
+        path.with_suffix(".json").unlink()
+    card = load_detector(path, "cpu").card
+    assert (card["crop"], card["trained_on"]) == ("face_box", "films")
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_what_is_no_checkpoint_is_told(case, tmp_path):
     make, message = BROKEN[case]
