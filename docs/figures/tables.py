@@ -106,9 +106,10 @@ def attacked() -> str:
 
 
 def full() -> str:
-    """The full-size rows, as the zoo's command prints them."""
+    """The full-size rows, as the zoo's command prints them: with its own attacks, also where a card has later ones."""
+    kept = {path.stem: path for path in (ROOT / "docs" / "full-size").glob("*.json")}
     return (
-        zoo_table([card_path(name) for name in FULL])
+        zoo_table([kept.get(name, card_path(name)) for name in FULL])
         .strip()
         .replace("grid_s1:", "GRID:")
         .replace("talkheads:heads:", "heads:")
