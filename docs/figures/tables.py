@@ -59,7 +59,10 @@ def detectors() -> str:
         unseen = told.get("unseen", {}).get("sources", {}).get("strangers")
         strangers = f"{unseen['in_sync']['ap']:.1f}" if unseen else ""
         robust = told["robust"]
-        held = f"{percent(robust['clean'])} to {percent(robust['worst'])}" if quotes_results(told) else ""
+        held = ""
+        if quotes_results(told):
+            low, high = (f"{100 * bound:.1f}" for bound in robust["worst"]["intervals"]["frame_accuracy"])
+            held = f"{percent(robust['clean'])} to {percent(robust['worst'])} [{low}, {high}]"
         cells = [f"`{name}`", f"{told['parameters'] / 1e6:.1f} M", *clean, strangers, held]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -27,7 +27,7 @@ from pushpull.training.options import TrainOptions
 from pushpull.training.stopping import end_politely
 
 # What the card of an average takes over from the card of its second end.
-TOLD = ("training", "clips", "credit", "crop", "crops", "trained_on", "licence", "started_from", "first_set_fools")
+TOLD = ("training", "clips", "credit", "crop", "crops", "trained_on", "licence", "started_from", "begun_with")
 
 
 def average(before: Network, after: Network, weight: float) -> Network:

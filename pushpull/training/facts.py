@@ -4,8 +4,8 @@ import sys
 
 from pushpull.data.sources import crops_of, source_names
 from pushpull.detectors import Card, card_of
-from pushpull.training.networks import Network, load_network
-from pushpull.training.options import TrainOptions
+from pushpull.training.networks import Network
+from pushpull.training.options import BEGUN_WITH, TrainOptions
 
 TOLD = ("name", "sha256", "source", "licence", "trained_on", "crop")  # of the card of what a run began with
 
@@ -18,15 +18,7 @@ def origin_of(source: Network | None) -> dict:
     return {name: card[name] for name in TOLD if name in card}
 
 
-def fooled_by(options: TrainOptions) -> dict:
-    """Name and hash of the checkpoint that the first adversarial set is made to fool; empty where there is none."""
-    if not (options.adversarial and options.adversarial_data == "set" and options.injection.source):
-        return {}
-    card = origin_of(load_network(options.injection.source, "cpu"))
-    return {name: card[name] for name in ("name", "sha256")}
-
-
-def facts(options: TrainOptions, origin: dict, fooled: dict) -> dict:
+def facts(options: TrainOptions, origin: dict, begun: dict[str, str]) -> dict:
     """Of the card of what ``options`` train.
 
     ``crop`` is how a detector's faces are to be cut out: as those that it was trained on, where all sources agree, else
@@ -34,7 +26,7 @@ def facts(options: TrainOptions, origin: dict, fooled: dict) -> dict:
 
     Args:
         origin: see :func:`origin_of`.
-        fooled: see :func:`fooled_by`.
+        begun: see :func:`pushpull.training.options.begun_with`.
     """
     crops = crops_of(options.data, options.footage)
     data = source_names(options.data)
@@ -47,8 +39,8 @@ def facts(options: TrainOptions, origin: dict, fooled: dict) -> dict:
     }
     if origin:
         found["started_from"] = origin
-    if fooled:
-        found["first_set_fools"] = fooled
+    if begun:
+        found[BEGUN_WITH] = begun
     if "licence" in origin:
         found["licence"] = origin["licence"]
     return found

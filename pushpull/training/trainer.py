@@ -22,13 +22,13 @@ from pushpull.training.adversarial import AdversarialSet, load_set
 from pushpull.training.attacked import attacked
 from pushpull.training.distillation import distillation_loss
 from pushpull.training.examples import Examples
-from pushpull.training.facts import facts, fooled_by, origin_of, warn_of_crops
+from pushpull.training.facts import facts, origin_of, warn_of_crops
 from pushpull.training.figures import attack_and_tell, finish, measurable, read_clips, settled, validate
 from pushpull.training.inject import inject, remove_sets, set_path
 from pushpull.training.log import StepFigures, TrainLog, load_state
 from pushpull.training.loss import draws, learning_rate, set_temperature, training_batch, training_loss
 from pushpull.training.networks import build, copy_weights, load_network
-from pushpull.training.options import TrainOptions, identity
+from pushpull.training.options import BEGUN_WITH, TrainOptions, identity
 from pushpull.training.saving import save_tensors
 from pushpull.training.stopping import Stopping
 
@@ -131,7 +131,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.network = build(options.architecture, options.variant, options.size).to(self.device)
         source = load_network(options.start, self.device) if options.start else None
-        self.origin, self.fooled = origin_of(source), fooled_by(options)
+        self.origin = origin_of(source)
         if source is not None:
             copy_weights(self.network, source)
         teacher = options.distillation.source
@@ -152,8 +152,7 @@ class Trainer:
             self.optimizer.param_groups[0]["fused"] = self.device.type == "cuda"
             self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
             self.useless = state.get("useless", 0)
-            # The files may have changed since.
-            self.origin, self.fooled = (state.get(name, getattr(self, name)) for name in ("origin", "fooled"))
+            self.origin = state.get("origin", self.origin)  # the card of a file may have changed since
         elif self.world.leads:
             remove_sets(self.out)  # of a run that nobody goes on with: their options are not known
         # Until all know, nobody writes a state that another has yet to read.
@@ -166,7 +165,7 @@ class Trainer:
     def save(self) -> None:
         if self.world.leads:
             state = {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-            state |= {"identity": self.identity, "origin": self.origin, "fooled": self.fooled}
+            state |= {"identity": self.identity, "origin": self.origin}
             state |= {"step": self.step, "seconds": self.seconds, "history": self.history, "useless": self.useless}
             save_tensors(self.out / "state.pt", state)
         self.saved = time.monotonic()
@@ -339,7 +338,7 @@ class Trainer:
         options, path = self.options, self.out / f"{self.options.name}.safetensors"
         if self.world.leads:
             run = {"seconds": round(self.seconds), "validation": self.history}
-            run |= facts(options, self.origin, self.fooled)
+            run |= facts(options, self.origin, self.identity[BEGUN_WITH])
             path = finish(options, self.out, self.network, self.splits, run, self.log, self.progress)
             remove_sets(self.out)
             if attack:

@@ -27,10 +27,8 @@ from pushpull.config import Parser, parse_options
 from pushpull.data.talkset import cores
 from pushpull.files import check_file, check_folder
 from pushpull.plots import save, zoo_figure
-from pushpull.training.facts import fooled_by, origin_of
 from pushpull.training.figures import as_told, attack_and_tell, read_clips
-from pushpull.training.networks import load_network
-from pushpull.training.options import TrainOptions
+from pushpull.training.options import BEGUN_WITH, TrainOptions, begun_with
 from pushpull.training.recipes import BASE, MORE, SUBSTITUTES, ZooOptions, checkpoint, fools_a, recipe
 from pushpull.training.robust import RobustOptions
 from pushpull.training.stopping import end_politely
@@ -82,11 +80,8 @@ def trained(path: Path, training: TrainOptions) -> bool:
     local = {"device": "auto", "threads": 0, "workers": 1, "credit": ""}
     if card.get("heldout") is None or replace(before, **local) != replace(as_told(training), **local):
         return False
-    # A recipe names the files that a row begins with and fools; others under the same names are another recipe.
-    began_with = card.get("started_from", {}).get("sha256")
-    if training.start and began_with != origin_of(load_network(training.start, "cpu"))["sha256"]:
-        return False
-    return card.get("first_set_fools", {}) == fooled_by(training)
+    # A recipe names the files that a row begins with or fools; others under the same names are another recipe.
+    return card.get(BEGUN_WITH, {}) == begun_with(training)
 
 
 def robust_of(path: Path) -> dict | None:

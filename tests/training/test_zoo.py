@@ -17,6 +17,7 @@ from pushpull.detectors import TalkNet, TalkNetConfig, save_checkpoint
 from pushpull.files import sha256
 from pushpull.plots import zoo_figure
 from pushpull.training import zoo
+from pushpull.training.networks import weights_sha256
 from pushpull.training.options import TrainOptions
 from pushpull.training.recipes import SCRATCH
 from pushpull.training.robust import RobustOptions, robust_examples, robust_figures
@@ -302,8 +303,8 @@ def test_another_row_a_than_the_one_that_it_fools_is_another_row(footage, tmp_pa
     (path,) = build(options, tmp_path / "zoo", robust=None, progress=False)
     assert trained(path, recipe(options, "B1", tmp_path / "zoo"))
     fooled = checkpoint(options, "A", tmp_path / "zoo")
-    told = json.loads(path.with_suffix(".json").read_text())["first_set_fools"]
-    assert told == {"name": "talknet-lite-a", "sha256": sha256(fooled)}
+    told = json.loads(path.with_suffix(".json").read_text())["begun_with"]
+    assert told == {"start": weights_sha256(base), "injection": weights_sha256(fooled)}
     save_checkpoint(fooled, weights, {})
     assert not trained(path, recipe(options, "B1", tmp_path / "zoo"))
 
